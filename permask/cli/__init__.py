@@ -1,0 +1,1 @@
+"""The permask command, one file per verb."""

@@ -1,0 +1,1 @@
+"""What lies between two networks: interpolation, error barrier, BatchNorm statistics."""

@@ -1,0 +1,77 @@
+"""Units that can trade places, and where each of them lives in a network's parameters and activations.
+
+Arrays are named by the shape of what they hold: B blocks, N units, M positions per unit.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Int
+
+
+@dataclass(frozen=True, eq=False)
+class Axis:
+    """One dim of one parameter, with the positions along it that belong to each unit of a group.
+
+    Attributes:
+        parameter: Key in the network's `state_dict` (a parameter or a buffer).
+        dim: The dim of that tensor.
+        length: Number of positions along the axis.
+        table: `[N, M]` positions along the dim that belong to unit n; `[B, N, M]` in a group with a parent.
+        convolution_groups: More than 1 for the input axis of a grouped convolution with weight
+            `[out, in / G, ...]`. That axis is virtual: position `g * (in / G) + j` is input channel j of
+            the rows of convolution group g, so that `length` is `in`.
+    """
+
+    parameter: str
+    dim: int
+    length: int
+    table: Int[np.ndarray, "*blocks units positions"]
+    convolution_groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Activation:
+    """A value inside the captured graph whose entries along one dim are the units of a group.
+
+    Attributes:
+        node: Name of the node in the graph that `permask.discovery.capture` gives.
+        dim: The dim of that node's tensor.
+        table: As in `Axis`, positions along `dim`.
+    """
+
+    node: str
+    dim: int
+    table: Int[np.ndarray, "*blocks units positions"]
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A set of interchangeable units: every permutation of them leaves the network's function unchanged.
+
+    A group with a `parent` lives inside each unit of the parent (the dims inside attention heads, the
+    channels inside the groups of a grouped convolution): it has one independent permutation per *block*,
+    where the blocks are the parent's units (times the parent's own blocks). Together they form the
+    wreath product that the design writes as heads ≀ head dims. The tables of parent and child are aligned:
+    moving block b onto block c moves unit n of block b onto unit n of block c.
+
+    Attributes:
+        name: Unique within a symmetry.
+        size: N, the number of units (per block).
+        axes: Every axis on which the units live.
+        activation: Where matching observes the units; None if no captured value shows them one by one.
+        parent: Name of the group whose units contain this one's, if any.
+        blocks: B, how many independent copies there are; 1 without a parent.
+    """
+
+    name: str
+    size: int
+    axes: tuple[Axis, ...]
+    activation: Activation | None = None
+    parent: str | None = None
+    blocks: int = 1
+
+    @property
+    def index_shape(self) -> tuple[int, ...]:
+        """Shape of this group's index array in a `Permutation`: `[N]`, or `[B, N]` with a parent."""
+        return (self.size,) if self.parent is None else (self.blocks, self.size)

@@ -1,0 +1,1 @@
+"""Where masks come from and go: scores, and holding pruned weights at zero while training."""

@@ -1,0 +1,1 @@
+"""Two networks to an alignment: which unit of one corresponds to which unit of the other."""

@@ -1,0 +1,151 @@
+"""Permutations of hidden units, one index array per group, and what they do to tensors.
+
+The direction is the same everywhere: `new[i] = old[p[i]]`. In a group with a parent the blocks are permuted
+inside first, and moved by the parent afterwards.
+"""
+
+import copy
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+
+from permask.errors import NetworkError, PermaskError
+from permask.groups import Axis, Group
+
+Index = Int[np.ndarray, "*blocks units"]
+Permutable = TypeVar("Permutable", bound="nn.Module | Mapping[str, Tensor]")
+
+
+class Permutation:
+    """An element of a network's symmetry: for every group, where each unit comes from.
+
+    Args:
+        groups: The groups of the symmetry that it belongs to; parents come before their children.
+        index: Group name to `[N]` (or `[B, N]`) with `new[i] = old[index[i]]`; a missing group stays put.
+
+    Raises:
+        PermaskError: An index that is not a permutation of its group's units, or names no group.
+    """
+
+    def __init__(self, groups: tuple[Group, ...], index: Mapping[str, Index]):
+        self.groups = groups
+        unknown = set(index) - {group.name for group in groups}
+        if unknown:
+            raise PermaskError(f"no such group: {', '.join(sorted(unknown))}")
+        self.index: dict[str, Index] = {}
+        for group in groups:
+            still = np.broadcast_to(np.arange(group.size), group.index_shape)
+            vector = np.asarray(index.get(group.name, still), dtype=np.int64)
+            if vector.shape != group.index_shape or not np.array_equal(np.sort(vector, axis=-1), still):
+                raise PermaskError(
+                    f"group {group.name}: expected a permutation of shape {list(group.index_shape)}, "
+                    f"got shape {list(vector.shape)}"
+                )
+            self.index[group.name] = vector
+
+    def inverse(self) -> Self:
+        """The permutation that undoes this one."""
+        index = {}
+        for group in self.groups:
+            inverse = np.argsort(self.index[group.name], axis=-1)
+            # inside first, outside after: undone in the opposite order, a block is found where it was moved to
+            index[group.name] = inverse if group.parent is None else inverse[self._block_source[group.name]]
+        return type(self)(self.groups, index)
+
+    def compose(self, other: Self) -> Self:
+        """The permutation that applies `other` first and this one second."""
+        index = {}
+        for group in self.groups:
+            first, second = other.index[group.name], self.index[group.name]
+            if group.parent is not None:
+                second = second[np.argsort(other._block_source[group.name])]
+            index[group.name] = np.take_along_axis(first, second, axis=-1)
+        return type(self)(self.groups, index)
+
+    def apply(self, x: Permutable) -> Permutable:
+        """Permute a network, a `state_dict` or a mask.
+
+        Args:
+            x: An `nn.Module` (a permuted copy comes back), or a mapping from parameter names to tensors: a
+                `state_dict` or a `Mask`. Names without a permutable axis pass through.
+
+        Raises:
+            NetworkError: A tensor whose shape does not fit the symmetry.
+        """
+        if isinstance(x, nn.Module):
+            permuted = copy.deepcopy(x)
+            permuted.load_state_dict(self._apply_to_tensors(x.state_dict()))
+            return permuted
+        tensors = self._apply_to_tensors(x)
+        replace = getattr(x, "replace", None)  # a Mask stays a Mask
+        return replace(tensors) if replace else tensors  # pyright: ignore[reportReturnType]
+
+    def source(self, parameter: str, dim: int) -> Int[np.ndarray, "length"] | None:
+        """Where each position along an axis comes from, or None if nothing moves there.
+
+        For the virtual input axis of a grouped convolution, positions are as in `Axis`.
+        """
+        return self._sources.get((parameter, dim), (None, None))[1]
+
+    @cached_property
+    def _block_source(self) -> dict[str, Index]:
+        """For every group with a parent, the block that each of its blocks comes from, `[B]`."""
+        source: dict[str, Index] = {}
+        by_name = {group.name: group for group in self.groups}
+        for group in self.groups:
+            if group.parent is None:
+                continue
+            parent = by_name[group.parent]
+            inside = self.index[parent.name].reshape(parent.blocks, parent.size)
+            outside = source.get(parent.name, np.arange(parent.blocks))
+            source[group.name] = (outside[:, None] * parent.size + inside[outside]).ravel()
+        return source
+
+    @cached_property
+    def _sources(self) -> dict[tuple[str, int], tuple[Axis, Index]]:
+        sources: dict[tuple[str, int], tuple[Axis, Index]] = {}
+        for group in reversed(self.groups):  # children before parents
+            for axis in group.axes:
+                table = axis.table
+                moved = np.take_along_axis(table, self.index[group.name][..., None], axis=-2)
+                step = np.arange(axis.length)
+                step[table.ravel()] = moved.ravel()
+                key = (axis.parameter, axis.dim)
+                before = sources[key][1] if key in sources else np.arange(axis.length)
+                sources[key] = (axis, before[step])
+        return sources
+
+    def _apply_to_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        permuted = dict(tensors)
+        if self._sources and not any(name in permuted for name, _ in self._sources):
+            expected, got = next(iter(self._sources))[0], next(iter(permuted), "nothing")
+            raise NetworkError(f"none of the symmetry's parameters is here: expected {expected} …, got {got} …")
+        # rows first: the virtual axis of a grouped convolution is read off the rows that are there already
+        for (name, dim), (axis, source) in sorted(self._sources.items(), key=lambda item: item[0]):
+            if name not in permuted:
+                continue
+            x = permuted[name]
+            per_row = axis.length // axis.convolution_groups
+            if dim >= x.ndim or x.shape[dim] != per_row:
+                raise NetworkError(
+                    f"{name}: expected {per_row} entries along dim {dim}, got a tensor of shape {list(x.shape)}; "
+                    "was the symmetry found on another network?"
+                )
+            if axis.convolution_groups == 1:
+                permuted[name] = x.index_select(dim, torch.as_tensor(source, device=x.device))
+            else:
+                permuted[name] = _select_within_groups(x, source, axis.convolution_groups)
+        return permuted
+
+
+def _select_within_groups(weight: Tensor, source: Index, groups: int) -> Tensor:
+    """Reorder the input channels of a grouped convolution whose rows are already in their new order."""
+    rows, per_row = weight.shape[:2]
+    within = torch.as_tensor(source.reshape(groups, per_row) % per_row, device=weight.device)
+    index = within.repeat_interleave(rows // groups, dim=0)
+    return weight.gather(1, index.reshape(rows, per_row, *[1] * (weight.ndim - 2)).expand_as(weight))

@@ -1,0 +1,1 @@
+"""A study file to a plan of steps, and the plan to results in a store."""

@@ -1,0 +1,148 @@
+"""Which axes of a network's parameters move together: the value that `permask.discover` returns."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+from torch import nn
+
+from permask.errors import NetworkError, PermaskError
+from permask.groups import Activation, Axis, Group
+from permask.permutation import Permutation
+
+SCHEMA_VERSION = 1
+
+PinKind = Literal["genuine", "unsupported op", "search incomplete"]
+
+
+@dataclass(frozen=True)
+class Pin:
+    """Positions along an axis that cannot move, and why.
+
+    Attributes:
+        parameter: Key in the network's `state_dict`.
+        dim: The dim of that tensor.
+        op: The op that pins the axis.
+        reason: What about it pins the axis.
+        kind: `genuine` (inputs, outputs, vocabulary, kernel positions, tokens), `unsupported op`, or
+            `search incomplete`.
+        count: Number of pinned positions along the dim.
+    """
+
+    parameter: str
+    dim: int
+    op: str
+    reason: str
+    kind: PinKind
+    count: int
+
+
+@dataclass(frozen=True, eq=False)
+class Symmetry:
+    """The permutations of hidden units that leave a network's function unchanged.
+
+    Attributes:
+        groups: Sets of interchangeable units, parents before children; any combination of their permutations is valid.
+        pinned: The axes, or parts of them, that cannot move.
+        movable: Share of parameter elements with at least one permutable axis, in [0, 1].
+        shapes: Every parameter and buffer of the network, with its shape.
+        report: What discovery measured: seconds by phase, the verified error, groups that failed the certificate.
+    """
+
+    groups: tuple[Group, ...]
+    pinned: tuple[Pin, ...]
+    movable: float
+    shapes: Mapping[str, tuple[int, ...]]
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+    def __getitem__(self, name: str) -> Group:
+        for group in self.groups:
+            if group.name == name:
+                return group
+        raise KeyError(name)
+
+    def identity(self) -> Permutation:
+        """The permutation that moves nothing."""
+        return Permutation(self.groups, {})
+
+    def random(self, seed: int) -> Permutation:
+        """A uniformly random element of the symmetry."""
+        rng = np.random.default_rng(seed)
+        index = {}
+        for group in self.groups:
+            units = np.broadcast_to(np.arange(group.size), group.index_shape)
+            index[group.name] = rng.permuted(units, axis=-1)
+        return Permutation(self.groups, index)
+
+    def check(self, model: nn.Module) -> None:
+        """Raise a `NetworkError` that names the first tensor of the network that does not fit."""
+        state = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        for name in [*self.shapes, *state]:
+            if state.get(name) != self.shapes.get(name):
+                raise NetworkError(
+                    f"{name}: the symmetry expects {_shape(self.shapes.get(name))}, the network has {_shape(state.get(name))}"
+                )
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the groups and shapes: what an `Alignment` file refers to."""
+        content = self._to_json()
+        return hashlib.sha256(json.dumps([content["groups"], content["shapes"]], sort_keys=True).encode()).hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write the symmetry as JSON."""
+        Path(path).write_text(json.dumps(self._to_json(), sort_keys=True))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a symmetry that `save` wrote.
+
+        Raises:
+            PermaskError: A file that is missing, or not a symmetry of a schema version known here.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+            if content["schema"] != SCHEMA_VERSION:
+                raise PermaskError(
+                    f"{path}: schema version {content['schema']}, this permask reads version {SCHEMA_VERSION}"
+                )
+            return cls(
+                groups=tuple(_group(entry) for entry in content["groups"]),
+                pinned=tuple(Pin(**entry) for entry in content["pinned"]),
+                movable=content["movable"],
+                shapes={name: tuple(shape) for name, shape in content["shapes"].items()},
+                report=content["report"],
+            )
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise PermaskError(f"{path}: expected a symmetry saved by permask: {error}") from error
+
+    def _to_json(self) -> dict[str, Any]:
+        return {
+            "schema": SCHEMA_VERSION,
+            "groups": [_entry(group) for group in self.groups],
+            "pinned": [vars(pin) for pin in self.pinned],
+            "movable": self.movable,
+            "shapes": {name: list(shape) for name, shape in self.shapes.items()},
+            "report": dict(self.report),
+        }
+
+
+def _shape(shape: tuple[int, ...] | None) -> str:
+    return "no such tensor" if shape is None else f"shape {list(shape)}"
+
+
+def _entry(group: Group) -> dict[str, Any]:
+    axes = [vars(axis) | {"table": axis.table.tolist()} for axis in group.axes]
+    activation = group.activation and vars(group.activation) | {"table": group.activation.table.tolist()}
+    return vars(group) | {"axes": axes, "activation": activation}
+
+
+def _group(entry: dict[str, Any]) -> Group:
+    axes = tuple(Axis(**axis | {"table": np.asarray(axis["table"], dtype=np.int64)}) for axis in entry["axes"])
+    seen = entry["activation"]
+    activation = seen and Activation(**seen | {"table": np.asarray(seen["table"], dtype=np.int64)})
+    return Group(**entry | {"axes": axes, "activation": activation})

@@ -1,0 +1,1 @@
+"""Networks, data and the one training loop of the studies."""

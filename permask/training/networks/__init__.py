@@ -1,0 +1,1 @@
+"""The networks of the studies; any other comes by import path."""
