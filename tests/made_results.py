@@ -1,0 +1,98 @@
+"""Results as a study would find them, made from a formula, for the tests of what reports them."""
+
+from collections.abc import Sequence
+from hashlib import sha256
+from typing import Any
+
+import numpy as np
+
+from permask.study.results import Results
+
+# points of accuracy that a method loses at sparsity 0.98 and rewind 5
+LOSS = {"lth": 1.2, "permuted": 2.3, "naive": 4.9, "random": 26.0}
+DENSE = 98.4
+PROVENANCE = {
+    "permask": "0.1.0",
+    "commit": "0123456789abcdef0123456789abcdef01234567",
+    "torch": "2.15.0",
+    "python": "3.11.9",
+    "hardware": "2 cores of a made machine",
+}
+
+
+def made_results(
+    methods: Sequence[str] = ("lth", "naive", "permuted", "random"),
+    sparsities: Sequence[float] = (0.90, 0.95, 0.98, 0.99),
+    rewinds: Sequence[int] = (0, 5, 20),
+    pairs: int = 5,
+    alphas: int = 11,
+) -> Results:
+    """Results of the shape of studies/digits.yaml; `alphas=0` leaves connectivity and matching out."""
+    generator = np.random.default_rng(0)
+    rows: list[dict[str, Any]] = []
+
+    def add(
+        method: str, sparsity: float, rewind: int | None, pair: int, trained: str, accuracy: float
+    ) -> None:
+        step = sha256(f"{method} {sparsity} {rewind} {pair} {trained}".encode()).hexdigest()
+        rows.append(
+            {
+                "study": "made",
+                "dataset": "digits",
+                "network": "mlp",
+                "method": method,
+                "sparsity": sparsity,
+                "sparsity_network": 0.99 * sparsity,
+                "rewind": rewind,
+                "pair": pair,
+                "trained": trained,
+                "seed_a": 2 * pair,
+                "seed_b": 2 * pair + 1,
+                "accuracy": round(accuracy, 4),
+                "loss": round((100 - accuracy) / 25, 4),
+                "epochs": 60 - (rewind or 0),
+                "step": step,
+                "permask": PROVENANCE["permask"],
+                "commit": PROVENANCE["commit"],
+                "torch": PROVENANCE["torch"],
+            }
+        )
+
+    for pair in range(pairs):
+        for trained in "AB":
+            add("dense", 0, None, pair, trained, DENSE + 0.3 * generator.normal())
+        for method in methods:
+            for sparsity in sparsities:
+                for rewind in rewinds:
+                    loss = LOSS[method] * (0.02 / (1 - sparsity)) ** 0.8 * (1.3 if rewind == 0 else 1)
+                    accuracy = DENSE - loss * np.exp(0.15 * generator.normal()) - 0.3 * generator.normal()
+                    add(method, sparsity, rewind, pair, "A" if method == "lth" else "B", min(accuracy, 100.0))
+
+    results = Results({"name": "made", "pairs": pairs, "sparsities": list(sparsities)}, PROVENANCE, rows)
+    for pair in range(pairs if alphas else 0):
+        seeds = {"pair": pair, "seed_a": 2 * pair, "seed_b": 2 * pair + 1}
+        for permuted, depth in ((False, 7.4), (True, 0.8)):
+            height = depth * np.exp(0.1 * generator.normal())
+            for alpha in np.linspace(0, 1, alphas):
+                results.connectivity.append(
+                    {
+                        **seeds,
+                        "permuted": permuted,
+                        "alpha": round(float(alpha), 4),
+                        "accuracy": DENSE - float(height * 4 * alpha * (1 - alpha)),
+                        "loss": 0.1,
+                        "step": sha256(f"connect {pair} {permuted}".encode()).hexdigest(),
+                    }
+                )
+        for group in ("hidden.0", "hidden.1"):
+            results.matching.append(
+                {
+                    **seeds,
+                    "group": group,
+                    "size": 256,
+                    "correlation": 0.7 + 0.02 * float(generator.normal()),
+                    "correlation_identity": 0.02 * float(generator.normal()),
+                    "step": sha256(f"match {pair}".encode()).hexdigest(),
+                }
+            )
+    return results

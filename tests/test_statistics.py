@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+import scipy.stats
+from made_results import made_results
+
+from permask.report.outcomes import Outcomes, curve, in_order
+from permask.report.statistics import Difference, Summary, barrier, paired_difference, summarise, t_interval
+
+
+def test_mean_and_std_by_hand() -> None:
+    summary = summarise([1.0, 2.0, 6.0])
+    assert summary.mean == 3
+    assert summary.std == pytest.approx(7**0.5)  # (4 + 1 + 9) / 2
+    assert summary.n == 3
+
+
+def test_a_single_value_has_no_spread() -> None:
+    assert summarise([5.0]) == Summary(5.0, None, 1)
+    assert t_interval([5.0]) == Difference(5.0, None, None, 1)
+    assert not t_interval([5.0]).excludes_zero
+
+
+@pytest.mark.parametrize("n", [2, 3, 5, 30])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_the_interval_is_that_of_scipys_paired_t_test(n: int, confidence: float) -> None:
+    generator = np.random.default_rng(n)
+    first, second = generator.normal(1, 1, n), generator.normal(0, 2, n)
+    found = paired_difference(dict(enumerate(first)), dict(enumerate(second)), confidence)
+    test = scipy.stats.ttest_rel(first, second)
+    interval = test.confidence_interval(confidence)
+    assert found is not None
+    np.testing.assert_allclose(
+        [found.mean, found.low, found.high],
+        [np.mean(first - second), interval.low, interval.high],
+        rtol=1e-10,
+    )
+    assert found.excludes_zero == (test.pvalue < 1 - confidence)
+
+
+def test_only_pairs_that_have_both_are_compared() -> None:
+    assert paired_difference({0: 3.0, 1: 5.0, 7: 9.0}, {1: 4.0, 7: 6.0, 9: 0.0}) == t_interval([1.0, 3.0])
+    assert paired_difference({0: 1.0}, {1: 1.0}) is None
+
+
+def test_the_barrier_is_the_largest_excess_over_the_line_between_the_ends() -> None:
+    # the line falls from 98 to 96; at 0.5 it is at 97, 5 above the path
+    assert barrier([0, 0.5, 1, 0.75], [98, 92, 96, 93]) == 5
+    assert barrier([0, 0.5, 1], [90, 95, 90]) == 0
+
+
+def test_methods_stand_in_the_reports_order() -> None:
+    assert in_order(["zeta", "random", "permuted", "alpha", "lth", "random"]) == (
+        "lth",
+        "permuted",
+        "random",
+        "alpha",
+        "zeta",
+    )
+
+
+def test_outcomes_find_the_cells_of_the_rows() -> None:
+    results = made_results()
+    outcomes = Outcomes.of(results.rows)
+    assert outcomes.methods == ("lth", "permuted", "naive", "random")
+    assert outcomes.sparsities == (0.90, 0.95, 0.98, 0.99)
+    assert outcomes.rewinds == (0, 5, 20)
+    assert outcomes.middle_rewind == 5
+    accuracies = [
+        row["accuracy"]
+        for row in results.rows
+        if (row["method"], row["sparsity"], row["rewind"]) == ("naive", 0.98, 5)
+    ]
+    assert outcomes.summary("naive", 0.98, 5) == summarise(accuracies)
+    assert outcomes.summary("naive", 0.97, 5) is None
+    dense = outcomes.summary("dense")
+    assert dense is not None
+    assert dense.n == 10
+
+
+def test_a_run_that_two_pairs_share_counts_once() -> None:
+    row = {"method": "lth", "sparsity": 0.9, "rewind": 0, "step": "same", "accuracy": 90.0}
+    outcomes = Outcomes.of([{**row, "pair": 0}, {**row, "pair": 1}])
+    assert outcomes.summary("lth", 0.9, 0) == Summary(90.0, None, 1)
+    assert outcomes.by_pair("lth", 0.9, 0) == {0: 90.0, 1: 90.0}
+
+
+def test_curves_hold_the_barriers_of_every_pair() -> None:
+    results = made_results(alphas=21)
+    before, after = curve(results.connectivity, permuted=False), curve(results.connectivity, permuted=True)
+    assert before is not None
+    assert after is not None
+    assert before.alphas == tuple(round(0.05 * i, 4) for i in range(21))
+    assert before.barriers.n == after.barriers.n == 5
+    assert after.barriers.mean < 1.5 < 6 < before.barriers.mean
+    assert before.accuracies[10].mean == pytest.approx(before.accuracies[0].mean - before.barriers.mean)
+    assert curve([], permuted=True) is None
