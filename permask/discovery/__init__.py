@@ -1,1 +1,1 @@
-"""Network to symmetry: capture its graph, follow its units through every op, solve for what is interchangeable."""
+"""Network to symmetry: capture its graph, follow the units through every op, solve for what can move."""

@@ -1,0 +1,234 @@
+"""A captured network: its ops in order of execution, and how to run several networks through them at once."""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from permask.errors import NetworkError, PermaskError
+
+Kind = Literal["state", "constant", "input", "call", "output"]
+
+
+@dataclass(frozen=True)
+class Ref:
+    """Stands for the value of another op inside an op's arguments."""
+
+    name: str
+
+
+@dataclass(frozen=True, eq=False)
+class Op:
+    """One node of the captured graph.
+
+    Attributes:
+        name: Unique, and the same whenever the same code is captured at the same input shapes.
+        kind: `state` (a parameter or buffer), `constant`, `input`, `call` or `output`.
+        function: Of a call, the op's name: `conv2d`, or `namespace::name` outside ATen.
+        overload: Of a call, the op's overload: `default`, `dim`, `Tensor`.
+        arguments: Of a call, by the names of the op's schema and with its defaults; values are `Ref`s.
+            Of the output, `values`: everything that the network returns.
+        outputs: The (fake) tensors that the op returns, for shape and dtype; None stands for anything else.
+        many: Whether the op returns a sequence.
+        writes: Names of the ops whose value this one modifies in place.
+        key: Of a state, its key in the `state_dict`.
+        module: Path of the module whose `forward` made the call, as in `named_modules`.
+        line: Where in the user's code, `file:line`.
+    """
+
+    name: str
+    kind: Kind
+    outputs: tuple[Tensor | None, ...]
+    many: bool = False
+    function: str = ""
+    overload: str = ""
+    arguments: Mapping[str, Any] | None = None
+    writes: tuple[str, ...] = ()
+    key: str = ""
+    module: str = ""
+    line: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the only, or first, tensor that the op returns."""
+        first = self.outputs[0] if self.outputs else None
+        return () if first is None else tuple(first.shape)
+
+    @property
+    def storages(self) -> set[int]:
+        """Identities of the memory that the op's tensors live in; values that share one alias each other."""
+        return {x.untyped_storage()._cdata for x in self.outputs if x is not None}
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of the ops whose values are used."""
+        names: list[str] = []
+        substitute(self.arguments, lambda ref: names.append(ref.name))
+        return tuple(dict.fromkeys(names))
+
+
+@dataclass(frozen=True, eq=False)
+class Call:
+    """How to execute an op: what the graph calls, with what, under which autocast."""
+
+    target: Callable[..., Any]
+    args: Any
+    kwargs: Any
+    autocast: tuple[Any, ...] | None
+
+
+class Capture:
+    """A network's ops in the order of execution.
+
+    Attributes:
+        ops: Every op; each uses only values of earlier ones.
+        device: Where the network was when it was captured.
+        dtype: Its floating-point type then.
+    """
+
+    def __init__(
+        self,
+        ops: tuple[Op, ...],
+        calls: Mapping[str, Call],
+        constants: Mapping[str, Any],
+        example: Sequence[Tensor],
+    ):
+        self.ops = ops
+        self._calls = calls
+        self._constants = constants
+        parameters = [x for op in ops if op.kind == "state" for x in op.outputs if x is not None]
+        floating = next((x for x in [*parameters, *example] if x.is_floating_point()), torch.empty(0))
+        self.device, self.dtype = floating.device, floating.dtype
+        written = {name for op in ops for name in op.writes}
+        storages = set().union(*(op.storages for op in ops if op.name in written))
+        self._modified = {op.name for op in ops if op.kind != "call" and op.storages & storages}
+
+    def run(
+        self,
+        states: Sequence[Mapping[str, Tensor]],
+        inputs: Sequence[Tensor],
+        visit: Callable[[str, list[Tensor]], None] | None = None,
+        watch: frozenset[str] | None = None,
+    ) -> list[Any]:
+        """Run networks in lockstep over the same inputs, op by op, dropping every value after its last use.
+
+        Neither the states nor the inputs are modified. In another floating-point type than at capture,
+        casts inside the network go to that type too.
+
+        Args:
+            states: One `state_dict` per network (K in all), of the architecture that was captured.
+            inputs: What the networks take, of the shapes that were captured.
+            visit: Called as `visit(name, values)` right after op `name`, with its K values.
+            watch: Names of the ops to visit (all calls by default); execution stops after the last of them.
+
+        Returns:
+            K outputs, each a tensor or the tuple of all that the network returns; none if `watch` is given.
+
+        Raises:
+            NetworkError: A state that lacks a tensor, or inputs of other shapes.
+            PermaskError: A watched op that does not exist.
+        """
+        self._check(inputs, watch)
+        count = (
+            1 + max((i for i, op in enumerate(self.ops) if op.name in watch), default=-1)
+            if watch is not None
+            else None
+        )
+        ops = self.ops[:count]
+        last_use = {name: i for i, op in enumerate(ops) for name in (op.name, *op.inputs)}
+        expiring: dict[int, list[str]] = {}
+        for name, i in last_use.items():
+            expiring.setdefault(i, []).append(name)
+        adapt = self._adaptation(states, inputs)
+        given = {
+            op.name: x for op, x in zip((op for op in self.ops if op.kind == "input"), inputs, strict=True)
+        }
+        environments: list[dict[str, Any]] = [{} for _ in states]
+        for i, op in enumerate(ops):
+            if op.kind == "output":
+                values = (op.arguments or {})["values"]
+                results = [substitute(values, lambda ref, env=env: env[ref.name]) for env in environments]
+                return [result[0] if len(result) == 1 else tuple(result) for result in results]
+            for state, environment in zip(states, environments, strict=True):
+                environment[op.name] = self._evaluate(op, state, environment, given, adapt)
+            if visit is not None and (op.name in watch if watch is not None else op.kind == "call"):
+                visit(op.name, [environment[op.name] for environment in environments])
+            for name in expiring.get(i, ()):
+                for environment in environments:
+                    del environment[name]
+        return []
+
+    def _check(self, inputs: Sequence[Tensor], watch: frozenset[str] | None) -> None:
+        expected = [op.shape for op in self.ops if op.kind == "input"]
+        got = [tuple(x.shape) for x in inputs]
+        if expected != got:
+            raise NetworkError(f"the network was captured with inputs of shapes {expected}, got {got}")
+        unknown = (watch or frozenset()) - {op.name for op in self.ops}
+        if unknown:
+            raise PermaskError(f"the captured network has no op named {', '.join(sorted(unknown))}")
+
+    def _evaluate(
+        self,
+        op: Op,
+        state: Mapping[str, Tensor],
+        environment: Mapping[str, Any],
+        given: Mapping[str, Tensor],
+        adapt: Callable[[Any], Any],
+    ) -> Any:
+        if op.kind == "call":
+            call = self._calls[op.name]
+            args, kwargs = (
+                substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs)
+            )
+            with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):
+                return call.target(*args, **kwargs)
+        if op.kind == "input":
+            value = given[op.name]
+        elif op.name in self._constants:
+            value = adapt(self._constants[op.name])
+        elif op.key in state:
+            value = state[op.key]
+        else:
+            raise NetworkError(
+                f"{op.key}: the network was captured with this tensor, the state has none of that name"
+            )
+        return value.clone() if op.name in self._modified else value
+
+    def _adaptation(
+        self, states: Sequence[Mapping[str, Tensor]], inputs: Sequence[Tensor]
+    ) -> Callable[[Any], Any]:
+        """What turns the constants, devices and types of the capture into those of this run."""
+        tensors = [x for state in states[:1] for x in state.values()] + list(inputs)
+        floating = next((x for x in tensors if x.is_floating_point()), None)
+        device = tensors[0].device if tensors else self.device
+        dtype = self.dtype if floating is None else floating.dtype
+        if device == self.device and dtype == self.dtype:
+            return lambda x: x
+
+        def adapted_type(x: torch.dtype) -> torch.dtype:
+            if dtype == self.dtype or not (x.is_floating_point or x.is_complex):
+                return x
+            return dtype if x.is_floating_point else dtype.to_complex()
+
+        def adapt(x: Any) -> Any:
+            if isinstance(x, Tensor):
+                return x.to(device, adapted_type(x.dtype))
+            if isinstance(x, torch.dtype):
+                return adapted_type(x)
+            return device if isinstance(x, torch.device) else x
+
+        return adapt
+
+
+def substitute(x: Any, value_of: Callable[[Ref], Any], adapt: Callable[[Any], Any] = lambda x: x) -> Any:
+    """Replace every `Ref` inside nested arguments by its value, and everything else by `adapt` of it."""
+    if isinstance(x, Ref):
+        return value_of(x)
+    if isinstance(x, list | tuple):
+        return type(x)([substitute(item, value_of, adapt) for item in x])
+    if isinstance(x, Mapping):
+        return {key: substitute(item, value_of, adapt) for key, item in x.items()}
+    return adapt(x)

@@ -1,0 +1,121 @@
+import pytest
+import torch
+from torch import Tensor, nn
+
+from permask.discovery.graph import capture
+from permask.errors import NetworkError, PermaskError
+
+
+class InPlace(nn.Module):
+    """Writes through a view into a value that is read again afterwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.first = nn.Linear(6, 8)
+        self.norm = nn.BatchNorm1d(8)
+        self.second = nn.Linear(8, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.norm(self.first(x))
+        y.view(-1, 4, 2).relu_()
+        y[:, :3] = 0
+        with torch.no_grad():
+            shift = torch.arange(8, dtype=torch.float32)
+        return self.second(y + shift)
+
+
+def networks(count: int) -> list[nn.Module]:
+    nets = []
+    for seed in range(count):
+        torch.manual_seed(seed)
+        nets.append(InPlace().eval())
+    return nets
+
+
+def test_running_several_networks_gives_what_each_gives_alone():
+    nets, x = networks(3), torch.randn(4, 6)
+    outputs = capture(nets[0], (x,)).run([net.state_dict() for net in nets], (x,))
+    for net, output in zip(nets, outputs, strict=True):
+        torch.testing.assert_close(output, net(x), rtol=0, atol=0)
+
+
+def test_a_run_in_float64_casts_what_the_network_hard_codes():
+    (net,), x = networks(1), torch.randn(4, 6)
+    captured = capture(net, (x,))
+    (output,) = captured.run([net.double().state_dict()], (x.double(),))
+    assert output.dtype == torch.float64
+    torch.testing.assert_close(output, net(x.double()), rtol=0, atol=0)
+
+
+def test_a_watched_value_is_seen_before_it_is_modified_in_place():
+    (net,), x = networks(1), torch.randn(4, 6)
+    seen = {}
+    run = capture(net, (x,)).run
+    outputs = run(
+        [net.state_dict()],
+        (x,),
+        lambda name, values: seen.update({name: values[0].clone()}),
+        frozenset({"batch_norm"}),
+    )
+    torch.testing.assert_close(seen["batch_norm"], net.norm(net.first(x)), rtol=0, atol=0)
+    assert outputs == []
+
+
+def test_a_run_in_training_mode_leaves_the_statistics_alone():
+    (net,), x = networks(1), torch.randn(4, 6)
+    captured = capture(net, (x,), training=True)
+    assert not net.training
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    (output,) = captured.run([net.state_dict()], (x,))
+    assert all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    torch.testing.assert_close(output, net.train()(x))
+
+
+def test_capturing_keeps_every_module_in_its_mode():
+    (net,) = networks(1)
+    net.train()
+    net.norm.eval()
+    capture(net, (torch.randn(4, 6),))
+    assert net.training and net.first.training and not net.norm.training
+
+
+def test_names_are_the_same_at_every_capture():
+    x = torch.randn(4, 6)
+    first, second = (capture(net, (x,)) for net in networks(2))
+    assert [op.name for op in first.ops] == [op.name for op in second.ops]
+
+
+def test_ops_know_their_arguments_by_name_and_who_called_them():
+    (net,) = networks(1)
+    ops = {op.name: op for op in capture(net, (torch.randn(4, 6),)).ops}
+    norm = ops["batch_norm"]
+    assert (norm.function, norm.module, norm.shape) == ("batch_norm", "norm", (4, 8))
+    assert norm.arguments["training"] is False
+    assert norm.arguments["weight"].name == "p_norm_weight" and ops["p_norm_weight"].key == "norm.weight"
+    assert ops["relu_"].writes == ("view",)
+    assert "test_discovery_graph.py" in ops["view"].line
+
+
+class Branches(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        if x.sum() > 0:
+            return x
+        return 2 * x
+
+
+def test_a_graph_that_depends_on_the_data_is_refused_with_the_line(capsys):
+    with pytest.raises(
+        NetworkError, match=r'test_discovery_graph.py:\d+: "if x.sum\(\) > 0:".*depends on the data'
+    ):
+        capture(Branches(), (torch.randn(3),))
+
+
+def test_inputs_of_another_shape_are_refused():
+    (net,) = networks(1)
+    captured = capture(net, (torch.randn(4, 6),))
+    with pytest.raises(NetworkError, match=r"\(4, 6\).*\(5, 6\)"):
+        captured.run([net.state_dict()], (torch.randn(5, 6),))
+    with pytest.raises(PermaskError, match="nowhere"):
+        captured.run([net.state_dict()], (torch.randn(4, 6),), watch=frozenset({"nowhere"}))
+    with pytest.raises(NetworkError, match=r"first\.weight"):
+        captured.run([{}], (torch.randn(4, 6),))
