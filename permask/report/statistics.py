@@ -60,7 +60,8 @@ def summarise(values: Sequence[float]) -> Summary:
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
     """The mean of one or more paired differences with Student's interval, mean ± t · s / √n.
 
-    t is the quantile for n − 1 degrees of freedom. Holds if the differences are independent and roughly normal.
+    t is the quantile for n − 1 degrees of freedom.
+    Holds for differences that are independent and roughly normal.
     """
     summary = summarise(values)
     if summary.std is None:

@@ -1,0 +1,109 @@
+import re
+from typing import Any
+
+import pytest
+from made_results import made_results
+from rich.console import Console, RenderableType
+
+from permask.errors import PermaskError
+from permask.report.outcomes import Outcomes
+from permask.report.tables import (
+    AccuracyTable,
+    markdown_table,
+    percent,
+    terminal_report,
+    terminal_table,
+)
+from permask.study.results import Results
+
+
+def table_of(results: Results, rewind: int | None) -> AccuracyTable:
+    return AccuracyTable.of(Outcomes.of(results.rows), rewind)
+
+
+def printed(renderable: RenderableType, width: int = 80) -> str:
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
+
+
+def test_markdown_states_mean_std_n_and_the_paired_interval() -> None:
+    # naive 90, 92, 94; permuted 92, 93, 97: differences 2, 1, 3 have mean 2, std 1,
+    # so that Student's interval is 2 ± 4.303 / √3
+    rows: list[dict[str, Any]] = [
+        {
+            "method": method,
+            "sparsity": 0.9,
+            "rewind": 5,
+            "pair": pair,
+            "step": f"{method}{pair}",
+            "accuracy": accuracy,
+        }
+        for method, accuracies in {"naive": [90.0, 92.0, 94.0], "permuted": [92.0, 93.0, 97.0]}.items()
+        for pair, accuracy in enumerate(accuracies)
+    ]
+    assert markdown_table(AccuracyTable.of(Outcomes.of(rows), 5)) == (
+        "Test accuracy in % at rewind epoch 5: mean ± standard deviation over n training runs.\n\n"
+        "| method | 90% | n |\n"
+        "| --- | ---: | ---: |\n"
+        "| permuted | 94.00 ± 2.65 | 3 |\n"
+        "| naive | 92.00 ± 2.00 | 3 |\n"
+        "| permuted − naive | +2.00 [−0.48, 4.48] | 3 |\n\n"
+        "permuted − naive: mean difference in points over n pairs of seeds with Student's 95% interval.\n"
+    )
+
+
+def test_missing_cells_and_cells_with_fewer_runs_say_so() -> None:
+    results = made_results(rewinds=(5,))
+    kept = [
+        row
+        for row in results.rows
+        if not (row["method"] == "lth" and row["sparsity"] == 0.95)
+        and not (row["method"] == "naive" and row["sparsity"] == 0.98 and row["pair"] > 0)
+    ]
+    cells = {
+        line.split(" | ")[0].strip("| "): line.split(" | ")
+        for line in markdown_table(AccuracyTable.of(Outcomes.of(kept), 5)).splitlines()
+    }
+    assert cells["lth"][2] == "–"
+    assert re.fullmatch(r"\d+\.\d\d \(n = 1\)", cells["naive"][3])
+    assert re.fullmatch(r"\+\d+\.\d\d no interval \(n = 1\)", cells["permuted − naive"][3])
+
+
+@pytest.mark.parametrize("sparsities", [(0.9, 0.95, 0.98, 0.99), (0.8, 0.9, 0.925, 0.95, 0.98, 0.99, 0.995)])
+def test_the_terminal_shows_every_number_whatever_its_width(sparsities: tuple[float, ...]) -> None:
+    table = table_of(made_results(sparsities=sparsities), 5)
+    stated = re.findall(r"\d+\.\d\d", markdown_table(table))
+    assert len(stated) == 2 * 4 * len(sparsities) + 2 + 3 * len(sparsities)
+    text = printed(terminal_table(table))
+    assert sorted(re.findall(r"\d+\.\d\d", text)) == sorted(stated)
+    assert max(map(len, text.splitlines())) <= 80
+
+
+def test_a_study_of_dense_networks_has_a_table() -> None:
+    table = table_of(made_results(methods=(), pairs=1), None)
+    assert re.search(r"\| dense \(0%\) \| 98\.\d\d ± 0\.\d\d \| 2 \|", markdown_table(table))
+    assert "accuracy" in printed(terminal_table(table))
+
+
+def test_the_difference_needs_both_methods() -> None:
+    assert "permuted − naive" not in markdown_table(table_of(made_results(methods=("lth", "permuted")), 5))
+
+
+def test_the_terminal_report_shows_the_middle_rewind_unless_told() -> None:
+    results = made_results()
+    text = printed(terminal_report(results))
+    assert "at rewind epoch 5:" in text
+    assert "rewind epoch 0, 20" in text
+    assert "points before permuting (n = 5)" in " ".join(text.split())
+    assert "at rewind epoch 20:" in printed(terminal_report(results, rewind=20))
+
+
+def test_the_terminal_report_rejects_a_rewind_that_was_not_trained() -> None:
+    with pytest.raises(PermaskError, match="rewind epoch 7: this study has 0, 5, 20"):
+        terminal_report(made_results(), rewind=7)
+
+
+def test_percentages_keep_what_they_need() -> None:
+    assert [percent(s) for s in (0.9, 0.58, 0.975, 0.9995)] == ["90%", "58%", "97.5%", "99.95%"]
