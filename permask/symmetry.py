@@ -90,12 +90,14 @@ class Symmetry:
     @property
     def hash(self) -> str:
         """SHA-256 of the groups and shapes: what an `Alignment` file refers to."""
-        content = self._to_json()
-        return hashlib.sha256(json.dumps([content["groups"], content["shapes"]], sort_keys=True).encode()).hexdigest()
+        content = self.to_json()
+        return hashlib.sha256(
+            json.dumps([content["groups"], content["shapes"]], sort_keys=True).encode()
+        ).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the symmetry as JSON."""
-        Path(path).write_text(json.dumps(self._to_json(), sort_keys=True))
+        Path(path).write_text(json.dumps(self.to_json(), sort_keys=True))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -105,22 +107,27 @@ class Symmetry:
             PermaskError: A file that is missing, or not a symmetry of a schema version known here.
         """
         try:
-            content = json.loads(Path(path).read_text())
-            if content["schema"] != SCHEMA_VERSION:
-                raise PermaskError(
-                    f"{path}: schema version {content['schema']}, this permask reads version {SCHEMA_VERSION}"
-                )
-            return cls(
-                groups=tuple(_group(entry) for entry in content["groups"]),
-                pinned=tuple(Pin(**entry) for entry in content["pinned"]),
-                movable=content["movable"],
-                shapes={name: tuple(shape) for name, shape in content["shapes"].items()},
-                report=content["report"],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            return cls.from_json(json.loads(Path(path).read_text()))
+        except (OSError, ValueError, KeyError, TypeError, PermaskError) as error:
             raise PermaskError(f"{path}: expected a symmetry saved by permask: {error}") from error
 
-    def _to_json(self) -> dict[str, Any]:
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The symmetry that `to_json` described; a schema version not known here raises a `PermaskError`."""
+        if content["schema"] != SCHEMA_VERSION:
+            raise PermaskError(
+                f"schema version {content['schema']}, this permask reads version {SCHEMA_VERSION}"
+            )
+        return cls(
+            groups=tuple(_group(entry) for entry in content["groups"]),
+            pinned=tuple(Pin(**entry) for entry in content["pinned"]),
+            movable=content["movable"],
+            shapes={name: tuple(shape) for name, shape in content["shapes"].items()},
+            report=content["report"],
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """The symmetry as plain JSON values."""
         return {
             "schema": SCHEMA_VERSION,
             "groups": [_entry(group) for group in self.groups],
@@ -142,7 +149,9 @@ def _entry(group: Group) -> dict[str, Any]:
 
 
 def _group(entry: dict[str, Any]) -> Group:
-    axes = tuple(Axis(**axis | {"table": np.asarray(axis["table"], dtype=np.int64)}) for axis in entry["axes"])
+    axes = tuple(
+        Axis(**axis | {"table": np.asarray(axis["table"], dtype=np.int64)}) for axis in entry["axes"]
+    )
     seen = entry["activation"]
     activation = seen and Activation(**seen | {"table": np.asarray(seen["table"], dtype=np.int64)})
     return Group(**entry | {"axes": axes, "activation": activation})

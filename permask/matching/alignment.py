@@ -1,0 +1,113 @@
+"""What a matching found: the permutation, how good it is, and what it was made from."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from torch import nn
+
+from permask.errors import PermaskError
+from permask.permutation import Permutation
+from permask.symmetry import Symmetry
+
+FORMAT = "permask-alignment"
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class GroupMatch:
+    """How well one group's units were matched.
+
+    Attributes:
+        group: Name of the group.
+        size: Number of units, all blocks together.
+        objective: What the assignment maximised, summed over the matched units.
+        correlation: Mean over matched units: Pearson correlation of their activations, or cosine similarity
+            of their weights; None for a group that was not observed itself.
+        correlation_identity: The same for units at equal positions, before matching.
+        dead_source: Units of the source that never vary, and so could only be matched by their weights.
+        dead_target: Likewise of the target.
+    """
+
+    group: str
+    size: int
+    objective: float
+    correlation: float | None
+    correlation_identity: float | None
+    dead_source: int = 0
+    dead_target: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """What lines a source network up with a target network: `permutation.apply(source) ≈ target`.
+
+    Attributes:
+        symmetry: Of the architecture that both networks share.
+        permutation: What to do to the source, or to a mask of it.
+        method: How it was found: `activations`, `weights`, ...
+        objective: What the matching maximised, over the whole network.
+        groups: One entry per group.
+        history: The objective after every sweep.
+        used: What went in: batches, samples, seed, and the like.
+        seconds: What it took.
+    """
+
+    symmetry: Symmetry
+    permutation: Permutation
+    method: str
+    objective: float
+    groups: tuple[GroupMatch, ...]
+    history: tuple[float, ...] = ()
+    used: Mapping[str, Any] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    def check(self, model: nn.Module) -> None:
+        """Raise a `NetworkError` that names the first tensor of the network that does not fit."""
+        self.symmetry.check(model)
+
+    def save(self, path: str | Path) -> None:
+        """Write the alignment as JSON, with the symmetry that it belongs to and that symmetry's hash."""
+        content = {
+            "format": FORMAT,
+            "schema": SCHEMA_VERSION,
+            "symmetry_hash": self.symmetry.hash,
+            "symmetry": self.symmetry.to_json(),
+            "permutation": {name: index.tolist() for name, index in self.permutation.index.items()},
+            "groups": [asdict(group) for group in self.groups],
+            **{name: getattr(self, name) for name in ("method", "objective", "seconds")},
+            "history": list(self.history),
+            "used": dict(self.used),
+        }
+        Path(path).write_text(json.dumps(content, sort_keys=True))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read an alignment that `save` wrote.
+
+        Raises:
+            PermaskError: A file that is missing, altered, or no alignment of a schema version known here.
+        """
+        try:
+            content = json.loads(Path(path).read_text())
+            if content["format"] != FORMAT or content["schema"] != SCHEMA_VERSION:
+                raise PermaskError(f"this permask reads {FORMAT} version {SCHEMA_VERSION}")
+            symmetry = Symmetry.from_json(content["symmetry"])
+            if symmetry.hash != content["symmetry_hash"]:
+                raise PermaskError("its symmetry is not the one whose hash it carries; the file was altered")
+            index = {name: np.asarray(vector) for name, vector in content["permutation"].items()}
+            return cls(
+                symmetry=symmetry,
+                permutation=Permutation(symmetry.groups, index),
+                method=content["method"],
+                objective=content["objective"],
+                groups=tuple(GroupMatch(**entry) for entry in content["groups"]),
+                history=tuple(content["history"]),
+                used=content["used"],
+                seconds=content["seconds"],
+            )
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, PermaskError) as error:
+            raise PermaskError(f"{path}: expected an alignment saved by permask: {error}") from error

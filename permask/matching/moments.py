@@ -1,0 +1,100 @@
+"""One pass over the data: pooled moments of the same activation in two networks.
+
+Per-batch correlations cannot be averaged; sums can be added. The sums are taken about a pivot, the first
+value that a unit shows, which changes no correlation, keeps float32 products accurate and makes the
+variance of a constant unit exactly zero.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from permask.errors import NetworkError
+from permask.groups import Activation
+
+# a standard deviation below 1e-5 of the root mean square is float32 rounding, not a signal
+DEAD = 1e-10
+
+
+class Moments:
+    """Σ z_A, Σ z_B, Σ z_A², Σ z_B² and Z_Bᵀ Z_A over samples and positions, for the units of one group.
+
+    Products are taken in float32 (float64 if the networks are), sums over batches in float64. A is the source
+    network, B the target. U is the number of units, blocks included.
+
+    Args:
+        activation: Where the units are seen; its table says which positions belong to which unit.
+    """
+
+    def __init__(self, activation: Activation):
+        self.activation = activation
+        *blocks, units, self._positions_per_unit = activation.table.shape
+        self.units = int(np.prod(blocks, dtype=int)) * units
+        self.count = 0
+        self._pivot: list[Tensor] = []
+        self._sum: list[Tensor] = []
+        self._square: list[Tensor] = []
+        self._cross: Tensor | None = None
+
+    def add(self, source: Tensor, target: Tensor) -> None:
+        """Add a batch: the activation's value in the source and in the target network, of equal shape."""
+        values = [self._units_first(source), self._units_first(target)]
+        if self._cross is None:
+            self._pivot = [z.flatten(1)[:, 0].clone() for z in values]
+            self._sum = [torch.zeros(self.units, dtype=torch.float64, device=z.device) for z in values]
+            self._square = [torch.zeros_like(total) for total in self._sum]
+            self._cross = torch.zeros(self.units, self.units, dtype=torch.float64, device=target.device)
+        z_US = [_centred(z, pivot) for z, pivot in zip(values, self._pivot, strict=True)]
+        for z, total, square in zip(z_US, self._sum, self._square, strict=True):
+            total += z.sum(1)
+            square += torch.linalg.vector_norm(z, dim=1).double().square()
+        self._cross += z_US[1] @ z_US[0].T
+        self.count += z_US[0].shape[1]
+
+    def correlation(self) -> Float[np.ndarray, "target_units source_units"]:
+        """Pearson correlation of every target unit with every source unit; 0 where one of them is dead.
+
+        Raises:
+            NetworkError: Activations that are not finite.
+        """
+        assert self._cross is not None, "no batch was added"
+        mean, deviation = [], []
+        for network, total, square in zip(("source", "target"), self._sum, self._square, strict=True):
+            if not square.isfinite().all():
+                raise NetworkError(
+                    f"activation {self.activation.node} of the {network} network is not finite"
+                )
+            mean.append(total / self.count)
+            deviation.append((square / self.count - mean[-1].square()).clamp(min=0).sqrt())
+        covariance = self._cross / self.count - torch.outer(mean[1], mean[0])
+        correlation = (covariance / torch.outer(deviation[1], deviation[0])).cpu().numpy()
+        dead_source, dead_target = self.dead
+        correlation[dead_target] = 0
+        correlation[:, dead_source] = 0
+        return correlation
+
+    @property
+    def dead(self) -> tuple[Bool[np.ndarray, "units"], Bool[np.ndarray, "units"]]:
+        """Which units never vary, in the source and in the target."""
+        dead = []
+        for pivot, total, square in zip(self._pivot, self._sum, self._square, strict=True):
+            mean = total / self.count
+            variance = square / self.count - mean.square()
+            dead.append((variance <= DEAD * (variance + (mean + pivot).square())).cpu().numpy())
+        return dead[0], dead[1]
+
+    def _units_first(self, z: Tensor) -> Tensor:
+        """`[U, positions per unit, the other dims]`, a view where the table allows."""
+        z = z.movedim(self.activation.dim, 0)
+        z = z.to(torch.promote_types(z.dtype, torch.float32))
+        positions = self.activation.table.ravel()
+        if not np.array_equal(positions, np.arange(z.shape[0])):
+            z = z.index_select(0, torch.as_tensor(positions, device=z.device))
+        return z.unflatten(0, (self.units, self._positions_per_unit))
+
+
+def _centred(z: Tensor, pivot: Tensor) -> Tensor:
+    """`[U, S]` contiguous: the values less the pivot, moved and subtracted in one sweep over memory."""
+    out = torch.empty(z.shape, dtype=z.dtype, device=z.device)
+    return torch.sub(z, pivot.view(-1, *[1] * (z.ndim - 1)), out=out).flatten(1)

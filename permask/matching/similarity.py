@@ -1,0 +1,119 @@
+"""How well the weights of one network's units fit in the place of another's: W_B · π(W_A)ᵀ, axis by axis."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from permask.groups import Axis, Group
+from permask.matching.assignment import Score
+from permask.permutation import Permutation
+
+
+def weights_of(model: nn.Module) -> dict[str, Tensor]:
+    """The parameters that weight similarity looks at, in float32 at least; buffers are no weights."""
+    return {
+        name: parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32))
+        for name, parameter in model.named_parameters(remove_duplicate=False)
+        if parameter.is_floating_point()
+    }
+
+
+def weight_scores(
+    family: Sequence[Group],
+    permutation: Permutation,
+    source: Mapping[str, Tensor],
+    target: Mapping[str, Tensor],
+) -> dict[str, Score]:
+    """For every group of a family, the inner product of each source unit's weights with each target unit's.
+
+    All other dims of the source's weights are in the order that `permutation` gives them (Ainsworth et al.
+    2023, section 3.2, generalised to index tables). In a family, a position that belongs to a child counts
+    in the child's score and not again in the parent's.
+
+    Args:
+        family: A group without a parent and all its descendants.
+        permutation: The current permutation of the source.
+        source: Parameter name to weights; axes of tensors that are not here are left out.
+        target: Likewise.
+
+    Returns:
+        Group name to `[B * N, B * N]` in float64.
+    """
+    parameters = {axis.parameter for group in family for axis in group.axes} & source.keys()
+    current = _restrict(permutation, parameters)
+    grouped = {axis.parameter for g in current.groups for axis in g.axes if axis.convolution_groups > 1}
+    scores: dict[str, Score] = {}
+    for group in family:
+        units = group.blocks * group.size
+        total = np.zeros((units, units))
+        within = _without_ancestors(current, group, family)
+        for axis in group.axes:
+            table_UM = _own_positions(group, axis, family)
+            if axis.parameter not in parameters or table_UM.shape[1] == 0:
+                continue
+            weight = source[axis.parameter]
+            if axis.parameter in grouped:
+                weight = within.apply({axis.parameter: weight})[axis.parameter]
+            else:
+                for dim in range(weight.ndim):
+                    order = (within if dim == axis.dim else current).source(axis.parameter, dim)
+                    if order is not None:
+                        weight = weight.index_select(dim, torch.as_tensor(order, device=weight.device))
+            rows_B = _units_first(target[axis.parameter], axis, table_UM)
+            total += (rows_B @ _units_first(weight, axis, table_UM).T).double().cpu().numpy()
+        scores[group.name] = total
+    return scores
+
+
+def _restrict(permutation: Permutation, parameters: Collection[str]) -> Permutation:
+    """The same permutation as far as it concerns some parameters."""
+    groups = (
+        replace(group, axes=tuple(axis for axis in group.axes if axis.parameter in parameters))
+        for group in permutation.groups
+    )
+    return Permutation(tuple(groups), permutation.index)
+
+
+def _own_positions(group: Group, axis: Axis, family: Sequence[Group]) -> Int[np.ndarray, "units positions"]:
+    """`[U, M]`: the positions of each unit that belong to none of the group's children."""
+    table = axis.table.reshape(-1, axis.table.shape[-1])
+    for child in family:
+        if child.parent == group.name:
+            for other in child.axes:
+                if (other.parameter, other.dim) == (axis.parameter, axis.dim):
+                    # parents and children are aligned: a column is a child's in all units or in none
+                    table = table[:, ~np.isin(table[0], other.table)]
+    return table
+
+
+def _without_ancestors(permutation: Permutation, group: Group, family: Sequence[Group]) -> Permutation:
+    """What is left when neither the group nor what contains it moves.
+
+    That is how the axis that is being decided stands. Rows and input channels of a grouped convolution meet
+    at the convolution group that both belong to, so there it holds for both dims.
+    """
+    index = dict(permutation.index)
+    parent = {member.name: member.parent for member in family}
+    name: str | None = group.name
+    while name is not None:
+        del index[name]
+        name = parent[name]
+    return Permutation(permutation.groups, index)
+
+
+def _units_first(
+    weight: Tensor, axis: Axis, table_UM: Int[np.ndarray, "units positions"]
+) -> Float[Tensor, "units features"]:
+    if axis.convolution_groups > 1:  # [G, O/G, I/G, ...] -> the virtual axis (g, input channel of g) first
+        by_group = weight.unflatten(0, (axis.convolution_groups, -1)).transpose(1, 2)
+        positions = by_group.reshape(axis.length, -1)
+    else:
+        positions = weight.movedim(axis.dim, 0).reshape(axis.length, -1)
+    flat = table_UM.ravel()
+    if not np.array_equal(flat, np.arange(axis.length)):
+        positions = positions.index_select(0, torch.as_tensor(flat, device=weight.device))
+    return positions.reshape(len(table_UM), -1)
