@@ -27,7 +27,7 @@ class AccuracyTable:
         sparsities: The columns.
         dense: The dense networks, for reference.
         methods: Method to its summaries, one per sparsity; None where nothing was trained.
-        difference: Paired differences permuted − naive in points, by sparsity; empty unless the study has both.
+        difference: Paired differences permuted − naive in points, by sparsity; empty unless both exist.
     """
 
     rewind: int | None

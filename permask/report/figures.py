@@ -1,0 +1,143 @@
+"""Figures of a study for print: accuracy against sparsity and rewind epoch, and along paths between networks.
+
+They are made without pyplot, which keeps global state.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from math import log
+from pathlib import Path
+
+from matplotlib import rc_context
+from matplotlib.figure import Figure
+
+from permask.report.outcomes import Outcomes, curve
+from permask.report.panels import Line, Scale, annotate, lay_out
+from permask.report.style import METHOD_STYLES, PRINT, styles
+from permask.report.tables import barrier_sentence, percent
+from permask.study.results import Results
+
+DPI = 200
+SINGLE_INCHES = (2.9, 2.1)
+MULTIPLE_INCHES = (1.5, 2.1)
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A figure and what to say about it.
+
+    Attributes:
+        name: Of its files.
+        title: In a few words.
+        caption: What it shows, what its bands are and over how many runs.
+        figure: The picture.
+    """
+
+    name: str
+    title: str
+    caption: str
+    figure: Figure
+
+    def save(self, folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
+        """Write the picture in each format and return the files; the same picture gives the same bytes."""
+        files = [folder / f"{self.name}.{suffix}" for suffix in formats]
+        undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
+        with rc_context(PRINT):
+            for file in files:
+                self.figure.savefig(file, dpi=DPI, metadata=undated.get(file.suffix))
+        return files
+
+
+def plots(results: Results) -> list[Plot]:
+    """Every figure that the results allow."""
+    outcomes = Outcomes.of(results.rows)
+    made = []
+    with rc_context(PRINT):
+        if outcomes.sparsities:
+            made.append(accuracy_against_sparsity(outcomes, outcomes.middle_rewind))
+        if len(outcomes.rewinds) > 1:
+            made.append(accuracy_against_rewind(outcomes))
+        if results.connectivity:
+            made.append(connectivity(results))
+    return made
+
+
+def accuracy_against_sparsity(outcomes: Outcomes, rewind: int | None) -> Plot:
+    """Accuracy of every method against sparsity at one rewind epoch."""
+    lines: dict[str, Line] = {
+        method: [outcomes.summary(method, sparsity, rewind) for sparsity in outcomes.sparsities]
+        for method in outcomes.methods
+    }
+    positions = [-log(1 - sparsity) for sparsity in outcomes.sparsities]
+    ticks = [percent(sparsity) for sparsity in outcomes.sparsities]
+    label = "sparsity of the pruned layers (log scale of density)"
+    figure, bands = _by_method(
+        {f"rewind epoch {rewind}": lines}, SINGLE_INCHES, positions, ticks, label, outcomes
+    )
+    caption = f"Test accuracy against sparsity at rewind epoch {rewind}. {bands}"
+    return Plot("accuracy_against_sparsity", "Accuracy against sparsity", caption, figure)
+
+
+def accuracy_against_rewind(outcomes: Outcomes) -> Plot:
+    """Accuracy of every method against the rewind epoch, one panel per sparsity."""
+    panels: dict[str, dict[str, Line]] = {
+        f"sparsity {percent(sparsity)}": {
+            method: [outcomes.summary(method, sparsity, rewind) for rewind in outcomes.rewinds]
+            for method in outcomes.methods
+        }
+        for sparsity in outcomes.sparsities
+    }
+    ticks = [str(rewind) for rewind in outcomes.rewinds]
+    label = "rewind epoch k (epochs of dense training before sparse training)"
+    figure, bands = _by_method(panels, MULTIPLE_INCHES, outcomes.rewinds, ticks, label, outcomes)
+    caption = f"Test accuracy against the rewind epoch at every sparsity. {bands}"
+    return Plot("accuracy_against_rewind", "Accuracy against the rewind epoch", caption, figure)
+
+
+def _by_method(
+    panels: dict[str, dict[str, Line]],
+    inches: tuple[float, float],
+    positions: Sequence[float],
+    ticks: Sequence[str],
+    label: str,
+    outcomes: Outcomes,
+) -> tuple[Figure, str]:
+    """Panels by title with a line per method, the dense networks for reference; and what the bands are."""
+    dense = outcomes.summary("dense")
+    figure, drawn = lay_out(list(panels), inches, Scale.of(list(panels.values()), dense))
+    looks = styles(outcomes.methods)
+    for panel, lines in zip(drawn, panels.values(), strict=True):
+        for method, line in lines.items():
+            panel.draw(positions, line, looks[method])
+        if dense:
+            panel.reference(dense)
+        panel.x_axis(positions, ticks)
+    bands = _bands(line for lines in panels.values() for line in lines.values())
+    annotate(figure, ({"dense": METHOD_STYLES["dense"]} if dense else {}) | looks, label, bands)
+    return figure, bands
+
+
+def connectivity(results: Results) -> Plot:
+    """Accuracy along the straight path between the dense networks, before and after permuting."""
+    looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
+    measured = (curve(results.connectivity, permuted) for permuted in (False, True))
+    curves = {name: found for name, found in zip(looks, measured, strict=True) if found}
+    lines: dict[str, Line] = {name: found.accuracies for name, found in curves.items()}
+    figure, (panel,) = lay_out([""], SINGLE_INCHES, Scale.of([lines], None))
+    for name, found in curves.items():
+        panel.draw(found.alphas, found.accuracies, looks[name])
+    panel.x_axis([0, 0.25, 0.5, 0.75, 1], ["0 (A)", "0.25", "0.5", "0.75", "1 (B)"])
+    bands = _bands(lines.values())
+    annotate(figure, {name: looks[name] for name in curves}, "α in (1 − α) · A + α · B", bands)
+    path = "Test accuracy along the straight path between the dense networks A and B."
+    caption = f"{path} {barrier_sentence(results)} {bands}"
+    return Plot("connectivity", "Connectivity of the dense networks", caption, figure)
+
+
+def _bands(lines: Iterable[Line]) -> str:
+    """What the lines and bands are, and how many runs they rest on."""
+    counts = sorted({cell.n for line in lines for cell in line if cell})
+    if counts[-1] == 1:
+        return "One run per point."
+    n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    return f"Lines: mean; bands: ± one standard deviation over n = {n} runs."

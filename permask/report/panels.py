@@ -1,0 +1,154 @@
+"""Panels that share an accuracy axis, broken where a control so far below would flatten the rest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import ceil, nan
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from permask.report.statistics import Summary
+from permask.report.style import METHOD_STYLES, Style
+
+CONTROL = "random"
+COLUMNS = 4  # panels side by side, at most
+
+# inches
+LEFT, RIGHT, TOP, BOTTOM = 0.54, 0.1, 0.28, 0.5
+BESIDE, BELOW = 0.14, 0.45
+TITLE = 0.18
+BREAK = 0.06
+
+Line = Sequence[Summary | None]  # one point per position; None where nothing was measured
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The accuracy axis that panels share.
+
+    Attributes:
+        low: Where the main part begins.
+        high: Where it ends.
+        bottom: Where the compressed part below it begins; None if the axis is not broken.
+    """
+
+    low: float
+    high: float
+    bottom: float | None
+
+    @classmethod
+    def of(cls, panels: Sequence[Mapping[str, Line]], dense: Summary | None) -> "Scale":
+        """A scale on which methods differ visibly, with a control that is far below them under a break."""
+        main = [c for panel in panels for method, line in panel.items() if method != CONTROL for c in line]
+        control = [c for panel in panels for c in panel.get(CONTROL, ())]
+        low, high = _extent([*main, dense]) or _extent(control) or (0.0, 100.0)
+        bottom, top = _extent(control) or (low, high)
+        margin = 0.06 * (high - low) or 1.0
+        if bottom >= low - 0.5 * (high - low):
+            return cls(min(low, bottom) - margin, max(high, top) + margin, None)
+        return cls(low - margin, max(high, top) + margin, bottom - 0.06 * (low - bottom))
+
+
+def _extent(cells: Sequence[Summary | None]) -> tuple[float, float] | None:
+    """Least and greatest mean ± std."""
+    ends = [end for c in cells if c for end in (c.mean - (c.std or 0), c.mean + (c.std or 0))]
+    return (min(ends), max(ends)) if ends else None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel: its axes from top to bottom, two where the accuracy axis is broken."""
+
+    parts: tuple[Axes, ...]
+
+    def draw(self, positions: Sequence[float], line: Line, style: Style) -> None:
+        """Draw a line of means with a band of ± one standard deviation."""
+        means = [c.mean if c else nan for c in line]
+        lows = [c.mean - (c.std or 0) if c else nan for c in line]
+        highs = [c.mean + (c.std or 0) if c else nan for c in line]
+        for axes in self.parts:
+            low, high = axes.get_ylim()
+            axes.fill_between(positions, lows, highs, color=style.colour, alpha=0.18, linewidth=0)
+            axes.plot(positions, means, color=style.colour, linestyle=style.line)
+            # a mark belongs to one part, or a point near the break leaves a fragment of it in the other
+            marks = [mean if low <= mean < high else nan for mean in means]
+            axes.plot(positions, marks, color=style.colour, marker=style.marker, linestyle="", clip_on=False)
+
+    def reference(self, dense: Summary) -> None:
+        """Draw the dense networks' mean as a horizontal line."""
+        style = METHOD_STYLES["dense"]
+        self.parts[0].axhline(dense.mean, color=style.colour, linestyle=style.line, linewidth=1)
+
+    def x_axis(self, ticks: Sequence[float], labels: Sequence[str]) -> None:
+        """Label positions below the lowest part."""
+        for axes in self.parts:
+            axes.set_xticks(ticks, labels if axes is self.parts[-1] else [""] * len(ticks))
+
+
+def lay_out(titles: Sequence[str], inches: tuple[float, float], scale: Scale) -> tuple[Figure, list[Panel]]:
+    """A figure of one panel per title, of a given width and height, in rows of at most four, on one scale."""
+    width, height = inches
+    columns, rows = min(len(titles), COLUMNS), ceil(len(titles) / COLUMNS)
+    above = TOP + (TITLE if any(titles) else 0)
+    total = (
+        LEFT + columns * width + (columns - 1) * BESIDE + RIGHT,
+        above + rows * height + (rows - 1) * BELOW + BOTTOM,
+    )
+    figure = Figure(figsize=total)
+
+    def axes(left: float, bottom: float, high: float) -> Axes:
+        return figure.add_axes((left / total[0], bottom / total[1], width / total[0], high / total[1]))
+
+    panels = []
+    for i, title in enumerate(titles):
+        left = LEFT + (i % columns) * (width + BESIDE)
+        bottom = BOTTOM + (rows - 1 - i // columns) * (height + BELOW)
+        if scale.bottom is None:
+            parts = (axes(left, bottom, height),)
+        else:
+            lower = 0.25 * height
+            parts = (axes(left, bottom + lower + BREAK, height - lower - BREAK), axes(left, bottom, lower))
+            parts[1].set_ylim(scale.bottom, scale.low)
+            parts[1].locator_params(axis="y", nbins=3)
+            _mark_break(*parts)
+        parts[0].set_ylim(scale.low, scale.high)
+        parts[0].set_title(title)
+        if i % columns:
+            for part in parts:
+                part.set_yticklabels([])
+        panels.append(Panel(parts))
+    middle = BOTTOM + (total[1] - above - BOTTOM) / 2
+    figure.text(0.04 / total[0], middle / total[1], "test accuracy (%)", rotation=90, va="center", ha="left")
+    return figure, panels
+
+
+def _mark_break(above: Axes, below: Axes) -> None:
+    above.spines["bottom"].set_visible(False)
+    above.tick_params(axis="x", length=0)
+    below.set_facecolor("#f4f4f4")
+    for axes, height in ((above, 0), (below, 1)):
+        stroke = Line2D([0], [height], color="k", transform=axes.transAxes, clip_on=False)
+        stroke.set_marker([(-2, -1), (2, 1)])
+        axes.add_line(stroke)
+
+
+def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: str) -> None:
+    """Name the lines above the panels, and below them the axis that they share and what the bands are."""
+    handles = [
+        Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=name)
+        for name, look in looks.items()
+    ]
+    figure.legend(
+        handles=handles,
+        loc="upper center",
+        ncols=len(handles),
+        frameon=False,
+        handlelength=2.3,
+        handletextpad=0.4,
+        columnspacing=0.9,
+    )
+    width, height = figure.get_size_inches()
+    middle = 0.5 + 0.5 * LEFT / width
+    figure.text(middle, 0.17 / height, x_label, ha="center", va="bottom")
+    figure.text(middle, 0.05 / height, bands, ha="center", va="bottom", fontsize=6, color="#555555")

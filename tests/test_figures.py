@@ -1,0 +1,99 @@
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from made_results import made_results
+
+from permask.report.figures import accuracy_against_sparsity, connectivity, plots
+from permask.report.outcomes import Outcomes, curve
+from permask.report.panels import Scale
+from permask.report.statistics import Summary
+from permask.report.style import METHOD_STYLES, styles
+from permask.study.results import Results
+
+
+BOTH = ["accuracy_against_sparsity", "accuracy_against_rewind"]
+
+
+@pytest.mark.parametrize(
+    ("made", "expected"),
+    [
+        ({}, [*BOTH, "connectivity"]),
+        ({"rewinds": (5,), "alphas": 0}, ["accuracy_against_sparsity"]),
+        ({"methods": ("lth",), "sparsities": (0.9,), "pairs": 1, "alphas": 0}, BOTH),
+        ({"methods": ("random",), "alphas": 0}, BOTH),
+        ({"methods": ()}, ["connectivity"]),
+        ({"methods": (), "alphas": 0}, []),
+    ],
+)
+def test_a_study_gets_the_figures_that_it_allows(
+    tmp_path: Path, made: dict[str, Any], expected: list[str]
+) -> None:
+    made_plots = plots(made_results(**made))
+    assert [plot.name for plot in made_plots] == expected
+    files = [file for plot in made_plots for file in plot.save(tmp_path)]
+    assert [file.name for file in files] == [f"{name}.{end}" for name in expected for end in ("png", "pdf")]
+    for file in files:
+        assert file.read_bytes().startswith(b"\x89PNG" if file.suffix == ".png" else b"%PDF")
+
+
+def test_the_lines_pass_through_the_means() -> None:
+    outcomes = Outcomes.of(made_results().rows)
+    figure = accuracy_against_sparsity(outcomes, 5).figure
+    drawn = [np.asarray(line.get_ydata(), float) for line in figure.axes[0].lines]
+    for method in outcomes.methods:
+        summaries = [outcomes.summary(method, sparsity, 5) for sparsity in outcomes.sparsities]
+        means = [summary.mean for summary in summaries if summary]
+        assert any(len(y) == len(means) and np.array_equal(y, means) for y in drawn), method
+
+
+def test_captions_say_what_the_bands_are_and_over_how_many_runs() -> None:
+    assert "± one standard deviation over n = 5 runs" in plots(made_results())[0].caption
+    assert "One run per point." in plots(made_results(pairs=1))[0].caption
+    uneven = made_results()
+    kept = [row for row in uneven.rows if row["method"] != "lth" or row["pair"] < 2]
+    assert "over n = 2–5 runs" in plots(Results(uneven.study, uneven.provenance, kept))[0].caption
+
+
+def test_the_connectivity_figure_states_the_barriers() -> None:
+    results = made_results()
+    before = curve(results.connectivity, permuted=False)
+    assert before is not None
+    assert (
+        f"{before.barriers.mean:.2f} ± {before.barriers.std:.2f} points before"
+        in connectivity(results).caption
+    )
+
+
+def test_a_control_far_below_the_methods_does_not_flatten_them() -> None:
+    methods = {"permuted": [Summary(96, 0.5, 5)], "naive": [Summary(93, 0.5, 5)]}
+    scale = Scale.of([methods | {"random": [Summary(70, 2, 5)]}], Summary(98, 0.2, 5))
+    assert 92 < scale.low < 92.5
+    assert scale.bottom is not None
+    assert scale.bottom < 68
+
+
+def test_an_axis_without_a_far_control_is_not_broken() -> None:
+    methods = {"permuted": [Summary(96, 0.5, 5), None], "naive": [Summary(93, None, 1), None]}
+    assert Scale.of([methods], None).bottom is None
+    scale = Scale.of([methods | {"random": [Summary(92, 0.1, 5)]}], None)
+    assert scale.bottom is None
+    assert scale.low < 91.9 < 96.5 < scale.high
+
+
+def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
+    folders = [tmp_path / "first", tmp_path / "second"]
+    for folder in folders:
+        folder.mkdir()
+        connectivity(made_results()).save(folder, ("png", "pdf", "svg"))
+    first, second = ([file.read_bytes() for file in sorted(folder.iterdir())] for folder in folders)
+    assert len(first) == 3
+    assert first == second
+
+
+def test_every_method_keeps_its_look_and_no_two_share_one() -> None:
+    looks = styles(("lth", "naive", "early", "late"))
+    assert looks["lth"] == METHOD_STYLES["lth"]
+    assert len(set(looks.values())) == 4
+    assert len({(style.marker, style.line) for style in METHOD_STYLES.values()}) == len(METHOD_STYLES)
