@@ -5,6 +5,8 @@ They are made without pyplot, which keeps global state.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from io import BytesIO
 from math import log
 from pathlib import Path
 
@@ -41,11 +43,22 @@ class Plot:
     def save(self, folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
         """Write the picture in each format and return the files; the same picture gives the same bytes."""
         files = [folder / f"{self.name}.{suffix}" for suffix in formats]
-        undated = {".pdf": {"CreationDate": None}, ".svg": {"Date": None}}
-        with rc_context(PRINT):
-            for file in files:
-                self.figure.savefig(file, dpi=DPI, metadata=undated.get(file.suffix))
+        for file, suffix in zip(files, formats, strict=True):
+            file.write_bytes(self.png if suffix == "png" else self.render(suffix))
         return files
+
+    @cached_property
+    def png(self) -> bytes:
+        """The picture as PNG, which both its file and the page hold."""
+        return self.render("png")
+
+    def render(self, suffix: str) -> bytes:
+        """The picture as `png`, `pdf` or `svg`."""
+        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
+        content = BytesIO()
+        with rc_context(PRINT):
+            self.figure.savefig(content, format=suffix, dpi=DPI, metadata=undated.get(suffix))
+        return content.getvalue()
 
 
 def plots(results: Results) -> list[Plot]:
@@ -71,9 +84,7 @@ def accuracy_against_sparsity(outcomes: Outcomes, rewind: int | None) -> Plot:
     positions = [-log(1 - sparsity) for sparsity in outcomes.sparsities]
     ticks = [percent(sparsity) for sparsity in outcomes.sparsities]
     label = "sparsity of the pruned layers (log scale of density)"
-    figure, bands = _by_method(
-        {f"rewind epoch {rewind}": lines}, SINGLE_INCHES, positions, ticks, label, outcomes
-    )
+    figure, bands = _by_method({f"rewind epoch {rewind}": lines}, SINGLE_INCHES, positions, ticks, label, outcomes)
     caption = f"Test accuracy against sparsity at rewind epoch {rewind}. {bands}"
     return Plot("accuracy_against_sparsity", "Accuracy against sparsity", caption, figure)
 

@@ -74,9 +74,7 @@ class Outcomes:
 
     def difference(self, first: str, second: str, sparsity: float, rewind: int | None) -> Difference | None:
         """Paired difference first − second with its 95% interval; None where no pair has both."""
-        return paired_difference(
-            self.by_pair(first, sparsity, rewind), self.by_pair(second, sparsity, rewind)
-        )
+        return paired_difference(self.by_pair(first, sparsity, rewind), self.by_pair(second, sparsity, rewind))
 
 
 @dataclass(frozen=True)

@@ -46,9 +46,7 @@ class AccuracyTable:
             sparsities,
             outcomes.summary("dense"),
             {m: tuple(outcomes.summary(m, s, rewind) for s in sparsities) for m in outcomes.methods},
-            tuple(outcomes.difference("permuted", "naive", s, rewind) for s in sparsities)
-            if compared
-            else (),
+            tuple(outcomes.difference("permuted", "naive", s, rewind) for s in sparsities) if compared else (),
         )
 
     @property
@@ -81,7 +79,7 @@ def format_summary(summary: Summary | None) -> str:
     """`97.22 ± 0.31`, or the mean alone if there is one value."""
     if summary is None:
         return MISSING
-    return f"{summary.mean:.2f}" + ("" if summary.std is None else f" ± {summary.std:.2f}")
+    return f"{summary.mean:.2f}".replace("-", "−") + ("" if summary.std is None else f" ± {summary.std:.2f}")
 
 
 def format_interval(difference: Difference) -> str:
@@ -163,9 +161,7 @@ def barrier_sentence(results: Results) -> str:
         "after": curve(results.connectivity, permuted=True),
     }
     said = [
-        f"{format_summary(c.barriers)} points {when} permuting (n = {c.barriers.n})"
-        for when, c in found.items()
-        if c
+        f"{format_summary(c.barriers)} points {when} permuting (n = {c.barriers.n})" for when, c in found.items() if c
     ]
     return f"Error barrier between the dense networks of a pair: {', '.join(said)}." if said else ""
 
@@ -182,15 +178,11 @@ def terminal_report(results: Results, rewind: int | None = None) -> RenderableTy
     """
     outcomes = Outcomes.of(results.rows)
     if rewind is not None and rewind not in outcomes.rewinds:
-        raise PermaskError(
-            f"rewind epoch {rewind}: this study has {', '.join(map(str, outcomes.rewinds)) or 'none'}"
-        )
+        raise PermaskError(f"rewind epoch {rewind}: this study has {', '.join(map(str, outcomes.rewinds)) or 'none'}")
     shown = outcomes.middle_rewind if rewind is None else rewind
     others = [str(epoch) for epoch in outcomes.rewinds if epoch != shown]
     notes = [
         f"Also trained from rewind epoch {', '.join(others)}: see the report." if others else "",
         barrier_sentence(results),
     ]
-    return Group(
-        terminal_table(AccuracyTable.of(outcomes, shown)), *(Text(f"\n{note}") for note in notes if note)
-    )
+    return Group(terminal_table(AccuracyTable.of(outcomes, shown)), *(Text(f"\n{note}") for note in notes if note))
