@@ -59,6 +59,7 @@ def test_the_folder_holds_the_report_the_results_and_the_figures(tmp_path: Path)
         {"methods": ("lth",), "sparsities": (0.9,), "rewinds": (0,), "pairs": 1, "alphas": 0},
         {"methods": ("permuted", "naive"), "pairs": 2, "alphas": 0},
         {"methods": (), "alphas": 0},
+        {"pairs": 0},
     ],
 )
 def test_the_page_is_whole_and_loads_nothing(made: dict[str, Any]) -> None:

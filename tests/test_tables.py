@@ -11,7 +11,6 @@ from permask.report.tables import (
     AccuracyTable,
     markdown_table,
     percent,
-    terminal_report,
     terminal_table,
 )
 from permask.study.results import Results
@@ -73,36 +72,36 @@ def test_missing_cells_and_cells_with_fewer_runs_say_so() -> None:
 
 @pytest.mark.parametrize("sparsities", [(0.9, 0.95, 0.98, 0.99), (0.8, 0.9, 0.925, 0.95, 0.98, 0.99, 0.995)])
 def test_the_terminal_shows_every_number_whatever_its_width(sparsities: tuple[float, ...]) -> None:
-    table = table_of(made_results(sparsities=sparsities), 5)
-    stated = re.findall(r"\d+\.\d\d", markdown_table(table))
+    results = made_results(sparsities=sparsities, alphas=0)
+    stated = re.findall(r"\d+\.\d\d", markdown_table(table_of(results, 5)))
     assert len(stated) == 2 * 4 * len(sparsities) + 2 + 3 * len(sparsities)
-    text = printed(terminal_table(table))
+    text = printed(terminal_table(results))
     assert sorted(re.findall(r"\d+\.\d\d", text)) == sorted(stated)
     assert max(map(len, text.splitlines())) <= 80
 
 
 def test_a_study_of_dense_networks_has_a_table() -> None:
-    table = table_of(made_results(methods=(), pairs=1), None)
-    assert re.search(r"\| dense \(0%\) \| 98\.\d\d ± 0\.\d\d \| 2 \|", markdown_table(table))
-    assert "accuracy" in printed(terminal_table(table))
+    results = made_results(methods=(), pairs=1)
+    assert re.search(r"\| dense \(0%\) \| 98\.\d\d ± 0\.\d\d \| 2 \|", markdown_table(table_of(results, None)))
+    assert "accuracy" in printed(terminal_table(results))
 
 
 def test_the_difference_needs_both_methods() -> None:
     assert "permuted − naive" not in markdown_table(table_of(made_results(methods=("lth", "permuted")), 5))
 
 
-def test_the_terminal_report_shows_the_middle_rewind_unless_told() -> None:
+def test_the_terminal_table_shows_the_middle_rewind_unless_told() -> None:
     results = made_results()
-    text = printed(terminal_report(results))
+    text = printed(terminal_table(results))
     assert "at rewind epoch 5:" in text
     assert "rewind epoch 0, 20" in text
     assert "points before permuting (n = 5)" in " ".join(text.split())
-    assert "at rewind epoch 20:" in printed(terminal_report(results, rewind=20))
+    assert "at rewind epoch 20:" in printed(terminal_table(results, rewind=20))
 
 
-def test_the_terminal_report_rejects_a_rewind_that_was_not_trained() -> None:
+def test_the_terminal_table_rejects_a_rewind_that_was_not_trained() -> None:
     with pytest.raises(PermaskError, match="rewind epoch 7: this study has 0, 5, 20"):
-        terminal_report(made_results(), rewind=7)
+        terminal_table(made_results(), rewind=7)
 
 
 def test_percentages_keep_what_they_need() -> None:

@@ -109,8 +109,8 @@ def fewer(cell: Summary | Difference | None, n: int) -> str:
     return f" (n = {cell.n})" if cell and cell.n < n else ""
 
 
-def terminal_table(table: AccuracyTable) -> RenderableType:
-    """The table with its captions, for a rich console; 80 columns hold four sparsities."""
+def _terminal(table: AccuracyTable) -> RenderableType:
+    """The table with its captions; 80 columns hold four sparsities."""
     grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
     grid.add_column("method", overflow="fold")
     for heading in table.headings:
@@ -166,7 +166,7 @@ def barrier_sentence(results: Results) -> str:
     return f"Error barrier between the dense networks of a pair: {', '.join(said)}." if said else ""
 
 
-def terminal_report(results: Results, rewind: int | None = None) -> RenderableType:
+def terminal_table(results: Results, rewind: int | None = None) -> RenderableType:
     """What the terminal shows of a study: the table at a rewind epoch, the other epochs, and the barriers.
 
     Args:
@@ -185,4 +185,4 @@ def terminal_report(results: Results, rewind: int | None = None) -> RenderableTy
         f"Also trained from rewind epoch {', '.join(others)}: see the report." if others else "",
         barrier_sentence(results),
     ]
-    return Group(terminal_table(AccuracyTable.of(outcomes, shown)), *(Text(f"\n{note}") for note in notes if note))
+    return Group(_terminal(AccuracyTable.of(outcomes, shown)), *(Text(f"\n{note}") for note in notes if note))
