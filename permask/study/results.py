@@ -11,7 +11,7 @@ from permask.errors import PermaskError
 SCHEMA_VERSION = 1
 
 # the columns of results.csv, in order
-COLUMNS = (
+COLUMNS: tuple[str, ...] = (
     "study",
     "dataset",
     "network",

@@ -1,1 +1,1 @@
-"""What each kind of step computes from its specification and its parents' results."""
+"""What each kind of step computes: one module per kind, each with a function `compute(run)`."""

@@ -1,1 +1,22 @@
-"""The data sets of the studies, as tensors on the device."""
+"""The data sets of the studies, by name."""
+
+from collections.abc import Callable
+from functools import cache
+
+from permask.training.data.dataset import Data, Split
+from permask.training.data.digits import load_digits
+
+__all__ = ["DATA_SETS", "Data", "Split", "load_data"]
+
+DATA_SETS: dict[str, Callable[..., Data]] = {"digits": load_digits}
+
+
+@cache
+def load_data(name: str, **arguments: int) -> Data:
+    """Load a data set once per process.
+
+    Args:
+        name: One of `DATA_SETS`.
+        arguments: Of the loader, such as the seed of the split.
+    """
+    return DATA_SETS[name](**arguments)

@@ -1,1 +1,41 @@
-"""The networks of the studies; any other comes by import path."""
+"""The networks of the studies: a name, the shape of the images and the number of classes give a network."""
+
+from collections.abc import Callable
+
+import torch
+from torch import nn
+
+from permask.training.networks.mlp import MLP
+from permask.training.networks.resnet import ResNet20
+from permask.training.networks.vgg import VGG11
+
+NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "resnet20": ResNet20, "vgg11": VGG11}
+
+
+def create_network(
+    name: str,
+    image_shape: tuple[int, ...],
+    classes: int,
+    generator: torch.Generator,
+    **arguments: object,
+) -> nn.Module:
+    """Build a network and initialise it from one stream: He et al. 2015 (normal, fan-in) weights, zero biases.
+
+    Args:
+        name: One of `NETWORKS`.
+        image_shape: `[C, H, W]`.
+        classes: Number of classes.
+        generator: The `initialisation` stream.
+        arguments: Of the network, such as its width.
+    """
+    with torch.device("meta"):
+        network = NETWORKS[name](image_shape, classes, **arguments)
+    network.to_empty(device="cpu")
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d):
+            module.reset_parameters()
+    return network

@@ -1,0 +1,29 @@
+"""`permask demo`: the paper's whole protocol on real images, in under a minute."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from permask.cli.arguments import JOBS
+
+
+def demo(
+    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("permask-demo"),
+    store: Annotated[
+        Path | None,
+        typer.Option("--store", help="Folder that keeps every step. [default: OUT/store]", show_default=False),
+    ] = None,
+    jobs: Annotated[int | None, JOBS] = None,
+) -> None:
+    """Move a lottery ticket between networks that read handwritten digits: train, prune, match, transport, compare.
+
+    Writes results.csv, results.json, report.html and the figures to OUT. Stopped at any moment and run again, it goes
+    on where it was.
+
+    Example: `permask demo --out permask-demo`
+    """
+    from permask.cli.run import run_study
+    from permask.study.shipped import shipped_study
+
+    run_study(shipped_study("digits"), [], store or out / "store", out, jobs)

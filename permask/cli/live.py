@@ -1,0 +1,89 @@
+"""What a running study shows: steps done, the steps under way, the time left."""
+
+import time
+from typing import Any, Literal, Self
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+
+from permask.study.engines.local import Happening
+from permask.study.plan import Plan
+from permask.study.step import Step
+
+
+class LiveProgress:
+    """A bar for the study and one for each step under way; a line for whatever goes wrong."""
+
+    def __init__(self, console: Console, plan: Plan):
+        self.console, self.plan = console, plan
+        self.progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[unit]}"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[left]}"),
+            console=console,
+            transient=True,
+        )
+        self.started = time.monotonic()
+        self.whole = self.progress.add_task(plan.study.name, total=len(plan.steps), unit="steps", left="")
+        self.weight = {step.key: max(step.epochs, 1) for step in plan.steps.values()}
+        self.to_do = sum(self.weight.values())
+        self.computed_epochs = 0
+        self.counts = dict.fromkeys(("present", "computed"), 0)
+        self.bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Self:
+        self.progress.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.progress.stop()
+        seconds = time.monotonic() - self.started
+        done = f"{self.counts['computed']} steps computed, {self.counts['present']} were in the store"
+        self.console.print(f"{self.plan.study.name}: {done}; {seconds:.1f} s", highlight=False)
+
+    def listen(self, happening: Happening, step: Step, detail: Any) -> None:
+        """Show what an engine tells."""
+        match happening:
+            case "started":
+                self.bars[step.key] = self.progress.add_task(f"  {step.title}", total=None, unit="epochs", left="")
+            case "progress":
+                done, total = detail
+                self.progress.update(self.bars[step.key], completed=done, total=total)
+            case "present" | "computed":
+                self._done(step, happening)
+            case "damaged":
+                self.progress.console.print(
+                    f"[yellow]damaged:[/] {detail}; computing {step.title} again", highlight=False
+                )
+            case "retried":
+                self._drop(step)
+                self.progress.console.print(f"[yellow]retrying:[/] {step.title} ({detail})", highlight=False)
+            case "failed":
+                self._drop(step)
+
+    def interrupted(self) -> None:
+        """Say what Ctrl-C leaves."""
+        total = len(self.plan.steps)
+        done = sum(self.counts.values())
+        self.progress.console.print(
+            f"stopped: {done} of {total} steps are in the store; run again to go on", highlight=False
+        )
+
+    def _done(self, step: Step, happening: Literal["present", "computed"]) -> None:
+        self._drop(step)
+        self.counts[happening] += 1
+        self.to_do -= self.weight[step.key]
+        if happening == "computed":
+            self.computed_epochs += self.weight[step.key]
+        left = ""
+        if self.computed_epochs:
+            seconds = (time.monotonic() - self.started) / self.computed_epochs * self.to_do
+            left = f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
+        self.progress.update(self.whole, advance=1, left=left)
+
+    def _drop(self, step: Step) -> None:
+        if step.key in self.bars:
+            self.progress.remove_task(self.bars.pop(step.key))

@@ -1,0 +1,54 @@
+"""The permask command. Its verbs import what they need when they run, so that --help answers at once."""
+
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from permask.cli.demo import demo
+from permask.cli.plan import plan
+from permask.cli.run import run
+from permask.cli.studies import studies
+from permask.errors import PermaskError
+
+app = typer.Typer(
+    name="permask",
+    help="Carry a sparse mask from one neural network to another.",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for verb in (demo, run, plan, studies):
+    app.command(verb.__name__)(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from permask import __version__
+
+        typer.echo(f"permask {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line: exit code 2 for bad input, 1 for a failed step, 130 for Ctrl-C."""
+    try:
+        app()
+    except PermaskError as error:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(error)}")
+        sys.exit(2)
+
+
+def _escaped(error: PermaskError) -> str:
+    return str(error).replace("[", "\\[")

@@ -1,0 +1,88 @@
+"""`permask run`: compute a study, show how it goes, write and print what it found."""
+
+import os
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, STORE, STUDY
+
+
+class Engine(StrEnum):
+    """The engines there are."""
+
+    local = "local"
+
+
+def run(
+    study: Annotated[Path, STUDY],
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    store: Annotated[Path, STORE] = Path("store"),
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder for the results. [default: results/NAME]", show_default=False),
+    ] = None,
+    engine: Annotated[Engine, ENGINE] = Engine.local,
+    jobs: Annotated[int | None, JOBS] = None,
+) -> None:
+    """Compute a study and report what it found. Nothing that is in the store is computed again.
+
+    Examples:
+
+    `permask run studies/digits.yaml`
+
+    `permask run studies/digits.yaml pairs=10 sparse.learning_rate=0.04 --store store --jobs 4`
+    """
+    run_study(study, overrides or [], store, out, jobs)
+
+
+def run_study(path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, jobs: int | None) -> None:
+    """Check the study, compute what the store lacks, report."""
+    from rich.console import Console
+
+    from permask.cli.live import LiveProgress
+    from permask.errors import StoreError
+    from permask.study.engines.local import run_locally
+    from permask.study.load import load_study
+    from permask.study.plan import make_plan
+    from permask.study.store import Store
+
+    study = load_study(path, overrides)
+    plan = make_plan(study)
+    store = Store(store_root)
+    folder = out or Path("results") / study.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"{folder}: cannot write results there: {error.strerror}; choose another with --out"
+        ) from error
+    cores = os.cpu_count() or 1
+    jobs = min(jobs or cores, len(plan.steps))
+    console = Console()
+    with LiveProgress(console, plan) as live:
+        try:
+            report = run_locally(plan, store, jobs, max(1, cores // jobs), live.listen)
+        except KeyboardInterrupt:
+            live.interrupted()
+            raise typer.Exit(130) from None
+    _report(plan, store, folder, console)
+    for key, log in report.failed.items():
+        console.print(f"\n[bold red]failed:[/] {plan.steps[key].title}\n{log}", highlight=False, markup=True)
+    if report.failed:
+        console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
+        raise typer.Exit(1)
+
+
+def _report(plan, store, folder, console) -> None:
+    from permask.report.tables import terminal_table
+    from permask.report.write import write_report
+    from permask.study.collect import collect
+
+    results = collect(plan, store)
+    paths = write_report(results, folder)
+    console.print(terminal_table(results))
+    console.print("wrote " + ", ".join(str(path) for path in paths))

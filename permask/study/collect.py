@@ -1,0 +1,52 @@
+"""The results of a study, read from the store."""
+
+import json
+from typing import Any
+
+from permask.study.plan import Plan
+from permask.study.provenance import provenance
+from permask.study.results import Results
+from permask.study.step import Step
+from permask.study.store import Store
+
+
+def collect(plan: Plan, store: Store) -> Results:
+    """Gather what the store has of a plan; what it lacks is left out."""
+    study = plan.study
+    common = {"study": study.name, "dataset": study.data.name, "network": study.network.name}
+    rows = []
+    for network in plan.trained:
+        if not store.has(network.step.key):
+            continue
+        metrics = _metrics(store, network.step)
+        made_with = store.manifest(network.step.key)["provenance"]
+        recipe = network.step.specification["recipe"]
+        rows.append(
+            common
+            | network.labels
+            | {
+                "sparsity_network": metrics.get("sparsity_network", 0.0),
+                "accuracy": metrics["accuracy"],
+                "loss": metrics["loss"],
+                "epochs": recipe["epochs"],
+                "step": network.step.key,
+            }
+            | {name: made_with[name] for name in ("permask", "commit", "torch")}
+        )
+    connectivity = [
+        pair.labels | point | {"step": pair.connect.key}
+        for pair in plan.pairs
+        if pair.connect and store.has(pair.connect.key)
+        for point in _metrics(store, pair.connect)["path"]
+    ]
+    matching = [
+        pair.labels | group | {"step": pair.match.key}
+        for pair in plan.pairs
+        if pair.match and store.has(pair.match.key)
+        for group in _metrics(store, pair.match)["groups"]
+    ]
+    return Results(study.model_dump(mode="json"), dict(provenance()), rows, connectivity, matching)
+
+
+def _metrics(store: Store, step: Step) -> dict[str, Any]:
+    return json.loads((store.folder(step.key) / "metrics.json").read_text())

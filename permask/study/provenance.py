@@ -1,0 +1,45 @@
+"""With what a result was computed: versions, commit, machine. Found without importing what it names."""
+
+import os
+import platform
+import subprocess
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+import permask
+
+PACKAGES = ("permask", "torch", "numpy", "scipy", "scikit-learn")
+
+
+@cache
+def provenance() -> dict[str, str | int]:
+    """Versions of Python and of the packages that matter, the commit of a source checkout, and the machine."""
+    versions = {name: version(name) for name in PACKAGES}
+    return versions | {
+        "python": platform.python_version(),
+        "commit": _commit(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu": _cpu(),
+        "cores": os.cpu_count() or 1,
+    }
+
+
+def _commit() -> str:
+    """The commit of the checkout that permask is imported from; empty for an installed package."""
+    root = Path(permask.__file__).parent.parent
+    if not (root / ".git").exists():
+        return ""
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")

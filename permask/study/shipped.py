@@ -1,0 +1,34 @@
+"""The study files that come with permask."""
+
+from pathlib import Path
+
+import yaml
+
+import permask
+from permask.errors import StudyError
+
+
+def shipped_study(name: str) -> Path:
+    """The file of a study that comes with permask.
+
+    Raises:
+        StudyError: There is none of that name.
+    """
+    path = _folder() / f"{name}.yaml"
+    if not path.exists():
+        raise StudyError(
+            f"no study {name} comes with permask: expected one of {', '.join(p.stem for p, _ in shipped_studies())}"
+        )
+    return path
+
+
+def shipped_studies() -> list[tuple[Path, str]]:
+    """Every study file and what it says it is for."""
+    return [(path, yaml.safe_load(path.read_text())["description"]) for path in sorted(_folder().glob("*.yaml"))]
+
+
+def _folder() -> Path:
+    """Inside an installed package, or beside the package in a source checkout."""
+    package = Path(permask.__file__).parent
+    installed = package / "studies"
+    return installed if installed.exists() else package.parent / "studies"

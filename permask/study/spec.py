@@ -1,0 +1,142 @@
+"""What a study file may say. Every field has its unit, its bounds and its default here and nowhere else."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic_core import PydanticCustomError
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Seed = Annotated[int, Field(ge=0)]
+Epoch = Annotated[int, Field(ge=0)]
+LearningRate = Annotated[float, Field(gt=0, le=10)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+WeightDecay = Annotated[float, Field(ge=0, lt=1)]
+Method = Literal["lth", "naive", "permuted", "random"]
+Policy = Literal["fine_tune", "rewind_weights", "rewind_learning_rate"]
+
+
+class Section(BaseModel):
+    """A part of a study file: unknown keys are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Digits(Section):
+    """scikit-learn's 1,797 digits, 8×8 pixels."""
+
+    name: Literal["digits"]
+    train: Annotated[int, Field(ge=10, le=1787, description="training images; the rest is the test set")] = 897
+    split_seed: Annotated[Seed, Field(description="seed of the train / test split")] = 0
+
+
+class MLP(Section):
+    """A multi-layer perceptron with ReLU."""
+
+    name: Literal["mlp"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, description="hidden units per layer")] = (
+        256,
+        256,
+    )
+
+
+class ResNet20(Section):
+    """ResNet20 for small images, with BatchNorm."""
+
+    name: Literal["resnet20"]
+    width: Annotated[PositiveInt, Field(description="multiplies every number of channels")] = 1
+
+
+DataSet = Digits
+Network = Annotated[MLP | ResNet20, Field(discriminator="name")]
+
+
+class Optimisation(Section):
+    """SGD with momentum; the learning rate falls to 0 along a cosine."""
+
+    learning_rate: LearningRate
+    momentum: Momentum = 0.9
+    weight_decay: WeightDecay = 5e-4
+
+
+class Prune(Optimisation):
+    """Iterative magnitude pruning of network A."""
+
+    policy: Annotated[
+        Policy,
+        Field(
+            description="what a round trains: fine_tune (the paper's) goes on for `epochs` at its own learning rate; "
+            "rewind_weights restarts the survivors from network A after `rewind` epochs (Frankle et al. 2020); "
+            "rewind_learning_rate keeps the weights and replays the schedule from there (Renda et al. 2020)"
+        ),
+    ] = "fine_tune"
+    rate: Annotated[Share, Field(description="share of the surviving weights that a round removes")] = 0.2
+    epochs: Annotated[PositiveInt, Field(description="epochs per round of fine_tune")] = 50
+    rewind: Annotated[Epoch, Field(description="epoch that the two rewinding policies go back to")] = 0
+    exclude: Annotated[tuple[str, ...], Field(description="parameters never pruned, as shell patterns")] = (
+        "*.shortcut.*",
+    )
+    learning_rate: LearningRate = 0.01
+    momentum: Momentum = 0.0
+    weight_decay: WeightDecay = 0.0
+
+
+class Connect(Section):
+    """Loss and accuracy along the straight line between the dense networks, before and after permuting A."""
+
+    points: Annotated[int, Field(ge=2, le=1001, description="points along the path, both ends included")] = 11
+
+
+class Study(Section):
+    """One experiment: pairs of seeds × sparsities × rewind epochs × methods."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
+    description: str = ""
+    data: DataSet
+    network: Network
+    pairs: Annotated[
+        PositiveInt,
+        Field(description="pairs of networks; pair p has the seeds A = first_seed + 2p and B = A + 1"),
+    ]
+    first_seed: Seed = 0
+    epochs: Annotated[PositiveInt, Field(description="T, epochs of dense training")]
+    batch_size: PositiveInt = 128
+    dense: Optimisation
+    prune: Prune = Prune()
+    sparse: Optimisation
+    sparsities: Annotated[tuple[Share, ...], Field(min_length=1)]
+    rewinds: Annotated[
+        tuple[Epoch, ...],
+        Field(min_length=1, description="epochs k of dense training that sparse training starts from"),
+    ] = (0,)
+    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("lth", "naive", "permuted")
+    connect: Connect | None = Connect()
+
+    @field_validator("sparsities", "rewinds", "methods")
+    @classmethod
+    def _no_repeats(cls, values: tuple[float | str, ...]) -> tuple[float | str, ...]:
+        repeated = sorted({str(value) for value in values if values.count(value) > 1})
+        if repeated:
+            raise PydanticCustomError(
+                "repeated",
+                "expected each value once, got {repeated} more than once",
+                {"repeated": ", ".join(repeated)},
+            )
+        return values
+
+    @field_validator("rewinds", "prune")
+    @classmethod
+    def _before_the_end(cls, value: tuple[int, ...] | Prune, info) -> tuple[int, ...] | Prune:
+        epochs = info.data.get("epochs")
+        rewinds = (value.rewind,) if isinstance(value, Prune) else value
+        late = [k for k in rewinds if epochs is not None and k >= epochs]
+        if late:
+            raise PydanticCustomError(
+                "late",
+                "expected rewind epochs before the {epochs} epochs of dense training end, got {late}",
+                {"epochs": epochs, "late": ", ".join(map(str, late))},
+            )
+        return value
+
+    def seeds(self, pair: int) -> tuple[int, int]:
+        """The seeds of networks A and B of a pair."""
+        return self.first_seed + 2 * pair, self.first_seed + 2 * pair + 1

@@ -1,0 +1,34 @@
+"""A dense network after a number of epochs; 0 is the initialisation."""
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from permask.study.steps.files import MOMENTUM, WEIGHTS, Run
+from permask.training.evaluation import evaluate
+from permask.training.loop import train
+
+
+def compute(run: Run) -> None:
+    """Train from the initialisation, or go on from an earlier epoch to the very same result."""
+    seed, epoch = run.specification["seed"], run.specification["epoch"]
+    network = run.network(seed)
+    momentum: dict[str, Tensor] = {}
+    history: list[dict[str, float]] = []
+    if epoch:
+        done = 0
+        if run.goes_on_from is not None:
+            done, before = run.goes_on_from
+            network.load_state_dict(load_file(before / WEIGHTS))
+            momentum = load_file(before / MOMENTUM)
+        momentum = train(
+            network,
+            run.data.train,
+            run.recipe,
+            run.order("dense"),
+            start=(done, momentum),
+            stop=epoch,
+            after_epoch=run.report(done, epoch, history),
+        )
+    run.write_network(network)
+    run.write_tensors(MOMENTUM, momentum)
+    run.write_metrics(evaluate(network, run.data.test)._asdict(), history)

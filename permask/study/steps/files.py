@@ -1,0 +1,104 @@
+"""A step under way: what it reads from its parents, and what it writes."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from pydantic import TypeAdapter
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from permask.mask import Mask
+from permask.study.spec import DataSet, Network
+from permask.training.data import Data, load_data
+from permask.training.loop import Recipe
+from permask.training.networks import create_network
+from permask.training.streams import stream
+
+
+@dataclass(frozen=True)
+class Run:
+    """One step under way.
+
+    Attributes:
+        specification: The step's.
+        parents: Role to the folder of that parent's result.
+        goes_on_from: The same computation at an earlier epoch: how many epochs were done and the folder of the result.
+        folder: Where to write the result.
+        progress: To be called with the epochs done and the epochs to do.
+    """
+
+    specification: Mapping[str, Any]
+    parents: Mapping[str, Path]
+    goes_on_from: tuple[int, Path] | None
+    folder: Path
+    progress: Callable[[int, int], None]
+
+    @property
+    def data(self) -> Data:
+        """The study's data set."""
+        return load_data(**_DATA.validate_python(self.specification["data"]).model_dump())
+
+    def network(self, seed: int = 0) -> nn.Module:
+        """The study's network, initialised from a seed."""
+        arguments = _NETWORK.validate_python(self.specification["network"]).model_dump()
+        data = self.data
+        return create_network(
+            **arguments,
+            image_shape=data.image_shape,
+            classes=data.classes,
+            generator=stream(seed, "initialisation"),
+        )
+
+    def network_of(self, role: str) -> nn.Module:
+        """A parent's network."""
+        network = self.network()
+        network.load_state_dict(load_file(self.parents[role] / WEIGHTS))
+        return network
+
+    def mask_of(self, role: str) -> Mask | None:
+        """A parent's mask, if it has one."""
+        path = self.parents[role] / MASK
+        return Mask.load(path) if path.exists() else None
+
+    @property
+    def recipe(self) -> Recipe:
+        """How this step trains."""
+        return Recipe(**self.specification["recipe"])
+
+    def order(self, purpose: str) -> Callable[[int], torch.Generator]:
+        """Epoch to the generator that orders its images, from this step's seed."""
+        return lambda epoch: stream(self.specification["seed"], "order", f"{purpose} epoch {epoch}")
+
+    def report(self, first: int, last: int, history: list[dict[str, float]]) -> Callable[[int, float], None]:
+        """What the training loop calls after every epoch: note the loss, tell how far the training is."""
+
+        def after_epoch(epoch: int, loss: float) -> None:
+            history.append({"epoch": epoch, "loss": loss})
+            self.progress(epoch - first, last - first)
+
+        return after_epoch
+
+    def write_network(self, model: nn.Module) -> None:
+        """Write the weights."""
+        self.write_tensors(WEIGHTS, model.state_dict())
+
+    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
+        """Write tensors by name as a safetensors file."""
+        save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, self.folder / name)
+
+    def write_metrics(self, metrics: Mapping[str, Any], history: list[dict[str, float]] | None = None) -> None:
+        """Write what was measured, and the training loss epoch by epoch."""
+        (self.folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n")
+        if history:
+            (self.folder / HISTORY).write_text("".join(json.dumps(entry) + "\n" for entry in history))
+
+
+WEIGHTS, MOMENTUM, MASK = "weights.safetensors", "momentum.safetensors", "mask.safetensors"
+ALIGNMENT, METRICS, HISTORY = "alignment.json", "metrics.json", "history.jsonl"
+
+_DATA = TypeAdapter(DataSet)
+_NETWORK = TypeAdapter(Network)

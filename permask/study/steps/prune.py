@@ -1,0 +1,38 @@
+"""One round of iterative magnitude pruning: remove the smallest surviving weights, then train the rest.
+
+The three policies differ in what a round trains. `fine_tune` goes on from the surviving weights with a recipe of its
+own. `rewind_weights` (Frankle et al. 2020) sets the survivors back to an early epoch of dense training, and
+`rewind_learning_rate` (Renda et al. 2020) keeps them, and both then replay the dense recipe from that epoch on.
+"""
+
+from permask.masks.scores import magnitude_mask
+from permask.study.steps.files import MASK, Run
+from permask.training.evaluation import evaluate
+from permask.training.loop import train
+
+
+def compute(run: Run) -> None:
+    """Prune the parent's network to the specified sparsity and train it."""
+    pruned = run.network_of("network")
+    mask = magnitude_mask(
+        pruned,
+        run.specification["sparsity"],
+        exclude=run.specification["exclude"],
+        mask=run.mask_of("network"),
+    )
+    network = run.network_of("rewind") if "rewind" in run.parents else pruned
+    first, last = run.specification["first_epoch"], run.recipe.epochs
+    history: list[dict[str, float]] = []
+    train(
+        network,
+        run.data.train,
+        run.recipe,
+        run.order(f"prune round {run.specification['round']}"),
+        mask=mask,
+        start=(first, {}),
+        after_epoch=run.report(first, last, history),
+    )
+    mask.save(run.folder / MASK)
+    run.write_network(network)
+    sparsity = {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
+    run.write_metrics(evaluate(network, run.data.test)._asdict() | sparsity, history)

@@ -1,0 +1,36 @@
+"""Train a sparse network: a dense network's early weights under a mask, as it is, permuted or shuffled.
+
+The methods of a study differ in the parents alone: `lth` has A's weights and A's mask, `naive` B's weights and A's
+mask, `permuted` has the alignment of A to B besides, `random` a seed to shuffle the mask within each layer.
+"""
+
+from permask.masks.scores import random_mask_like
+from permask.masks.transport import transport
+from permask.matching.alignment import Alignment
+from permask.study.steps.files import ALIGNMENT, MASK, Run
+from permask.training.evaluation import evaluate
+from permask.training.loop import train
+
+
+def compute(run: Run) -> None:
+    """Train the survivors; the order of the images depends on the seed alone, not on the method."""
+    network = run.network_of("weights")
+    mask = run.mask_of("mask")
+    assert mask is not None
+    if "alignment" in run.parents:
+        mask = transport(mask, Alignment.load(run.parents["alignment"] / ALIGNMENT))
+    if "shuffle" in run.specification:
+        mask = random_mask_like(mask, run.specification["shuffle"])
+    history: list[dict[str, float]] = []
+    train(
+        network,
+        run.data.train,
+        run.recipe,
+        run.order("sparse"),
+        mask=mask,
+        after_epoch=run.report(0, run.recipe.epochs, history),
+    )
+    mask.save(run.folder / MASK)
+    run.write_network(network)
+    sparsity = {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
+    run.write_metrics(evaluate(network, run.data.test)._asdict() | sparsity, history)

@@ -1,0 +1,29 @@
+"""scikit-learn's digits: 1,797 scans of handwritten digits, 8×8 pixels in 17 grey levels (Alpaydin & Kaynak 1998)."""
+
+import numpy as np
+import torch
+from sklearn import datasets
+
+from permask.training.data.dataset import Data, Split
+from permask.training.streams import stream
+
+BRIGHTEST = 16
+
+
+def load_digits(train: int, split_seed: int) -> Data:
+    """Split the digits at random, once and for all; pixels come out in [0, 1] as `[N, 1, 8, 8]`.
+
+    Args:
+        train: Number of training images; the rest is the test set.
+        split_seed: Seed of the split.
+    """
+    pixels, targets = datasets.load_digits(return_X_y=True)
+    images = torch.from_numpy((pixels / BRIGHTEST).astype(np.float32)).reshape(-1, 1, 8, 8)
+    labels = torch.from_numpy(targets.astype(np.int64))
+    order = torch.randperm(len(images), generator=stream(split_seed, "split"))
+    train_order, test_order = order[:train], order[train:]
+    return Data(
+        Split(images[train_order], labels[train_order]),
+        Split(images[test_order], labels[test_order]),
+        classes=10,
+    )

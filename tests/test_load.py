@@ -1,0 +1,100 @@
+"""A study file is checked whole, and every error says where it is."""
+
+from pathlib import Path
+
+import pytest
+
+from permask.errors import StudyError
+from permask.study.load import load_study
+from permask.study.shipped import shipped_studies
+
+GOOD = """\
+name: small
+data: {name: digits}
+network: {name: mlp, widths: [16]}
+pairs: 1
+epochs: 3
+dense: {learning_rate: 0.1}
+sparse: {learning_rate: 0.1}
+sparsities: [0.5]
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "study.yaml"
+    path.write_text(text)
+    return path
+
+
+def messages(path: Path, *overrides: str) -> list[str]:
+    with pytest.raises(StudyError) as error:
+        load_study(path, overrides)
+    return [line.removeprefix(f"{path}:") for line in str(error.value).splitlines()]
+
+
+def test_a_good_study(tmp_path):
+    study = load_study(write(tmp_path, GOOD))
+    assert study.sparsities == (0.5,)
+    assert study.rewinds == (0,)
+    assert study.seeds(2) == (4, 5)
+
+
+@pytest.mark.parametrize("path", [path for path, _ in shipped_studies()], ids=lambda path: path.stem)
+def test_shipped_studies_are_valid(path):
+    load_study(path)
+
+
+def test_overrides_reach_into_sections(tmp_path):
+    study = load_study(write(tmp_path, GOOD), ["prune.epochs=7", "sparsities=[0.8, 0.9]", "connect=null"])
+    assert study.prune.epochs == 7
+    assert study.sparsities == (0.8, 0.9)
+    assert study.connect is None
+
+
+def test_all_errors_come_at_once_with_their_places(tmp_path):
+    text = GOOD.replace("pairs: 1", "pears: 1").replace("[0.5]", "[0.5, 1.3]").replace("name: mlp", "name: mpl")
+    assert messages(write(tmp_path, text), "prune.epoch=3", "dense.momentum=1") == [
+        "3:1: network: expected a name among mlp, resnet20; got mpl; did you mean mlp?",
+        "1:1: pairs: expected this key, which has no default",
+        "dense.momentum=1: dense.momentum: expected less than 1; got 1",
+        "prune.epoch=3: prune.epoch: expected one of the keys epochs, exclude, learning_rate, momentum, policy, rate, "
+        "rewind, weight_decay; did you mean epochs?",
+        "8:19: sparsities.1: expected less than 1; got 1.3",
+        "4:1: pears: expected one of the keys batch_size, connect, data, dense, description, epochs, first_seed, "
+        "methods, name, network, pairs, prune, rewinds, sparse, sparsities; did you mean pairs?",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("epochs: 3", "epochs: 3\nrewinds: [0, 3]"), "6:1: rewinds: expected rewind epochs before the 3"),
+        (("[0.5]", "[0.5, 0.5]"), "8:1: sparsities: expected each value once, got 0.5 more than once"),
+        (("epochs: 3", "epochs: 3\nepochs: 4"), "6:1: epochs: expected each key once, first given at"),
+        (("epochs: 3", "epochs: three"), "5:1: epochs: expected a valid integer"),
+        (("name: small", "name: ../small"), "1:1: name: "),
+        (("0.1}", ".nan}"), "6:9: dense.learning_rate: expected a finite number; got nan"),
+        (("[0.5]", "[]"), "8:1: sparsities: "),
+        (
+            ("pairs: 1", "pairs: 1\nmethods: [permutd]"),
+            "5:11: methods.0: expected lth or naive or permuted or random",
+        ),
+        (("name: small", "name: [small"), "2:5: expected YAML"),
+    ],
+)
+def test_errors_say_what_was_expected(tmp_path, change, message):
+    (line,) = messages(write(tmp_path, GOOD.replace(*change, 1)))
+    assert line.startswith(message)
+
+
+@pytest.mark.parametrize("override", ["prune.epochs", "=3", "prune.rate=[", "name.first=x"])
+def test_overrides_that_are_none(tmp_path, override):
+    assert any(override in line for line in messages(write(tmp_path, GOOD), override))
+
+
+def test_files_that_are_no_study(tmp_path):
+    assert messages(tmp_path / "missing.yaml") == [" cannot read the study: No such file or directory"]
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert messages(tmp_path / "binary.yaml") == [" cannot read the study: not a text file"]
+    assert messages(write(tmp_path, "- 1\n"))[0].startswith("1:1: expected a study with keys")
+    assert messages(write(tmp_path, "!!python/object:os.system {}"))[0].startswith("1:1: expected YAML")

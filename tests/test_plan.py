@@ -1,0 +1,123 @@
+"""A plan shares what can be shared, and its keys hold everything that determines a result."""
+
+import pytest
+
+from permask.study.plan import make_plan
+from permask.study.spec import Study
+
+SMALL = {
+    "name": "small",
+    "data": {"name": "digits"},
+    "network": {"name": "mlp", "widths": [16]},
+    "pairs": 2,
+    "epochs": 10,
+    "dense": {"learning_rate": 0.1},
+    "sparse": {"learning_rate": 0.1},
+    "prune": {"epochs": 2},
+    "sparsities": [0.5, 0.8],
+    "rewinds": [0, 3],
+    "methods": ["lth", "naive", "permuted", "random"],
+}
+
+
+def plan_of(**changes):
+    return make_plan(Study.model_validate(SMALL | changes))
+
+
+def keys(kind, plan):
+    return {key for key, step in plan.steps.items() if step.kind == kind}
+
+
+def test_every_step_comes_after_its_needs():
+    seen = set()
+    for key, step in plan_of().steps.items():
+        assert {need.key for need in step.needs} <= seen
+        seen.add(key)
+
+
+def test_rounds_of_pruning_are_shared_by_the_sparsities():
+    # a full round leaves 0.8^n: 0.5 is reached from round 3 (0.488 pruned), 0.8 from round 7 (0.79)
+    rounds = [step for step in plan_of(pairs=1).steps.values() if step.kind == "prune"]
+    assert len(rounds) == 7 + 2
+    assert sorted(step.specification["round"] for step in rounds) == [1, 2, 3, 4, 4, 5, 6, 7, 8]
+
+
+def test_the_papers_grid_has_19_distinct_rounds():
+    plan = plan_of(pairs=1, sparsities=[0.80, 0.90, 0.95, 0.97])
+    assert len(keys("prune", plan)) == 19
+
+
+def test_dense_training_is_cut_at_the_rewind_epochs():
+    dense = [step for step in plan_of(pairs=1).steps.values() if step.kind == "dense"]
+    found = {(step.specification["seed"], step.specification["epoch"]): step.epochs for step in dense}
+    assert found == {(0, 0): 0, (0, 3): 3, (0, 10): 7, (1, 0): 0, (1, 3): 3, (1, 10): 7}
+
+
+def test_the_longest_chain_comes_first():
+    plan = plan_of(pairs=1)
+    urgency = plan.urgency()
+    first = max(plan.steps.values(), key=lambda step: urgency[step.key])
+    assert (first.kind, first.specification["seed"], first.specification["epoch"]) == ("dense", 0, 0)
+    # 10 dense epochs, 8 rounds of 2, 10 sparse epochs from the initialisation
+    assert urgency[first.key] == 10 + 8 * 2 + 10
+
+
+@pytest.mark.parametrize(
+    ("changes", "unchanged"),
+    [
+        ({"sparse": {"learning_rate": 0.2}}, {"dense", "prune", "match", "connect"}),
+        ({"prune": {"epochs": 3}}, {"dense", "match", "connect"}),
+        ({"connect": {"points": 5}}, {"dense", "prune", "match", "sparse"}),
+        ({"name": "other", "description": "renamed"}, {"dense", "prune", "match", "sparse", "connect"}),
+        ({"dense": {"learning_rate": 0.2}}, set()),
+        (
+            {"dense": {"learning_rate": 0.1, "momentum": 0.9}},
+            {"dense", "prune", "match", "sparse", "connect"},
+        ),
+    ],
+)
+def test_a_change_of_one_option_changes_just_the_keys_that_depend_on_it(changes, unchanged):
+    before, after = plan_of(), plan_of(**changes)
+    for kind in ("dense", "prune", "match", "sparse", "connect"):
+        assert (keys(kind, before) == keys(kind, after)) == (kind in unchanged)
+
+
+def test_initialisations_depend_on_no_option_of_training():
+    before, after = plan_of(), plan_of(dense={"learning_rate": 0.2}, epochs=20)
+    initial = [{k for k, s in plan.steps.items() if s.specification.get("epoch") == 0} for plan in (before, after)]
+    assert initial[0] == initial[1] != set()
+
+
+def test_a_new_sparsity_rewind_or_pair_only_adds_steps():
+    before = set(plan_of().steps)
+    for changes in ({"sparsities": [0.5, 0.7, 0.8]}, {"rewinds": [0, 2, 3]}, {"pairs": 3}):
+        assert before < set(plan_of(**changes).steps)
+
+
+def test_methods_differ_in_their_parents_only():
+    plan = plan_of(pairs=1)
+    found = {
+        network.labels["method"]: network.step
+        for network in plan.trained
+        if network.labels["sparsity"] == 0.8 and network.labels["rewind"] == 3
+    }
+    lth, naive, permuted, random = (found[method] for method in SMALL["methods"])
+    assert lth.specification == naive.specification == permuted.specification
+    assert lth.parents["weights"].specification["seed"] == 0
+    assert {step.parents["weights"].specification["seed"] for step in (naive, permuted, random)} == {1}
+    assert "alignment" in permuted.parents and "alignment" not in naive.parents
+    assert random.specification == naive.specification | {"shuffle": 1}
+
+
+@pytest.mark.parametrize(
+    ("policy", "parents", "epochs"),
+    [
+        ("fine_tune", {"network"}, 2),
+        ("rewind_weights", {"network", "rewind"}, 6),
+        ("rewind_learning_rate", {"network"}, 6),
+    ],
+)
+def test_policies_of_pruning(policy, parents, epochs):
+    plan = plan_of(prune={"policy": policy, "epochs": 2, "rewind": 4})
+    rounds = [step for step in plan.steps.values() if step.kind == "prune"]
+    assert all(set(step.parents) == parents and step.epochs == epochs for step in rounds)
