@@ -5,10 +5,18 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from permask.connectivity.batchnorm import reset_batchnorm
+    from permask.connectivity.interpolate import Path, connect
+    from permask.connectivity.repair import repair
     from permask.discovery.discover import discover
     from permask.discovery.verify import verify
     from permask.errors import PermaskError
     from permask.mask import Mask
+    from permask.masks.hold import hold_mask
+    from permask.masks.scores import magnitude_mask, random_mask_like
+    from permask.masks.transport import transport
+    from permask.matching.activations import match_activations
+    from permask.matching.alignment import Alignment
     from permask.permutation import Permutation
     from permask.symmetry import Symmetry
 
@@ -16,15 +24,42 @@ __version__ = version("permask")
 
 # public name -> module; imported on first use, so that `import permask` and `permask --help` need no torch
 _HOME = {
+    "Alignment": "permask.matching.alignment",
     "Mask": "permask.mask",
+    "Path": "permask.connectivity.interpolate",
     "Permutation": "permask.permutation",
     "PermaskError": "permask.errors",
     "Symmetry": "permask.symmetry",
+    "connect": "permask.connectivity.interpolate",
     "discover": "permask.discovery.discover",
+    "hold_mask": "permask.masks.hold",
+    "magnitude_mask": "permask.masks.scores",
+    "match_activations": "permask.matching.activations",
+    "random_mask_like": "permask.masks.scores",
+    "repair": "permask.connectivity.repair",
+    "reset_batchnorm": "permask.connectivity.batchnorm",
+    "transport": "permask.masks.transport",
     "verify": "permask.discovery.verify",
 }
 
-__all__ = ["Mask", "PermaskError", "Permutation", "Symmetry", "discover", "verify"]
+__all__ = [
+    "Alignment",
+    "Mask",
+    "Path",
+    "PermaskError",
+    "Permutation",
+    "Symmetry",
+    "connect",
+    "discover",
+    "hold_mask",
+    "magnitude_mask",
+    "match_activations",
+    "random_mask_like",
+    "repair",
+    "reset_batchnorm",
+    "transport",
+    "verify",
+]
 
 
 def __getattr__(name: str) -> Any:

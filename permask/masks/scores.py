@@ -1,0 +1,135 @@
+"""Which weights to keep: masks made from scores, with exact counts."""
+
+import math
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+
+import torch
+from torch import Tensor, nn
+
+from permask.errors import NetworkError, PermaskError
+from permask.mask import Mask, parameters_by_name
+
+EXCLUDE = ("*.shortcut.*",)
+
+
+def scope_of(model: nn.Module, exclude: Sequence[str] = EXCLUDE) -> dict[str, nn.Parameter]:
+    """The weights that a mask may prune: parameters with at least two dims, less the excluded ones.
+
+    Args:
+        model: The network.
+        exclude: Shell patterns of parameter names; the default leaves the shortcuts of residual networks alone.
+
+    Raises:
+        PermaskError: Nothing is left.
+    """
+    scope = {
+        name: parameter
+        for name, parameter in parameters_by_name(model).items()
+        if parameter.ndim >= 2 and not any(fnmatchcase(name, pattern) for pattern in exclude)
+    }
+    if not scope:
+        raise PermaskError(f"no weights to prune: every one is excluded by {', '.join(exclude) or 'nothing'}")
+    return scope
+
+
+def magnitude_mask(
+    model: nn.Module,
+    sparsity: float,
+    exclude: Sequence[str] = EXCLUDE,
+    mask: Mask | None = None,
+) -> Mask:
+    """Keep the weights that are largest in absolute value, over all layers together (unstructured).
+
+    Exactly `round(size * (1 - sparsity))` weights survive, `size` being the number of weights in the scope.
+    Of equal magnitudes the ones that come first survive, in the order of the network's parameters and of
+    the positions inside them.
+
+    Args:
+        model: The network.
+        sparsity: Share of the scope to prune, in [0, 1).
+        exclude: As in `scope_of`; not used if `mask` is given.
+        mask: An earlier mask to prune further: its scope is kept, and what it pruned stays pruned.
+
+    Raises:
+        PermaskError: A sparsity outside [0, 1), or one below that of the earlier mask.
+        NetworkError: An earlier mask that does not fit the network, or weights that are not finite.
+
+    Example:
+        ```python
+        mask = permask.magnitude_mask(model, 0.9)
+        mask.apply_(model)
+        ```
+    """
+    if mask is not None:
+        mask.check(model)
+    parameters = parameters_by_name(model)
+    weights = scope_of(model, exclude) if mask is None else {name: parameters[name] for name in mask}
+    scores = {name: weight.detach().abs() for name, weight in weights.items()}
+    return keep_largest(scores, sparsity, mask)
+
+
+def random_mask_like(mask: Mask, seed: int) -> Mask:
+    """A mask with the same number of survivors in every layer, at positions drawn uniformly at random."""
+    generator = torch.Generator().manual_seed(seed)
+    shuffled = {
+        name: kept.cpu().flatten()[torch.randperm(kept.numel(), generator=generator)].view(kept.shape)
+        for name, kept in mask.items()
+    }
+    return Mask(shuffled)
+
+
+def keep_largest(scores: Mapping[str, Tensor], sparsity: float, mask: Mask | None = None) -> Mask:
+    """Keep exactly `round(size * (1 - sparsity))` of all entries: the largest, and of equal ones the first.
+
+    Args:
+        scores: Parameter name to scores of that parameter's shape.
+        sparsity: Share to prune, in [0, 1).
+        mask: Entries that it prunes are never kept.
+
+    Raises:
+        PermaskError: A sparsity outside [0, 1), or below that of `mask`.
+        NetworkError: Scores that are not numbers.
+    """
+    check_sparsity(sparsity)
+    for name, score in scores.items():
+        if score.isnan().any():
+            raise NetworkError(f"{name} holds NaN, so there is no order to prune it in")
+    count = kept_count(sum(score.numel() for score in scores.values()), sparsity)
+    if mask is not None and count > mask.count:
+        raise PermaskError(
+            f"sparsity {sparsity} keeps {count} weights, the earlier mask only has {mask.count} left: "
+            f"ask for at least {mask.sparsity:.6g}"
+        )
+    flat = torch.cat([_alive(score, mask, name).flatten() for name, score in scores.items()])
+    kept = _largest(flat, count)
+    sizes = [score.numel() for score in scores.values()]
+    parts = zip(scores.items(), kept.split(sizes), strict=True)
+    return Mask({name: part.view(score.shape) for (name, score), part in parts})
+
+
+def kept_count(size: int, sparsity: float) -> int:
+    """How many of `size` weights survive."""
+    return round(size * (1 - sparsity))
+
+
+def check_sparsity(sparsity: float) -> None:
+    """Raise a `PermaskError` for a sparsity outside [0, 1)."""
+    if not 0 <= sparsity < 1:
+        raise PermaskError(f"sparsity: expected a share in [0, 1), got {sparsity}")
+
+
+def _alive(score: Tensor, mask: Mask | None, name: str) -> Tensor:
+    score = score.detach().to("cpu", torch.promote_types(score.dtype, torch.float32))
+    return score if mask is None else score.masked_fill(~mask[name].cpu(), -math.inf)
+
+
+def _largest(scores: Tensor, count: int) -> Tensor:
+    """Boolean: the `count` largest entries, ties by position; what is -inf comes last."""
+    if count == 0:
+        return torch.zeros_like(scores, dtype=torch.bool)
+    threshold = scores.kthvalue(len(scores) - count + 1).values
+    kept = scores > threshold
+    at_threshold = (scores == threshold).nonzero().squeeze(1)
+    kept[at_threshold[: count - int(kept.sum())]] = True
+    return kept

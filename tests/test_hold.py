@@ -1,0 +1,151 @@
+"""Pruned weights stay at exactly zero, whatever the optimizer does."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+from permask.errors import NetworkError, PermaskError
+from permask.mask import Mask
+from permask.masks.hold import hold_mask
+from permask.masks.scores import magnitude_mask
+
+OPTIMIZERS = {
+    "sgd": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2, nesterov=True),
+    "sgd foreach": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, foreach=True),
+    "sgd fused": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, weight_decay=1e-2, fused=True),
+    "adam": lambda p: torch.optim.Adam(p, 1e-2, amsgrad=True),
+    "adam foreach": lambda p: torch.optim.Adam(p, 1e-2, foreach=True),
+    "adam fused": lambda p: torch.optim.Adam(p, 1e-2, fused=True),
+    "adamw": lambda p: torch.optim.AdamW(p, 1e-2, weight_decay=0.1),
+    "adamw fused": lambda p: torch.optim.AdamW(p, 1e-2, fused=True),
+    "adamax": lambda p: torch.optim.Adamax(p, 1e-2),
+    "nadam": lambda p: torch.optim.NAdam(p, 1e-2),
+    "radam": lambda p: torch.optim.RAdam(p, 1e-2),
+    "rmsprop": lambda p: torch.optim.RMSprop(p, 1e-2, momentum=0.9, centered=True),
+    "adagrad": lambda p: torch.optim.Adagrad(p, 1e-2, initial_accumulator_value=0.1),
+    "adagrad fused": lambda p: torch.optim.Adagrad(p, 1e-2, fused=True),
+    "adadelta": lambda p: torch.optim.Adadelta(p),
+    "adafactor": lambda p: torch.optim.Adafactor(p, 1e-2),
+    "asgd": lambda p: torch.optim.ASGD(p, 1e-2),
+    "rprop": lambda p: torch.optim.Rprop(p, 1e-2),
+    "lbfgs": lambda p: torch.optim.LBFGS(p, 0.1, max_iter=4, line_search_fn="strong_wolfe"),
+}
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Linear(16, 3))
+
+
+def step(model, optimizer, seed):
+    generator = torch.Generator().manual_seed(seed)
+    x, y = torch.randn(32, 6, generator=generator), torch.randint(3, (32,), generator=generator)
+
+    def closure():
+        optimizer.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+
+
+def pruned_values(model, mask, optimizer):
+    """Every number that must be zero: weights, gradients, and state of the parameter's shape."""
+    for name, kept in mask.items():
+        parameter = model.get_parameter(name)
+        state = [x for x in optimizer.state.get(parameter, {}).values() if isinstance(x, torch.Tensor)]
+        gradient = [] if parameter.grad is None else [parameter.grad]
+        for x in [parameter, *gradient, *(x for x in state if x.shape == parameter.shape)]:
+            yield x.detach()[~kept]
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_exactly_zero_through_every_step(name):
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    optimizer = OPTIMIZERS[name](model.parameters())
+    hold_mask(model, mask, optimizer)
+    before = {name: model.get_parameter(name).detach().clone() for name in mask}
+    for seed in range(10):
+        step(model, optimizer, seed)
+        assert all((x == 0).all() for x in pruned_values(model, mask, optimizer))
+    assert all((model.get_parameter(name) != before[name])[kept].any() for name, kept in mask.items())
+
+
+def test_what_is_kept_trains_as_if_pruned_weights_did_not_exist():
+    # reference: the pruned inputs are multiplied away in the network itself
+    class Masked(nn.Linear):
+        def forward(self, x):
+            return F.linear(x, self.weight * self.kept, self.bias)
+
+    torch.manual_seed(0)
+    plain, reference = nn.Linear(6, 3), Masked(6, 3)
+    reference.load_state_dict(plain.state_dict())
+    mask = magnitude_mask(plain, 0.5)
+    reference.kept = mask["weight"]
+    held = torch.optim.AdamW(plain.parameters(), 1e-2)
+    hold_mask(plain, mask, held)
+    free = torch.optim.AdamW(reference.parameters(), 1e-2)
+    for seed in range(5):
+        step(plain, held, seed)
+        step(reference, free, seed)
+    torch.testing.assert_close(plain.weight, reference.weight * mask["weight"])
+
+
+def test_momentum_gathered_before_is_forgotten_where_it_is_pruned():
+    model = network()
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    step(model, optimizer, 0)
+    mask = magnitude_mask(model, 0.5)
+    hold_mask(model, mask, optimizer)
+    assert all((x == 0).all() for x in pruned_values(model, mask, optimizer))
+
+
+def test_state_loaded_later_is_masked_by_the_next_step():
+    model = network()
+    optimizer = OPTIMIZERS["adam"](model.parameters())
+    step(model, optimizer, 0)
+    dense_state = optimizer.state_dict()
+    mask = magnitude_mask(model, 0.5)
+    hold_mask(model, mask, optimizer)
+    optimizer.load_state_dict(dense_state)
+    step(model, optimizer, 1)
+    assert all((x == 0).all() for x in pruned_values(model, mask, optimizer))
+
+
+def test_after_removal_the_weights_are_free():
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    handle = hold_mask(model, mask, optimizer)
+    handle.remove()
+    step(model, optimizer, 0)
+    assert any((model.get_parameter(name)[~kept] != 0).any() for name, kept in mask.items())
+
+
+def test_clipping_can_leave_pruned_weights_out_of_the_norm():
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    handle = hold_mask(model, mask, OPTIMIZERS["sgd"](model.parameters()))
+    F.cross_entropy(model(torch.randn(8, 6)), torch.zeros(8, dtype=torch.long)).backward()
+    handle.mask_gradients()
+    for name, kept in mask.items():
+        assert (model.get_parameter(name).grad[~kept] == 0).all()
+        assert (model.get_parameter(name).grad[kept] != 0).any()
+
+
+def test_a_mask_of_another_network_changes_nothing():
+    model = network()
+    before = {n: p.detach().clone() for n, p in model.named_parameters()}
+    mask = Mask({**magnitude_mask(model, 0.5), "9.weight": torch.ones(2, 2, dtype=torch.bool)})
+    with pytest.raises(NetworkError, match=r"9\.weight"):
+        hold_mask(model, mask, OPTIMIZERS["sgd"](model.parameters()))
+    assert all(torch.equal(p, before[n]) for n, p in model.named_parameters())
+
+
+def test_an_optimizer_of_another_network_is_an_error():
+    model = network()
+    with pytest.raises(PermaskError, match="none of the masked parameters"):
+        hold_mask(model, magnitude_mask(model, 0.5), OPTIMIZERS["sgd"](network().parameters()))
