@@ -1,0 +1,24 @@
+.PHONY: check lint test slow browser docs demo
+
+check: lint test  ## everything that has to pass before a commit lands
+
+lint:  ## formatting, lint, types, layers
+	uv run --group quality ruff format --check .
+	uv run --group quality ruff check .
+	uv run --group quality pyright
+	uv run --group quality lint-imports
+
+test:  ## the tests that need seconds, no network and no GPU
+	uv run pytest
+
+slow:  ## the tests that need minutes
+	uv run pytest -m slow
+
+browser:  ## the page in headless Chromium, which has to be installed
+	uv run pytest -m browser
+
+docs:  ## the documentation, into site/
+	uv run --group docs mkdocs build --strict
+
+demo:  ## the whole protocol on real images
+	uv run permask demo

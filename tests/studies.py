@@ -1,0 +1,45 @@
+"""A study of seconds, for tests of the engine and of the command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+SMALL = """\
+name: small
+description: A study of seconds
+data: {name: digits, train: 128}
+network: {name: mlp, widths: [16, 16]}
+pairs: 2
+epochs: 4
+batch_size: 32
+dense: {learning_rate: 0.1}
+prune: {epochs: 1, rate: 0.5}
+sparse: {learning_rate: 0.1}
+sparsities: [0.5, 0.8]
+rewinds: [0, 2]
+methods: [lth, naive, permuted, random]
+connect: {points: 3}
+"""
+
+
+def write_study(folder: Path, text: str = SMALL) -> Path:
+    path = folder / "small.yaml"
+    path.write_text(text)
+    return path
+
+
+def permask(*arguments: object, **options: object) -> subprocess.Popen:
+    """The command as a user would start it, in a session of its own, so that a test may kill all of it."""
+    command = [sys.executable, "-m", "permask", *map(str, arguments)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+    return subprocess.Popen(command, env=environment, **(pipes | options))
+
+
+def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
+    """Run the command to its end and check its exit code."""
+    with permask(*arguments) as process:
+        out, err = process.communicate(timeout=300)
+    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)

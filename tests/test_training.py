@@ -1,0 +1,133 @@
+"""The loop trains as the recipe says, goes on bit for bit where it stopped, and keeps pruned weights at zero."""
+
+import copy
+import math
+
+import pytest
+import torch
+
+from permask.masks.scores import magnitude_mask
+from permask.training.data import load_data
+from permask.training.evaluation import evaluate
+from permask.training.loop import Recipe, train
+from permask.training.networks import NETWORKS, create_network
+from permask.training.streams import stream
+
+RECIPE = Recipe(epochs=6, batch_size=50, learning_rate=0.1, momentum=0.9, weight_decay=5e-4)
+DATA = load_data("digits", train=120, split_seed=0)
+
+
+def network(name="mlp", **arguments):
+    arguments = arguments or ({"widths": (24,)} if name == "mlp" else {})
+    return create_network(name, DATA.image_shape, DATA.classes, stream(0, "initialisation"), **arguments)
+
+
+def order(epoch):
+    return stream(7, "order", f"epoch {epoch}")
+
+
+def equal(a, b):
+    return all(torch.equal(x, b.state_dict()[name]) for name, x in a.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["mlp", "resnet20"])
+def test_training_that_stops_and_goes_on_equals_training_in_one_go(name):
+    whole, parts = network(name), network(name)
+    train(whole, DATA.train, RECIPE, order)
+    momentum = train(parts, DATA.train, RECIPE, order, stop=2)
+    momentum = train(parts, DATA.train, RECIPE, order, start=(2, momentum), stop=3)
+    train(parts, DATA.train, RECIPE, order, start=(3, momentum))
+    assert equal(whole, parts)
+
+
+def test_training_learns_and_tells_its_loss():
+    model, losses = network(), []
+    before = evaluate(model, DATA.train)
+    train(model, DATA.train, RECIPE, order, after_epoch=lambda epoch, loss: losses.append((epoch, loss)))
+    assert [epoch for epoch, _ in losses] == [1, 2, 3, 4, 5, 6]
+    assert losses[0][1] > losses[-1][1]
+    assert evaluate(model, DATA.train).accuracy > before.accuracy + 30
+
+
+def test_one_step_is_the_update_of_sgd_with_momentum_and_weight_decay():
+    model = network()
+    batch = DATA.train
+    expected = copy.deepcopy(model)
+    torch.nn.functional.cross_entropy(expected(batch.images), batch.labels).backward()
+    with torch.no_grad():
+        for parameter in expected.parameters():
+            assert parameter.grad is not None
+            parameter -= 0.1 * (parameter.grad + 5e-4 * parameter)
+    train(model, batch, Recipe(1, 120, 0.1, 0.9, 5e-4), order)
+    for got, wanted in zip(model.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(got, wanted)
+
+
+def test_the_learning_rate_falls_along_a_cosine():
+    assert [RECIPE.learning_rate_at(x) for x in (0, 0.5, 1)] == pytest.approx([0.1, 0.05, 0])
+    assert RECIPE.learning_rate_at(0.25) == pytest.approx(0.1 * (1 + math.sqrt(0.5)) / 2)
+
+
+@pytest.mark.parametrize("name", ["mlp", "resnet20"])
+def test_pruned_weights_stay_at_zero(name):
+    model = network(name)
+    mask = magnitude_mask(model, 0.9)
+    momentum = train(model, DATA.train, RECIPE, order, mask=mask, stop=2)
+    parameters = dict(model.named_parameters())
+    for key, kept in mask.items():
+        assert parameters[key][~kept].abs().max() == 0
+        assert momentum[key][~kept].abs().max() == 0
+        assert parameters[key][kept].abs().min() > 0
+
+
+def test_the_same_seed_gives_the_same_network_and_another_seed_another():
+    def initial(seed):
+        return create_network("mlp", (1, 8, 8), 10, stream(seed, "initialisation"), widths=(8,))
+
+    assert equal(initial(3), initial(3))
+    assert not equal(initial(3), initial(4))
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_initialisation_has_variance_2_over_fan_in(name):
+    model = create_network(name, (3, 32, 32), 10, stream(0, "initialisation"))
+    for parameter_name, weight in model.named_parameters():
+        if weight.ndim > 1:
+            fan_in = weight[0].numel()
+            spread = 4 * math.sqrt(2 / weight.numel())  # four standard errors of a sample variance
+            assert (weight.var() * fan_in / 2).item() == pytest.approx(1, abs=spread), parameter_name
+        elif "bias" in parameter_name:
+            assert weight.abs().max() == 0
+
+
+def test_streams_are_apart_by_seed_purpose_and_step():
+    draws = {
+        torch.rand((), generator=stream(seed, purpose, step)).item()
+        for seed in (0, 1)
+        for purpose in ("initialisation", "order")
+        for step in ("", "epoch 1")
+    }
+    assert len(draws) == 8
+    assert torch.rand((), generator=stream(0, "order")) == torch.rand((), generator=stream(0, "order"))
+
+
+def test_evaluation_weights_every_image_alike():
+    model = network().eval()
+    logits = model(DATA.test.images)
+    found = evaluate(model.train(), DATA.test, batch_size=100)
+    assert model.training
+    correct = (logits.argmax(1) == DATA.test.labels).double()
+    assert found.accuracy == pytest.approx(100 * correct.mean().item(), abs=1e-9)
+    assert found.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, DATA.test.labels).item(), rel=1e-6)
+
+
+def test_digits_are_split_once_and_for_all():
+    again = load_data("digits", train=120, split_seed=0)
+    other = load_data("digits", train=120, split_seed=1)
+    assert torch.equal(again.train.images, DATA.train.images)
+    assert not torch.equal(other.train.images, DATA.train.images)
+    assert len(DATA.train.labels) == 120 and len(DATA.test.labels) == 1797 - 120
+    pixels = torch.cat([DATA.train.images, DATA.test.images]).flatten(1)
+    assert pixels.min() == 0 and pixels.max() == 1
+    whole = {tuple(image.tolist()) for image in pixels}
+    assert len(whole) == 1797
