@@ -1,5 +1,6 @@
 import csv
-import re
+import json
+import math
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,10 @@ def elements(html: str) -> list[tuple[str, dict[str, str | None]]]:
     return parser.found
 
 
+def embedded_study(html: str) -> dict[str, Any]:
+    return json.loads(html.split('id="study">')[1].split("</script>")[0])
+
+
 def test_the_folder_holds_the_report_the_results_and_the_figures(tmp_path: Path) -> None:
     results = made_results()
     files = write_report(results, tmp_path)
@@ -67,34 +72,63 @@ def test_the_page_is_whole_and_loads_nothing(made: dict[str, Any]) -> None:
     pictures = plots(results)
     html = page(results, pictures)
     found = elements(html)
-    sources = [attrs["src"] or "" for tag, attrs in found if tag == "img"]
-    assert len(sources) == len(pictures)
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert all(attrs["alt"] for tag, attrs in found if tag == "img")
-    assert not [
-        attrs for tag, attrs in found if tag in {"script", "link", "iframe"} and (attrs.get("src") or "href" in attrs)
-    ]
-    assert "url(" not in html
-    assert "@import" not in html
+    images = [attrs for tag, attrs in found if tag == "img"]
+    assert len(images) == len(pictures)
+    assert all(attrs["alt"] for attrs in images)
+    addresses = [attrs[key] or "" for _, attrs in found for key in ("src", "href", "data", "action") if key in attrs]
+    assert all(address.startswith("data:") for address in addresses)
+    style = html[html.index("<style>") : html.index("</style>")]
+    assert "url(" not in style
+    assert "@import" not in style
 
 
 def test_every_cell_of_every_rewind_is_on_the_page() -> None:
     results = made_results()
     outcomes = Outcomes.of(results.rows)
     html = page(results, [])
+    study = embedded_study(html)
     for method, sparsity, rewind in outcomes.cells:
-        assert format_summary(outcomes.summary(method, sparsity, rewind)) in html
+        summary = outcomes.summary(method, sparsity, rewind)
+        assert summary is not None
+        assert f">{format_summary(summary)}</td>" in html
+        cell = (
+            study["dense"]
+            if method == "dense"
+            else study["cells"][method][study["rewinds"].index(rewind)][study["sparsities"].index(sparsity)]
+        )
+        assert cell == [summary.mean, summary.std, summary.n, format_summary(summary)]
 
 
-def test_every_run_is_on_the_page_with_its_step_and_seeds() -> None:
+def test_every_run_is_on_the_page_with_its_seeds_step_and_versions() -> None:
+    results = made_results()
+    study = embedded_study(page(results, []))
+    runs = study["runs"]
+    assert {len(column) for column in runs.values()} == {len(results.rows)}
+    for i, row in enumerate(results.rows):
+        assert study["methods"][runs["method"][i]] == row["method"]
+        if row["method"] == "dense":
+            assert (runs["sparsity"][i], runs["rewind"][i]) == (-1, -1)
+        else:
+            assert study["sparsities"][runs["sparsity"][i]] == row["sparsity"]
+            assert study["rewinds"][runs["rewind"][i]] == row["rewind"]
+        assert study["seeds"][str(row["pair"])] == [row["seed_a"], row["seed_b"]]
+        for key in ("trained", "accuracy", "loss", "epochs"):
+            assert runs[key][i] == row[key]
+        assert row["step"].startswith(runs["step"][i])
+        assert study["origins"][runs["origin"][i]] == {key: row[key] for key in ("permask", "commit", "torch")}
+
+
+def test_the_steps_of_paths_and_alignments_are_on_the_page() -> None:
     results = made_results()
     html = page(results, [])
-    for row in results.rows:
-        assert re.search(
-            rf"<td>{row['pair']}</td><td>{row['trained']}</td><td>{row['seed_a']}</td><td>{row['seed_b']}</td>"
-            rf"<td>{row['accuracy']:.2f}</td><td>{row['loss']:.4f}</td><td><code>{row['step'][:12]}</code>",
-            html,
-        )
+    for point in results.connectivity + results.matching:
+        assert f"<code>{point['step']}</code>" in html
+
+
+def test_a_run_that_diverged_leaves_the_page_readable() -> None:
+    results = made_results(pairs=2)
+    results.rows[7]["loss"] = math.nan
+    assert embedded_study(page(results, []))["runs"]["loss"][7] is None
 
 
 def test_provenance_and_specification_are_on_the_page() -> None:
@@ -109,7 +143,9 @@ def test_text_from_the_study_cannot_become_markup() -> None:
     results = made_results(pairs=1, rewinds=(0,))
     for row in results.rows:
         row["network"] = "<script>alert(1)</script>"
+        row["commit"] = "</script><script>alert(2)"
     html = page(Results({"name": "a <b> & c"}, results.provenance, results.rows), [])
     assert "<script>alert" not in html
     assert "<h1>Study a &lt;b&gt; &amp; c</h1>" in html
+    assert embedded_study(html)["origins"][0]["commit"] == "</script><script>alert(2)"
     elements(html)

@@ -1,0 +1,86 @@
+"""What the page's script draws from: every statistic comes from Python, runs lie in columns to stay small."""
+
+import json
+from collections.abc import Sequence
+from math import isfinite
+from typing import Any
+
+from permask.report.outcomes import Curve, Outcomes, curve, in_order
+from permask.report.panels import CONTROL
+from permask.report.statistics import Summary
+from permask.report.style import METHOD_STYLES, Style, styles
+from permask.report.tables import format_summary, percent
+from permask.study.results import Results
+
+STEP_DIGITS = 16  # of a step's hash: enough to find its folder in the store
+ORIGIN = ("permask", "commit", "torch")
+
+_DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
+_SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "x": "x", "D": "diamond"} | {
+    "P": "cross",
+    "*": "star",
+    "": "line-ew",
+}
+
+
+def embedded(results: Results, outcomes: Outcomes) -> str:
+    """The study as JSON that can stand inside a script element.
+
+    A cell is [mean, std, n, text] or null. Runs refer to methods, sparsities, rewind epochs and origins by index.
+    """
+    methods = in_order(row["method"] for row in results.rows)
+    curves = {False: "before permuting", True: "after permuting"}
+    looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
+    found = {name: curve(results.connectivity, permuted) for permuted, name in curves.items()}
+    data = {
+        "methods": methods,
+        "control": CONTROL,
+        "sparsities": outcomes.sparsities,
+        "percents": [percent(sparsity) for sparsity in outcomes.sparsities],
+        "rewinds": outcomes.rewinds,
+        "middle": outcomes.rewinds.index(outcomes.middle_rewind) if outcomes.middle_rewind is not None else None,
+        "looks": {name: _look(style) for name, style in (styles(methods) | looks).items()},
+        "dense": _cell(outcomes.summary("dense")),
+        "cells": {
+            method: [[_cell(outcomes.summary(method, s, k)) for s in outcomes.sparsities] for k in outcomes.rewinds]
+            for method in outcomes.methods
+        },
+        "curves": {name: _curve(c) for name, c in found.items() if c},
+        **_runs(results.rows, methods, outcomes),
+    }
+    # "</script" or "<!--" in it would end the script element or keep it open
+    return json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
+
+
+def _look(style: Style) -> dict[str, str]:
+    return {"colour": style.colour, "dash": _DASHES[style.line], "symbol": _SYMBOLS[style.marker]}
+
+
+def _cell(summary: Summary | None) -> list[Any] | None:
+    return [summary.mean, summary.std, summary.n, format_summary(summary)] if summary else None
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    return {"alphas": curve.alphas, "cells": [_cell(summary) for summary in curve.accuracies]}
+
+
+def _runs(rows: Sequence[dict[str, Any]], methods: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
+    """One array per column, one entry per row; -1 where a dense network has no sparsity or rewind epoch."""
+    of_method = {method: i for i, method in enumerate(methods)}
+    of_sparsity = {sparsity: i for i, sparsity in enumerate(outcomes.sparsities)}
+    of_rewind = {rewind: i for i, rewind in enumerate(outcomes.rewinds)}
+    origins = {origin: i for i, origin in enumerate(dict.fromkeys(tuple(row[key] for key in ORIGIN) for row in rows))}
+    runs = {
+        "method": [of_method[row["method"]] for row in rows],
+        "sparsity": [of_sparsity.get(row["sparsity"], -1) for row in rows],
+        "rewind": [of_rewind.get(row["rewind"], -1) for row in rows],
+        **{key: [row[key] for row in rows] for key in ("pair", "trained", "accuracy", "epochs")},
+        "loss": [row["loss"] if isfinite(row["loss"]) else None for row in rows],  # JSON has no NaN
+        "step": [row["step"][:STEP_DIGITS] for row in rows],
+        "origin": [origins[tuple(row[key] for key in ORIGIN)] for row in rows],
+    }
+    return {
+        "seeds": {row["pair"]: [row["seed_a"], row["seed_b"]] for row in rows},
+        "origins": [dict(zip(ORIGIN, origin, strict=True)) for origin in origins],
+        "runs": runs,
+    }

@@ -1,0 +1,356 @@
+"use strict";
+// Charts with values under the pointer, filters, and the runs behind every number. All statistics come with the page.
+(() => {
+  const study = JSON.parse(document.getElementById("study").textContent);
+  const { methods, sparsities, percents, rewinds, runs } = study;
+  const sparse = methods.filter((method) => method in study.cells);
+  const shown = { rewind: study.middle, sparsity: sparsities.length >> 1, methods: new Set(methods), whole: false };
+  const PAGE = 50; // runs at a time
+
+  function element(tag, attributes = {}, ...children) {
+    const made = document.createElement(tag);
+    for (const [name, value] of Object.entries(attributes)) {
+      if (name.startsWith("on")) made.addEventListener(name.slice(2), value);
+      else if (value === true) made.setAttribute(name, "");
+      else if (value !== false && value !== null) made.setAttribute(name, value);
+    }
+    made.append(...children);
+    return made;
+  }
+
+  function select(name, label, options, chosen, change) {
+    const made = options.map(([value, text]) => element("option", { value, selected: value === chosen }, text));
+    const box = element("select", { id: name, onchange: (event) => change(Number(event.target.value)) }, ...made);
+    return element("label", { for: name }, `${label} `, box);
+  }
+
+  // ---- controls ----
+
+  const status = element("p", { role: "status", class: "caption" });
+
+  function controls() {
+    const box = document.getElementById("controls");
+    if (sparse.length === 0) return;
+    const switches = methods.map((method) => {
+      const change = (event) => {
+        if (event.target.checked) shown.methods.add(method);
+        else shown.methods.delete(method);
+        update();
+      };
+      const input = element("input", { type: "checkbox", name: "method", value: method, checked: true, onchange: change });
+      const dot = element("span", { class: "dot", style: `--colour: ${colour(method)}`, "aria-hidden": "true" });
+      return element("label", {}, input, dot, method);
+    });
+    const whole = (event) => {
+      shown.whole = event.target.checked;
+      update();
+    };
+    box.append(
+      select("rewind", "Rewind epoch", rewinds.map((k, i) => [i, String(k)]), shown.rewind, (i) => {
+        shown.rewind = i;
+        update();
+      }),
+      select("sparsity", "Sparsity", percents.map((text, i) => [i, text]), shown.sparsity, (i) => {
+        shown.sparsity = i;
+        update();
+      }),
+      element("fieldset", {}, element("legend", {}, "Methods"), ...switches),
+      methods.includes(study.control)
+        ? element("label", {}, element("input", { type: "checkbox", id: "whole", onchange: whole }), `axes down to ${study.control}`)
+        : "",
+      status,
+    );
+    box.hidden = false;
+  }
+
+  function update() {
+    for (const part of document.querySelectorAll(".rewind")) {
+      const chosen = Number(part.dataset.rewind) === shown.rewind;
+      part.hidden = !chosen;
+      part.open = chosen;
+    }
+    for (const row of document.querySelectorAll("tr[data-method]")) row.hidden = !shown.methods.has(row.dataset.method);
+    status.textContent =
+      `Shown: rewind epoch ${rewinds[shown.rewind]} in the table and against sparsity, ` +
+      `sparsity ${percents[shown.sparsity]} against the rewind epoch; ${[...shown.methods].join(", ") || "no method"}.`;
+    charts();
+  }
+
+  // ---- charts ----
+
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
+  const colour = (name) => (name === "dense" ? "var(--ink)" : study.looks[name].colour);
+  const ink = (name) => (name === "dense" ? css("--ink") : study.looks[name].colour);
+
+  function extent(cells) {
+    const ends = cells.filter(Boolean).flatMap(([mean, std]) => [mean - (std || 0), mean + (std || 0)]);
+    return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
+  }
+
+  function range(lines, whole) {
+    const main = Object.keys(lines).filter((name) => whole || name !== study.control);
+    const found = extent(main.flatMap((name) => lines[name])) || extent(Object.values(lines).flat());
+    if (found === null) return undefined;
+    const margin = 0.06 * (found[1] - found[0]) || 1;
+    return [found[0] - margin, found[1] + margin];
+  }
+
+  function band(positions, cells) {
+    const x = [];
+    const y = [];
+    for (let start = 0; start < cells.length; start += 1) {
+      let end = start;
+      while (end < cells.length && cells[end]) end += 1;
+      const part = [...Array(end - start).keys()].map((i) => start + i);
+      const back = [...part].reverse();
+      x.push(...part.map((i) => positions[i]), ...back.map((i) => positions[i]), null);
+      y.push(...part.map((i) => cells[i][0] + (cells[i][1] || 0)), ...back.map((i) => cells[i][0] - (cells[i][1] || 0)), null);
+      start = end;
+    }
+    const fill = { fill: "toself", line: { width: 0 }, mode: "lines", hoverinfo: "skip", showlegend: false };
+    return { x, y, ...fill };
+  }
+
+  function traces(name, positions, cells, where) {
+    const look = study.looks[name];
+    const text = cells.map((cell, i) => cell && `${name}, ${where[i]}<br>${cell[3]}% (n = ${cell[2]})`);
+    const line = {
+      x: positions,
+      y: cells.map((cell) => cell && cell[0]),
+      name,
+      text,
+      mode: "lines+markers",
+      hovertemplate: "%{text}<extra></extra>",
+      line: { color: ink(name), dash: look.dash, width: 2 },
+      marker: { symbol: look.symbol, size: 9, color: ink(name) },
+    };
+    return [{ ...band(positions, cells), fillcolor: `${look.colour}30` }, line];
+  }
+
+  function bands(lines) {
+    const n = Object.values(lines).flat().filter(Boolean).map((cell) => cell[2]);
+    const [least, most] = [Math.min(...n), Math.max(...n)];
+    if (n.length === 0 || most === 1) return n.length ? "One run per point." : "";
+    return `Lines: mean; bands: ± one standard deviation over n = ${least === most ? most : `${least}–${most}`} runs.`;
+  }
+
+  function chart(id, lines, positions, where, axis, caption, open) {
+    const figure = document.getElementById(id);
+    if (figure === null) return;
+    let box = figure.querySelector(".chart");
+    const first = box === null;
+    if (first) {
+      const picture = figure.querySelector("img");
+      box = element("div", { class: "chart", role: "img" });
+      picture.closest(".wide").replaceWith(box);
+    }
+    const words = figure.querySelector("figcaption");
+    if (caption) words.textContent = `${caption} ${bands(lines)}`;
+    box.setAttribute("aria-label", `${words.textContent} The values are in the tables of this page.`);
+    const drawn = Object.entries(lines).flatMap(([name, cells]) => traces(name, positions, cells, where));
+    if (study.dense && id !== "connectivity" && shown.methods.has("dense")) {
+      const ends = [Math.min(...positions), Math.max(...positions)];
+      const text = `dense<br>${study.dense[3]}% (n = ${study.dense[2]})`;
+      const line = { color: ink("dense"), dash: "dot", width: 1.5 };
+      drawn.push({ x: ends, y: [study.dense[0], study.dense[0]], name: "dense", mode: "lines", line, text: [text, text], hovertemplate: "%{text}<extra></extra>" });
+    }
+    const grid = { gridcolor: css("--line"), zeroline: false, linecolor: css("--soft"), automargin: true };
+    const spanned = id !== "connectivity" && study.dense && shown.methods.has("dense") ? { ...lines, dense: [study.dense] } : lines;
+    const layout = {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: css("--ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
+      margin: { l: 10, r: 10, t: 10, b: 10 },
+      height: 380,
+      hovermode: "closest",
+      hoverlabel: { font: { family: getComputedStyle(document.body).fontFamily } },
+      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemclick: false, itemdoubleclick: false },
+      xaxis: { ...grid, ...axis },
+      yaxis: { ...grid, title: { text: "test accuracy (%)" }, range: range(spanned, shown.whole) },
+    };
+    Plotly.react(box, drawn, layout, { displaylogo: false, responsive: true, displayModeBar: false });
+    if (first && open) {
+      box.on("plotly_click", ({ points: [point] }) => point.data.name in study.cells && open(point.data.name, point.pointIndex));
+    }
+  }
+
+  function charts() {
+    const names = sparse.filter((method) => shown.methods.has(method));
+    const at = (k, s) => Object.fromEntries(names.map((name) => [name, study.cells[name][k][s]]));
+    const across = Object.fromEntries(names.map((name) => [name, study.cells[name][shown.rewind] || []]));
+    const density = sparsities.map((sparsity) => -Math.log(1 - sparsity));
+    const axis = { title: { text: "sparsity of the pruned layers (log scale of density)" }, tickvals: density, ticktext: percents };
+    const bySparsity = `Test accuracy against sparsity at rewind epoch ${rewinds[shown.rewind]}.`;
+    chart("accuracy_against_sparsity", across, density, percents.map((text) => `sparsity ${text}`), axis, bySparsity, (name, i) =>
+      behind([name], i, shown.rewind),
+    );
+    const along = Object.fromEntries(names.map((name) => [name, rewinds.map((_, k) => at(k, shown.sparsity)[name])]));
+    const few = rewinds.length <= 12 ? { tickvals: rewinds } : {};
+    const epochs = { title: { text: "rewind epoch k (epochs of dense training before sparse training)" }, ...few };
+    const byRewind = `Test accuracy against the rewind epoch at sparsity ${percents[shown.sparsity]}.`;
+    chart("accuracy_against_rewind", along, rewinds, rewinds.map((k) => `rewind epoch ${k}`), epochs, byRewind, (name, k) =>
+      behind([name], shown.sparsity, k),
+    );
+    const [curve] = Object.values(study.curves);
+    if (curve) {
+      const lines = Object.fromEntries(Object.entries(study.curves).map(([name, { cells }]) => [name, cells]));
+      const path = { title: { text: "α in (1 − α) · A + α · B" }, tickvals: [0, 0.25, 0.5, 0.75, 1], ticktext: ["0 (A)", "0.25", "0.5", "0.75", "1 (B)"] };
+      chart("connectivity", lines, curve.alphas, curve.alphas.map((alpha) => `α = ${alpha}`), path, null, null);
+    }
+  }
+
+  // ---- runs ----
+
+  const COLUMNS = {
+    method: (i) => methods[runs.method[i]],
+    sparsity: (i) => percents[runs.sparsity[i]] ?? "–",
+    rewind: (i) => String(rewinds[runs.rewind[i]] ?? "–"),
+    pair: (i) => String(runs.pair[i]),
+    trained: (i) => runs.trained[i],
+    "accuracy (%)": (i) => String(runs.accuracy[i]),
+    loss: (i) => String(runs.loss[i] ?? "NaN"),
+  };
+  const ORDER = { "accuracy (%)": "accuracy" };
+
+  function row(i) {
+    const [method, ...others] = Object.values(COLUMNS);
+    const cells = [element("th", { scope: "row" }, method(i)), ...others.map((text) => element("td", {}, text(i)))];
+    const origin = element("button", { type: "button", class: "plain", onclick: () => one(i) }, runs.step[i]);
+    return element("tr", {}, ...cells, element("td", {}, origin));
+  }
+
+  function runsTable() {
+    const box = document.getElementById("runs");
+    const wanted = { method: -2, sparsity: -2, rewind: -2, pair: -2 };
+    const order = { column: null, down: false };
+    let indices = [];
+    let first = 0;
+    const body = element("tbody");
+    const count = element("p", { role: "status", class: "caption" });
+    const headings = Object.keys(COLUMNS).map((column) => {
+      const sort = () => {
+        order.down = order.column === column && !order.down;
+        order.column = column;
+        for (const other of headings) other.removeAttribute("aria-sort");
+        heading.setAttribute("aria-sort", order.down ? "descending" : "ascending");
+        search();
+      };
+      const heading = element("th", { scope: "col" }, element("button", { type: "button", class: "plain", onclick: sort }, column));
+      return heading;
+    });
+    const previous = element("button", { type: "button", onclick: () => turn(-PAGE) }, "Previous");
+    const next = element("button", { type: "button", onclick: () => turn(PAGE) }, "Next");
+
+    function search() {
+      indices = [];
+      for (let i = 0; i < runs.method.length; i += 1) {
+        if (Object.keys(wanted).every((key) => wanted[key] === -2 || runs[key][i] === wanted[key])) indices.push(i);
+      }
+      if (order.column) {
+        const values = runs[ORDER[order.column] ?? order.column];
+        const sign = order.down ? -1 : 1;
+        indices.sort((a, b) => sign * (values[a] < values[b] ? -1 : values[a] > values[b] ? 1 : 0));
+      }
+      first = 0;
+      turn(0);
+    }
+
+    function turn(by) {
+      first += by;
+      body.replaceChildren(...indices.slice(first, first + PAGE).map(row));
+      const last = Math.min(first + PAGE, indices.length);
+      count.textContent = indices.length ? `Runs ${first + 1} to ${last} of ${indices.length}` : "No such run";
+      previous.disabled = first === 0;
+      next.disabled = last === indices.length;
+    }
+
+    const filter = (key, options) =>
+      select(`runs-${key}`, key, [[-2, "all"], ...options], -2, (value) => {
+        wanted[key] = value;
+        search();
+      });
+    const pairs = Object.keys(study.seeds).map((pair) => [Number(pair), pair]);
+    const table = element("table", { "aria-label": "Every trained network" },
+      element("thead", {}, element("tr", {}, ...headings, element("th", { scope: "col" }, "step"))), body);
+    box.replaceChildren(
+      element("p", { class: "caption" }, "One row per trained network, as in results.csv. A step names a folder of the store; press it for where the run comes from."),
+      element("div", { class: "controls" },
+        filter("method", methods.map((method, i) => [i, method])),
+        filter("sparsity", percents.map((text, i) => [i, text])),
+        filter("rewind", rewinds.map((k, i) => [i, String(k)])),
+        filter("pair", pairs)),
+      element("div", { class: "wide", role: "region", "aria-label": "Every trained network", tabindex: "0" }, table),
+      element("div", { class: "controls" }, previous, next, count),
+    );
+    search();
+  }
+
+  // ---- what is behind a number ----
+
+  const dialog = document.getElementById("behind");
+
+  function open(title, ...content) {
+    const close = element("button", { type: "button", onclick: () => dialog.close() }, "Close");
+    const specification = (event) => {
+      event.preventDefault();
+      dialog.close();
+      const target = document.getElementById("specification");
+      target.open = true;
+      target.scrollIntoView();
+    };
+    dialog.replaceChildren(
+      element("h2", { id: "behind-title" }, title),
+      ...content,
+      element("p", {}, element("a", { href: "#specification", onclick: specification }, "The study's complete specification")),
+      close,
+    );
+    dialog.showModal();
+  }
+
+  function facts(entries) {
+    return element("dl", {}, ...Object.entries(entries).flatMap(([name, value]) => [element("dt", {}, name), element("dd", {}, String(value) || "–")]));
+  }
+
+  function one(i) {
+    const [a, b] = study.seeds[runs.pair[i]];
+    const columns = Object.fromEntries(Object.entries(COLUMNS).map(([name, text]) => [name, text(i)]));
+    const more = { "seed of A": a, "seed of B": b, epochs: runs.epochs[i], step: runs.step[i] };
+    open("One run", facts({ ...columns, ...more, ...study.origins[runs.origin[i]] }));
+  }
+
+  function behind(names, sparsity, rewind) {
+    const found = [];
+    for (let i = 0; i < runs.method.length; i += 1) {
+      if (names.includes(methods[runs.method[i]]) && runs.sparsity[i] === sparsity && runs.rewind[i] === rewind) found.push(i);
+    }
+    const head = ["method", "pair", "seed of A", "seed of B", "trained", "accuracy (%)", "loss", "epochs", "step"];
+    const rows = found.map((i) => {
+      const cells = [COLUMNS.method(i), runs.pair[i], ...study.seeds[runs.pair[i]], runs.trained[i], runs.accuracy[i], COLUMNS.loss(i), runs.epochs[i], runs.step[i]];
+      return element("tr", {}, ...cells.map((cell) => element("td", {}, String(cell))));
+    });
+    const at = sparsity < 0 ? "" : `, sparsity ${percents[sparsity]}, rewind epoch ${rewinds[rewind]}`;
+    const made = [...new Set(found.map((i) => runs.origin[i]))].map((i) => facts(study.origins[i]));
+    open(
+      `${names.join(" and ")}${at}`,
+      element("p", { class: "caption" }, names.length > 1 ? "The difference is taken within every pair." : "The runs behind this number."),
+      element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Runs" },
+        element("table", {}, element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...rows))),
+      ...made,
+    );
+  }
+
+  for (const cell of document.querySelectorAll("td[data-runs]")) {
+    const { runs: names, sparsity, rewind } = cell.dataset;
+    const press = () => behind(names.split(" "), Number(sparsity), Number(rewind));
+    const button = element("button", { type: "button", class: "plain", title: "The runs behind this number", onclick: press });
+    button.append(...cell.childNodes);
+    cell.append(button);
+  }
+
+  controls();
+  runsTable();
+  if (sparse.length) update();
+  else charts();
+  dark.addEventListener("change", charts);
+})();

@@ -1,0 +1,212 @@
+"""The page's script at work. Needs Chromium: pytest -m browser."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import pytest
+from chromium import run_in_page
+from made_results import made_results
+
+from permask.report.outcomes import Outcomes
+from permask.report.tables import format_summary
+from permask.report.write import write_report
+from permask.study.results import Results
+
+pytestmark = pytest.mark.browser
+
+CHART = "const chart = (id) => document.querySelector(`#${id} .chart`);"
+CHOOSE = """
+const choose = (id, value) => {
+  const box = document.getElementById(id);
+  box.value = value;
+  box.dispatchEvent(new Event("change"));
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def results() -> Results:
+    return made_results()
+
+
+@pytest.fixture(scope="module")
+def report(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_report(results, tmp_path_factory.mktemp("report"))[0]
+
+
+def test_the_charts_show_the_means(results: Results, report: Path, tmp_path: Path) -> None:
+    script = """
+    return Object.fromEntries([...document.querySelectorAll(".chart")].map((box) => [
+      box.closest("figure").id,
+      Object.fromEntries(box.data.filter((t) => t.name).map((t) => [t.name, t.y])),
+    ]));
+    """
+    charts = run_in_page(report, script, tmp_path)
+    outcomes = Outcomes.of(results.rows)
+    assert set(charts) == {"accuracy_against_sparsity", "accuracy_against_rewind", "connectivity"}
+    for method in outcomes.methods:
+        by_sparsity = [outcomes.summary(method, sparsity, 5) for sparsity in outcomes.sparsities]
+        assert charts["accuracy_against_sparsity"][method] == [summary.mean for summary in by_sparsity if summary]
+        by_rewind = [outcomes.summary(method, 0.98, rewind) for rewind in outcomes.rewinds]
+        assert charts["accuracy_against_rewind"][method] == [summary.mean for summary in by_rewind if summary]
+    assert set(charts["connectivity"]) == {"before permuting", "after permuting"}
+
+
+def test_choosing_changes_the_table_and_the_charts(results: Results, report: Path, tmp_path: Path) -> None:
+    script = f"""{CHOOSE} {CHART}
+    choose("rewind", "2");
+    choose("sparsity", "3");
+    const visible = [...document.querySelectorAll("details.rewind")].filter((part) => !part.hidden);
+    return {{
+      tables: visible.map((part) => part.querySelector("summary").textContent),
+      lines: [...visible[0].querySelectorAll("tr[data-method=permuted] td")].map((cell) => cell.innerText),
+      naive: chart("accuracy_against_sparsity").data.find((t) => t.name === "naive").y,
+      captions: [...document.querySelectorAll("figcaption")].map((caption) => caption.textContent),
+    }};
+    """
+    shown = run_in_page(report, script, tmp_path)
+    outcomes = Outcomes.of(results.rows)
+    assert shown["tables"] == ["Rewind epoch 20"]
+    permuted = [format_summary(outcomes.summary("permuted", sparsity, 20)) for sparsity in outcomes.sparsities]
+    assert shown["lines"] == [*permuted, "5"]
+    naive = [outcomes.summary("naive", sparsity, 20) for sparsity in outcomes.sparsities]
+    assert shown["naive"] == [summary.mean for summary in naive if summary]
+    assert shown["captions"][0].startswith("Test accuracy against sparsity at rewind epoch 20. ")
+    assert shown["captions"][1].startswith("Test accuracy against the rewind epoch at sparsity 99%. ")
+
+
+def test_a_method_can_be_left_out(report: Path, tmp_path: Path) -> None:
+    script = f"""{CHART}
+    document.querySelector("input[value=random]").click();
+    return {{
+      rows: [...document.querySelectorAll("details.rewind[open] tbody tr")]
+        .filter((row) => !row.hidden).map((row) => row.querySelector("th").textContent),
+      lines: chart("accuracy_against_sparsity").data.map((t) => t.name).filter(Boolean),
+      said: document.querySelector("#controls [role=status]").textContent,
+    }};
+    """
+    shown = run_in_page(report, script, tmp_path)
+    assert shown["rows"] == ["dense (0%)", "lth", "permuted", "naive", "permuted − naive"]
+    assert sorted(shown["lines"]) == ["dense", "lth", "naive", "permuted"]
+    assert "random" not in shown["said"]
+
+
+def test_the_axes_reach_down_to_the_control_on_request(report: Path, tmp_path: Path) -> None:
+    script = f"""{CHART}
+    const low = () => chart("accuracy_against_sparsity").layout.yaxis.range[0];
+    const before = low();
+    document.getElementById("whole").click();
+    return [before, low()];
+    """
+    before, after = run_in_page(report, script, tmp_path)
+    assert 80 < before < 90
+    assert after < 60
+
+
+def test_the_runs_are_those_of_results_csv_to_the_digit(report: Path, tmp_path: Path) -> None:
+    script = """
+    const rows = [];
+    const next = [...document.querySelectorAll("#runs button")].find((button) => button.textContent === "Next");
+    for (;;) {
+      const page = [...document.querySelectorAll("#runs tbody tr")];
+      rows.push(...page.map((row) => [...row.children].map((cell) => cell.innerText)));
+      if (next.disabled) return rows;
+      next.click();
+    }
+    """
+    shown = run_in_page(report, script, tmp_path)
+    with (report.parent / "results.csv").open() as file:
+        expected = [
+            [
+                row["method"],
+                f"{100 * float(row['sparsity']):g}%" if row["rewind"] else "–",
+                row["rewind"] or "–",
+                row["pair"],
+                row["trained"],
+                row["accuracy"],
+                row["loss"],
+                row["step"][:16],
+            ]
+            for row in csv.DictReader(file)
+        ]
+    assert shown == expected
+
+
+def test_runs_can_be_filtered_and_sorted(results: Results, report: Path, tmp_path: Path) -> None:
+    script = f"""{CHOOSE}
+    const methods = [...document.getElementById("runs-method").options];
+    choose("runs-method", methods.find((option) => option.text === "naive").value);
+    choose("runs-sparsity", "2");
+    const heading = [...document.querySelectorAll("#runs thead button")].find((b) => b.textContent === "accuracy (%)");
+    heading.click();
+    heading.click();
+    return {{
+      accuracies: [...document.querySelectorAll("#runs tbody tr")].map((row) => row.children[5].innerText),
+      sorted: heading.closest("th").getAttribute("aria-sort"),
+    }};
+    """
+    shown = run_in_page(report, script, tmp_path)
+    expected = [row["accuracy"] for row in results.rows if row["method"] == "naive" and row["sparsity"] == 0.98]
+    assert shown == {"accuracies": [str(a) for a in sorted(expected, reverse=True)], "sorted": "descending"}
+
+
+def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: Path, tmp_path: Path) -> None:
+    script = """
+    const cell = document.querySelector("details.rewind[open] tr[data-method=naive] td[data-sparsity='2'] button");
+    cell.focus();
+    const focused = document.activeElement === cell;
+    cell.click();
+    const dialog = document.getElementById("behind");
+    const shown = {
+      focused,
+      open: dialog.open,
+      title: dialog.querySelector("h2").textContent,
+      accuracies: [...dialog.querySelectorAll("tbody tr")].map((row) => row.children[5].innerText),
+      text: dialog.innerText,
+    };
+    dialog.querySelector("a").click();
+    return { ...shown, closed: !dialog.open, specification: document.getElementById("specification").open };
+    """
+    shown = run_in_page(report, script, tmp_path)
+    cell = ("naive", 0.98, 5)
+    expected = [str(row["accuracy"]) for row in results.rows if (row["method"], row["sparsity"], row["rewind"]) == cell]
+    assert shown["focused"]
+    assert shown["open"]
+    assert shown["title"] == "naive, sparsity 98%, rewind epoch 5"
+    assert shown["accuracies"] == expected
+    assert results.rows[0]["commit"] in shown["text"]
+    assert shown["closed"]
+    assert shown["specification"]
+
+
+@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize("width", [500, 1200])
+def test_the_page_fits_its_window(report: Path, tmp_path: Path, width: int, dark: bool) -> None:
+    script = """
+    return {
+      overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+      unnamed: [...document.querySelectorAll("button, select, input, a, [role=img], [role=region], img")].filter((e) =>
+        !(e.innerText || e.getAttribute("aria-label") || e.alt || (e.labels && e.labels.length))).length,
+      ground: getComputedStyle(document.body).backgroundColor,
+    };
+    """
+    shown = run_in_page(report, script, tmp_path, (width, 900), dark)
+    assert shown == {"overflow": 0, "unnamed": 0, "ground": "rgb(23, 25, 27)" if dark else "rgb(255, 255, 255)"}
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"methods": ("lth",), "sparsities": (0.9,), "rewinds": (0,), "pairs": 1, "alphas": 0},
+        {"methods": ("random",), "pairs": 1},
+        {"methods": (), "alphas": 0},
+        {"methods": ()},
+        {"pairs": 0},
+    ],
+)
+def test_small_studies_open_without_an_error(tmp_path: Path, made: dict[str, Any]) -> None:
+    (tmp_path / "report").mkdir()
+    page = write_report(made_results(**made), tmp_path / "report")[0]
+    rows = run_in_page(page, 'return document.querySelectorAll("#runs tbody tr").length;', tmp_path)
+    assert rows == min(50, len(made_results(**made).rows))
