@@ -4,12 +4,14 @@ An op is a box with the parameters that it uses, dim by dim; a dim has the colou
 that only pass one value on (activations, pooling, views) are named on the box that follows them.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import reduce
 from html import escape
 from importlib.resources import files
 from itertools import pairwise
+from operator import and_
 from string import Template
 
 from permask import __version__
@@ -132,14 +134,18 @@ def _edges(
     colours: Mapping[str, str],
 ) -> list[str]:
     """Curves from box to box, in the colour of a group that both ends depend on."""
-    touched: list[dict[str, None]] = []
+    touched: list[Counter[str]] = []  # the groups that each box depends on, by number of its axes
     lines = []
     upper = dict(zip(layout.rows, tops, strict=True))
     for target, box in enumerate(boxes):
-        own = [name for op in box.states for dim in range(len(op.shape)) for name in groups.get((op.key, dim), ())]
-        touched.append(dict.fromkeys(own) or dict.fromkeys(x for source in box.sources for x in touched[source]))
+        own = Counter(
+            name for op in box.states for dim in range(len(op.shape)) for name in groups.get((op.key, dim), ())
+        )
+        passed_on = [touched[source] for source in box.sources] if box.op.kind == "call" else []
+        touched.append(own or (reduce(and_, passed_on) if passed_on else Counter()))
         for source in box.sources:
-            shared = next((name for name in touched[source] if name in touched[target]), None)
+            both = [name for name in touched[source] if name in touched[target]]
+            shared = max(both, key=touched[source].__getitem__, default=None)
             xs = layout.routes[source, target]
             path = f"M{xs[0]:.0f} {tops[source] + boxes[source].height}"
             for i, (x0, x1) in enumerate(pairwise(xs), start=layout.rows[source] + 1):
