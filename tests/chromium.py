@@ -23,9 +23,12 @@ FLAGS = (
 
 
 def run_in_page(page: Path, script: str, profile: Path, size: tuple[int, int] = (1200, 900), dark: bool = False) -> Any:
-    """What a script's function body returns when it runs after the page's own, awaited; fails on console messages."""
+    """What a script's function body returns when it runs after the page's own; fails on console messages."""
     report = f"""<script>
-    (async () => {{ {script} }})().then(
+    const ready = async () => {{
+      while (!document.documentElement.dataset.ready) await new Promise((resolve) => setTimeout(resolve, 20));
+    }};
+    ready().then(async () => {{ {script} }}).then(
       (value) => ({{ value }}), (error) => ({{ error: String(error) }})
     ).then((outcome) => {{
       const said = document.createElement("pre");

@@ -1,9 +1,11 @@
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 from made_results import made_results
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from permask.report.figures import accuracy_against_sparsity, connectivity, plots
 from permask.report.outcomes import Outcomes, curve
@@ -11,7 +13,6 @@ from permask.report.panels import Scale
 from permask.report.statistics import Summary
 from permask.report.style import METHOD_STYLES, styles
 from permask.study.results import Results
-
 
 BOTH = ["accuracy_against_sparsity", "accuracy_against_rewind"]
 
@@ -27,9 +28,7 @@ BOTH = ["accuracy_against_sparsity", "accuracy_against_rewind"]
         ({"methods": (), "alphas": 0}, []),
     ],
 )
-def test_a_study_gets_the_figures_that_it_allows(
-    tmp_path: Path, made: dict[str, Any], expected: list[str]
-) -> None:
+def test_a_study_gets_the_figures_that_it_allows(tmp_path: Path, made: dict[str, Any], expected: list[str]) -> None:
     made_plots = plots(made_results(**made))
     assert [plot.name for plot in made_plots] == expected
     files = [file for plot in made_plots for file in plot.save(tmp_path)]
@@ -60,10 +59,7 @@ def test_the_connectivity_figure_states_the_barriers() -> None:
     results = made_results()
     before = curve(results.connectivity, permuted=False)
     assert before is not None
-    assert (
-        f"{before.barriers.mean:.2f} ± {before.barriers.std:.2f} points before"
-        in connectivity(results).caption
-    )
+    assert f"{before.barriers.mean:.2f} ± {before.barriers.std:.2f} points before" in connectivity(results).caption
 
 
 def test_a_control_far_below_the_methods_does_not_flatten_them() -> None:
@@ -97,3 +93,25 @@ def test_every_method_keeps_its_look_and_no_two_share_one() -> None:
     assert looks["lth"] == METHOD_STYLES["lth"]
     assert len(set(looks.values())) == 4
     assert len({(style.marker, style.line) for style in METHOD_STYLES.values()}) == len(METHOD_STYLES)
+
+
+def test_labels_of_an_axis_never_overlap() -> None:
+    results = made_results(
+        sparsities=tuple(0.5 + 0.01 * i for i in range(50)), rewinds=(*range(0, 60, 5), 100), pairs=2
+    )
+    for plot in plots(results):
+        width = plot.figure.get_figwidth()
+        FigureCanvasAgg(plot.figure).draw()
+        for axes in plot.figure.axes:
+            boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
+            assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
+            assert all(box.x0 >= 0 and box.x1 <= width * plot.figure.dpi for box in boxes)
+
+
+def test_of_many_sparsities_the_rewind_figure_shows_eight() -> None:
+    plot = plots(made_results(sparsities=tuple(0.5 + 0.02 * i for i in range(25)), pairs=2, alphas=0))[1]
+    assert "at 8 of 25 sparsities" in plot.caption
+    titles = [axes.get_title() for axes in plot.figure.axes if axes.get_title()]
+    assert len(titles) == 8
+    assert titles[0] == "sparsity 50%"
+    assert titles[-1] == "sparsity 98%"

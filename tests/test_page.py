@@ -1,6 +1,8 @@
 import csv
 import json
 import math
+import zlib
+from base64 import b64decode
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ def elements(html: str) -> list[tuple[str, dict[str, str | None]]]:
 
 
 def embedded_study(html: str) -> dict[str, Any]:
-    return json.loads(html.split('id="study">')[1].split("</script>")[0])
+    return json.loads(zlib.decompress(b64decode(html.split('id="study">')[1].split("</script>")[0])))
 
 
 def test_the_folder_holds_the_report_the_results_and_the_figures(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from permask.study.results import Results
 
 DPI = 200
 SINGLE_INCHES = (2.9, 2.1)
+PANELS = 8
 MULTIPLE_INCHES = (1.5, 2.1)
 
 
@@ -90,18 +91,21 @@ def accuracy_against_sparsity(outcomes: Outcomes, rewind: int | None) -> Plot:
 
 
 def accuracy_against_rewind(outcomes: Outcomes) -> Plot:
-    """Accuracy of every method against the rewind epoch, one panel per sparsity."""
+    """Accuracy of every method against the rewind epoch, one panel per sparsity, for eight of them at most."""
+    step = max(1, (len(outcomes.sparsities) - 1) / (PANELS - 1))
+    shown = [outcomes.sparsities[round(i * step)] for i in range(min(PANELS, len(outcomes.sparsities)))]
     panels: dict[str, dict[str, Line]] = {
         f"sparsity {percent(sparsity)}": {
             method: [outcomes.summary(method, sparsity, rewind) for rewind in outcomes.rewinds]
             for method in outcomes.methods
         }
-        for sparsity in outcomes.sparsities
+        for sparsity in shown
     }
     ticks = [str(rewind) for rewind in outcomes.rewinds]
     label = "rewind epoch k (epochs of dense training before sparse training)"
     figure, bands = _by_method(panels, MULTIPLE_INCHES, outcomes.rewinds, ticks, label, outcomes)
-    caption = f"Test accuracy against the rewind epoch at every sparsity. {bands}"
+    of = f"{len(shown)} of {len(outcomes.sparsities)} sparsities" if step > 1 else "every sparsity"
+    caption = f"Test accuracy against the rewind epoch at {of}. {bands}"
     return Plot("accuracy_against_rewind", "Accuracy against the rewind epoch", caption, figure)
 
 
@@ -122,7 +126,7 @@ def _by_method(
             panel.draw(positions, line, looks[method])
         if dense:
             panel.reference(dense)
-        panel.x_axis(positions, ticks)
+        panel.x_axis(positions, ticks, inches[0])
     bands = _bands(line for lines in panels.values() for line in lines.values())
     annotate(figure, ({"dense": METHOD_STYLES["dense"]} if dense else {}) | looks, label, bands)
     return figure, bands
@@ -137,7 +141,7 @@ def connectivity(results: Results) -> Plot:
     figure, (panel,) = lay_out([""], SINGLE_INCHES, Scale.of([lines], None))
     for name, found in curves.items():
         panel.draw(found.alphas, found.accuracies, looks[name])
-    panel.x_axis([0, 0.25, 0.5, 0.75, 1], ["0 (A)", "0.25", "0.5", "0.75", "1 (B)"])
+    panel.x_axis([0, 0.25, 0.5, 0.75, 1], ["0 (A)", "0.25", "0.5", "0.75", "1 (B)"], SINGLE_INCHES[0])
     bands = _bands(lines.values())
     annotate(figure, {name: looks[name] for name in curves}, "α in (1 − α) · A + α · B", bands)
     path = "Test accuracy along the straight path between the dense networks A and B."

@@ -1,7 +1,10 @@
 "use strict";
 // Charts with values under the pointer, filters, and the runs behind every number. All statistics come with the page.
-(() => {
-  const study = JSON.parse(document.getElementById("study").textContent);
+(async () => {
+  // zlib's format is what browsers call deflate
+  const packed = Uint8Array.from(atob(document.getElementById("study").textContent), (letter) => letter.charCodeAt(0));
+  const unpacked = new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const study = await new Response(unpacked).json();
   const { methods, sparsities, percents, rewinds, runs } = study;
   const sparse = methods.filter((method) => method in study.cells);
   const shown = { rewind: study.middle, sparsity: sparsities.length >> 1, methods: new Set(methods), whole: false };
@@ -123,7 +126,7 @@
       mode: "lines+markers",
       hovertemplate: "%{text}<extra></extra>",
       line: { color: ink(name), dash: look.dash, width: 2 },
-      marker: { symbol: look.symbol, size: 9, color: ink(name) },
+      marker: { symbol: look.symbol, size: 10, color: ink(name) },
     };
     return [{ ...band(positions, cells), fillcolor: `${look.colour}30` }, line];
   }
@@ -153,7 +156,7 @@
       const ends = [Math.min(...positions), Math.max(...positions)];
       const text = `dense<br>${study.dense[3]}% (n = ${study.dense[2]})`;
       const line = { color: ink("dense"), dash: "dot", width: 1.5 };
-      drawn.push({ x: ends, y: [study.dense[0], study.dense[0]], name: "dense", mode: "lines", line, text: [text, text], hovertemplate: "%{text}<extra></extra>" });
+      drawn.unshift({ x: ends, y: [study.dense[0], study.dense[0]], name: "dense", mode: "lines", line, text: [text, text], hovertemplate: "%{text}<extra></extra>" });
     }
     const grid = { gridcolor: css("--line"), zeroline: false, linecolor: css("--soft"), automargin: true };
     const spanned = id !== "connectivity" && study.dense && shown.methods.has("dense") ? { ...lines, dense: [study.dense] } : lines;
@@ -187,7 +190,7 @@
     );
     const along = Object.fromEntries(names.map((name) => [name, rewinds.map((_, k) => at(k, shown.sparsity)[name])]));
     const few = rewinds.length <= 12 ? { tickvals: rewinds } : {};
-    const epochs = { title: { text: "rewind epoch k (epochs of dense training before sparse training)" }, ...few };
+    const epochs = { title: { text: "rewind epoch k" }, ...few };
     const byRewind = `Test accuracy against the rewind epoch at sparsity ${percents[shown.sparsity]}.`;
     chart("accuracy_against_rewind", along, rewinds, rewinds.map((k) => `rewind epoch ${k}`), epochs, byRewind, (name, k) =>
       behind([name], shown.sparsity, k),
@@ -353,4 +356,5 @@
   if (sparse.length) update();
   else charts();
   dark.addEventListener("change", charts);
+  document.documentElement.dataset.ready = "true";
 })();

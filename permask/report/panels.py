@@ -19,6 +19,7 @@ LEFT, RIGHT, TOP, BOTTOM = 0.54, 0.1, 0.28, 0.5
 BESIDE, BELOW = 0.14, 0.45
 TITLE = 0.18
 BREAK = 0.06
+CHARACTER = 0.06  # of a tick label
 
 Line = Sequence[Summary | None]  # one point per position; None where nothing was measured
 
@@ -80,10 +81,22 @@ class Panel:
         style = METHOD_STYLES["dense"]
         self.parts[0].axhline(dense.mean, color=style.colour, linestyle=style.line, linewidth=1)
 
-    def x_axis(self, ticks: Sequence[float], labels: Sequence[str]) -> None:
-        """Label positions below the lowest part."""
+    def x_axis(self, ticks: Sequence[float], labels: Sequence[str], inches: float) -> None:
+        """Label positions below the lowest part, leaving out what would overlap on an axis of this length."""
+        kept = _apart(ticks, labels, inches)
         for axes in self.parts:
-            axes.set_xticks(ticks, labels if axes is self.parts[-1] else [""] * len(ticks))
+            lowest = axes is self.parts[-1]
+            axes.set_xticks([ticks[i] for i in kept], [labels[i] if lowest else "" for i in kept])
+
+
+def _apart(ticks: Sequence[float], labels: Sequence[str], inches: float) -> list[int]:
+    """Which ticks to label: the last one, and those before it that have room."""
+    scale = 0.9 * inches / ((max(ticks) - min(ticks)) or 1)
+    kept: list[int] = []
+    for i in sorted(range(len(ticks)), key=lambda i: -ticks[i]):
+        if not kept or (ticks[kept[-1]] - ticks[i]) * scale >= CHARACTER * (len(labels[i]) + 1):
+            kept.append(i)
+    return kept[::-1]
 
 
 def lay_out(titles: Sequence[str], inches: tuple[float, float], scale: Scale) -> tuple[Figure, list[Panel]]:
