@@ -9,6 +9,7 @@ import logging
 import operator
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
@@ -61,12 +62,13 @@ def _mode(model: nn.Module, training: bool) -> Iterator[None]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep torch from writing pages about an error that is about to be explained in one line."""
+    """Keep torch from warning of its own ways, and from writing pages about an error explained in one line."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     written = io.StringIO()
     try:
-        with redirect_stderr(written):
+        with redirect_stderr(written), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             yield
         sys.stderr.write(written.getvalue())
     finally:
@@ -124,9 +126,7 @@ class _Reader:
             references[node] = self._region(args[1], args[2:], prefix + node.name + "/", autocast)
         elif region == "wrap_with_autocast":
             device, dtype, enabled, cache, graph, *rest = args
-            references[node] = self._region(
-                graph, rest, prefix + node.name + "/", (device, dtype, enabled, cache)
-            )
+            references[node] = self._region(graph, rest, prefix + node.name + "/", (device, dtype, enabled, cache))
         elif target is operator.getitem and isinstance(args[0], list | tuple):
             references[node] = args[0][args[1]]
         else:
@@ -168,9 +168,7 @@ def _call(node: fx.Node, prefix: str, args: Any, kwargs: Any) -> Op:
         if arguments.get(UPDATES_STATISTICS.get(name, "")):
             written += ["running_mean", "running_var"]
         writes = []
-        substitute(
-            [arguments[name] for name in written if name in arguments], lambda ref: writes.append(ref.name)
-        )
+        substitute([arguments[name] for name in written if name in arguments], lambda ref: writes.append(ref.name))
     stack = list((node.meta.get("nn_module_stack") or {}).values())
     return Op(
         prefix + node.name,
@@ -216,8 +214,6 @@ def _explain(error: BaseException) -> str:
     names = {type(x).__name__ for x in (error, error.__cause__, error.__context__) if x is not None}
     depends = any("DataDependent" in name for name in names) or "data-dependent" in str(error)
     why = (
-        "its graph depends on the data"
-        if depends
-        else f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        "its graph depends on the data" if depends else f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     )
     return f"the network cannot be captured{where}: {why}"

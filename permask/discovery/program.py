@@ -133,9 +133,7 @@ class Capture:
         """
         self._check(inputs, watch)
         count = (
-            1 + max((i for i, op in enumerate(self.ops) if op.name in watch), default=-1)
-            if watch is not None
-            else None
+            1 + max((i for i, op in enumerate(self.ops) if op.name in watch), default=-1) if watch is not None else None
         )
         ops = self.ops[:count]
         last_use = {name: i for i, op in enumerate(ops) for name in (op.name, *op.inputs)}
@@ -143,9 +141,7 @@ class Capture:
         for name, i in last_use.items():
             expiring.setdefault(i, []).append(name)
         adapt = self._adaptation(states, inputs)
-        given = {
-            op.name: x for op, x in zip((op for op in self.ops if op.kind == "input"), inputs, strict=True)
-        }
+        given = {op.name: x for op, x in zip((op for op in self.ops if op.kind == "input"), inputs, strict=True)}
         environments: list[dict[str, Any]] = [{} for _ in states]
         for i, op in enumerate(ops):
             if op.kind == "output":
@@ -180,9 +176,7 @@ class Capture:
     ) -> Any:
         if op.kind == "call":
             call = self._calls[op.name]
-            args, kwargs = (
-                substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs)
-            )
+            args, kwargs = (substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs))
             with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):
                 return call.target(*args, **kwargs)
         if op.kind == "input":
@@ -192,14 +186,10 @@ class Capture:
         elif op.key in state:
             value = state[op.key]
         else:
-            raise NetworkError(
-                f"{op.key}: the network was captured with this tensor, the state has none of that name"
-            )
+            raise NetworkError(f"{op.key}: the network was captured with this tensor, the state has none of that name")
         return value.clone() if op.name in self._modified else value
 
-    def _adaptation(
-        self, states: Sequence[Mapping[str, Tensor]], inputs: Sequence[Tensor]
-    ) -> Callable[[Any], Any]:
+    def _adaptation(self, states: Sequence[Mapping[str, Tensor]], inputs: Sequence[Tensor]) -> Callable[[Any], Any]:
         """What turns the constants, devices and types of the capture into those of this run."""
         tensors = [x for state in states[:1] for x in state.values()] + list(inputs)
         floating = next((x for x in tensors if x.is_floating_point()), None)

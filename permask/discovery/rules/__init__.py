@@ -1,1 +1,6 @@
-"""What each family of ops does to the units of its operands; one file per family."""
+"""The rules, by families of ops; importing this package registers them all."""
+
+from permask.discovery.rules import convolution, elementwise, linear, norm, shape
+from permask.discovery.rules.registry import RULES, Step, UnsupportedError
+
+__all__ = ["RULES", "Step", "UnsupportedError", "convolution", "elementwise", "linear", "norm", "shape"]

@@ -1,0 +1,186 @@
+"""What the ops of a network demand of its symmetries, as a coloured graph of atoms.
+
+A symmetry is a permutation of the atoms that keeps every colour, and every edge together with its family and
+label. Rules only ever add colours and edges; nothing is merged, so no position can be forgotten.
+"""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from jaxtyping import Int
+
+from permask.discovery.atoms import Atoms, Bundle, Dim, Value, value
+from permask.symmetry import PinKind
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why atoms are pinned, in the terms of `symmetry.Pin`."""
+
+    op: str
+    reason: str
+    kind: PinKind = "genuine"
+
+
+@dataclass(frozen=True, eq=False)
+class Slot:
+    """An axis of a parameter and its atoms, by position; see `groups.Axis` for `convolution_groups`."""
+
+    parameter: str
+    dim: int
+    atoms: Int[np.ndarray, "length"]
+    convolution_groups: int = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Edges:
+    """A family of edges, one to each child; a *block* family has several children to a parent, in any order.
+
+    In a block family the label is the child's place within its parent's block: no constraint, but the
+    correspondence to try when two blocks trade places.
+    """
+
+    parents: Int[np.ndarray, "edges"]
+    children: Int[np.ndarray, "edges"]
+    labels: Int[np.ndarray, "edges"]
+    block: bool
+
+
+@dataclass(eq=False)
+class Constraints:
+    """The coloured graph while it grows.
+
+    Attributes:
+        count: Number of atoms so far.
+        colours: Every (atoms, labels): atoms with different labels cannot trade places, nor can one of them with
+            an atom that is not among them.
+        edges: The families of edges.
+        slots: The axes of parameters.
+        pins: Which atoms were pinned on purpose, and why.
+        here: The op that is being read, for the reasons of its pins.
+    """
+
+    count: int = 0
+    colours: list[tuple[Atoms, Atoms]] = field(default_factory=list)
+    edges: list[Edges] = field(default_factory=list)
+    slots: list[Slot] = field(default_factory=list)
+    pins: list[tuple[Atoms, Reason]] = field(default_factory=list)
+    here: str = ""
+    _known: dict[Hashable, tuple[Bundle, Atoms]] = field(default_factory=dict)
+    _registered: dict[int, Atoms] = field(default_factory=dict)
+
+    def fresh(self, dims: Sequence[Dim]) -> Bundle:
+        """A bundle of new atoms."""
+        shape = [dim.size for dim in dims]
+        size = int(np.prod(shape, dtype=np.int64))
+        atoms = np.arange(self.count, self.count + size).reshape(shape)
+        self.count += size
+        return Bundle(tuple(dims), atoms)
+
+    def register(self, *values: Value) -> None:
+        """Demand that every bundle of these values maps to itself: an op computes with them."""
+        for one in values:
+            for bundle in one.bundles:
+                if id(bundle.atoms) not in self._registered:
+                    self._registered[id(bundle.atoms)] = bundle.atoms  # kept, so that its id stays its own
+                    self.colours.append((bundle.atoms.ravel(), np.zeros(bundle.atoms.size, np.int64)))
+
+    def pin_dim(self, bundle: Bundle, dim: Dim, reason: str, kind: PinKind = "genuine") -> None:
+        """Forbid every movement along a dim of a bundle."""
+        where = np.arange(dim.size).reshape([-1 if other is dim else 1 for other in bundle.dims])
+        self.colours.append((bundle.atoms.ravel(), np.broadcast_to(where, bundle.atoms.shape).ravel()))
+        self.pins.append((bundle.atoms.ravel(), Reason(self.here, reason, kind)))
+
+    def pin(self, x: Value, reason: str, kind: PinKind = "genuine") -> Value:
+        """Forbid every movement of a value; gives the value, pinned."""
+        for bundle in x.bundles:
+            self.fix(bundle.atoms, reason, kind)
+        return value(x.axes)
+
+    def fix(self, atoms: Atoms, reason: str, kind: PinKind = "genuine") -> None:
+        """Forbid every movement of some atoms."""
+        self.colours.append((atoms.ravel(), np.arange(atoms.size)))
+        self.pins.append((atoms.ravel(), Reason(self.here, reason, kind)))
+
+    def equate(self, a: Bundle, b: Bundle) -> None:
+        """Demand that two bundles over the same dims move alike."""
+        if a.atoms is not b.atoms or a.dims != b.dims:
+            self.refine(a, b)
+
+    def refine(self, coarse: Bundle, fine: Bundle) -> None:
+        """Demand that `fine` moves along the dims of `coarse` as `coarse` does; its other dims are free."""
+        rest = [dim for dim in fine.dims if dim not in coarse.dims]
+        children = fine.ordered([*coarse.dims, *rest]).reshape(coarse.atoms.size, -1)
+        per_parent = children.shape[1]
+        self.edges.append(
+            Edges(
+                np.repeat(coarse.atoms.ravel(), per_parent),
+                children.ravel(),
+                np.tile(np.arange(per_parent), coarse.atoms.size),
+                block=per_parent > 1,
+            )
+        )
+
+    def copies(self, original: Atoms, dims: Sequence[Dim]) -> Bundle:
+        """A bundle of new atoms that follow given ones, of which some occur several times."""
+        flat = original.ravel()
+        order = np.argsort(flat, kind="stable")
+        starts = np.flatnonzero(np.r_[True, np.diff(flat[order]) != 0])
+        occurrence = np.empty(flat.size, np.int64)
+        occurrence[order] = np.arange(flat.size) - np.repeat(starts, np.diff(np.r_[starts, flat.size]))
+        new = self.fresh(dims)
+        self.edges.append(Edges(flat, new.atoms.ravel(), occurrence, block=False))
+        return new
+
+    def fix_unused(self) -> None:
+        """Pin the positions of parameters that no op computes with: the example says nothing of them."""
+        used = np.zeros(self.count, bool)
+        for atoms, _ in self.colours:
+            used[atoms] = True
+        for edges in self.edges:
+            used[edges.parents] = True
+        self.here = "none"
+        for slot in self.slots:
+            idle = slot.atoms[~used[slot.atoms]]
+            if idle.size:
+                self.fix(idle, "not used with inputs of these shapes")
+
+    def marginal(self, bundle: Bundle, keep: Sequence[Dim]) -> Bundle:
+        """How a bundle moves along some of its dims, which demands that this does not depend on the others."""
+        kept = tuple(dim for dim in bundle.dims if dim in keep)
+        if len(kept) == len(bundle.dims) or not kept:
+            return bundle if kept else Bundle((), np.empty(0, np.int64))
+        key = (id(bundle.atoms), tuple(bundle.dims.index(dim) for dim in kept))
+        if key not in self._known:
+            coarse = self.fresh(kept)
+            self.refine(coarse, bundle)
+            self._known[key] = (coarse, bundle.atoms)
+        return Bundle(kept, self._known[key][0].atoms)
+
+    def joint(self, x: Value, dims: Sequence[Dim]) -> Bundle:
+        """One bundle over some dims of a value, and over all that its bundles tie them to.
+
+        The atoms are new ones unless a single bundle covers the dims already.
+        """
+        parts = [bundle for bundle in x.bundles if set(bundle.dims) & set(dims)]
+        every = tuple(dict.fromkeys([dim for part in parts for dim in part.dims if dim not in dims]))
+        every = (*every, *dims)
+        if len(parts) == 1 and len(parts[0].dims) == len(every):
+            return Bundle(every, parts[0].ordered(every))
+        joint = self.fresh(every)
+        for part in parts:
+            self.refine(part, joint)
+        for dim in x.pinned.intersection(dims):
+            self.pin_dim(joint, dim, "joined with a dim that cannot move")
+        return joint
+
+    def keep_blocks(self, x: Value, mixed: Sequence[int]) -> None:
+        """Demand that the movement of a value's other axes does not depend on those that an op mixes.
+
+        This is what softmax and norms need: entries that are mixed together must stay together.
+        """
+        dims = {dim for axis in mixed for dim in x.axes[axis]}
+        for bundle in x.bundles:
+            if dims & set(bundle.dims):
+                self.marginal(bundle, [dim for dim in bundle.dims if dim not in dims])

@@ -1,0 +1,189 @@
+"""Ops that rearrange entries without computing."""
+
+import math
+
+import numpy as np
+
+from permask.discovery import layout
+from permask.discovery.atoms import Value
+from permask.discovery.rules.registry import Step, UnsupportedError, rule
+
+
+@rule(
+    "view",
+    "reshape",
+    "flatten",
+    "unflatten",
+    "_unsafe_view",
+    "squeeze",
+    "squeeze_",
+    "unsqueeze",
+    "unsqueeze_",
+    "reshape_as",
+    "view_as",
+    "_reshape_alias",
+    "view_copy",
+    "ravel",
+)
+def view(step: Step) -> Value:
+    """The same entries in the same order."""
+    x = step.values[0]
+    if math.prod(x.shape) != math.prod(step.shape):
+        raise UnsupportedError("a view of another type")
+    return step.view(x, step.shape)
+
+
+@rule("permute", "permute_copy")
+def permute(step: Step) -> Value:
+    """Axes in another order."""
+    x = step["self"]
+    return layout.permute(x, [axis % x.ndim for axis in step["dims"]])
+
+
+@rule("transpose", "transpose_", "swapaxes", "swapdims", "t", "t_", "numpy_T", "mT", "adjoint", "mH", "matrix_H")
+def transpose(step: Step) -> Value:
+    """Two axes trade places."""
+    x = step["self"]
+    if x.ndim < 2:
+        return x
+    a = step.arguments.get("dim0", step.arguments.get("axis0", -2)) % x.ndim
+    b = step.arguments.get("dim1", step.arguments.get("axis1", -1)) % x.ndim
+    if step.op.function == "numpy_T":
+        return layout.permute(x, range(x.ndim)[::-1])
+    order = list(range(x.ndim))
+    order[a], order[b] = b, a
+    return layout.permute(x, order)
+
+
+@rule("movedim", "moveaxis")
+def movedim(step: Step) -> Value:
+    """Some axes move to given places, the others keep their order."""
+    x = step["self"]
+    source, destination = (
+        [axis % x.ndim for axis in ([given] if isinstance(given, int) else given)]
+        for given in (step["source"], step["destination"])
+    )
+    moved = dict(zip(destination, source, strict=True))
+    rest = iter(axis for axis in range(x.ndim) if axis not in source)
+    return layout.permute(x, [moved[k] if k in moved else next(rest) for k in range(x.ndim)])
+
+
+@rule("expand", "expand_as", "broadcast_to", "expand_copy")
+def expand(step: Step) -> Value:
+    """Repeated along axes of size 1."""
+    return layout.expand(step.values[0], step.shape)
+
+
+@rule("repeat", "tile")
+def repeat(step: Step) -> Value:
+    """Repeated as a whole along some axes."""
+    counts = step["repeats"] or step["dims"]
+    x = step["self"]
+    counts = [*[1] * (x.ndim - len(counts)), *counts]
+    for _ in range(len(counts) - x.ndim):
+        x = layout.insert(x, 0)
+    for axis, count in enumerate(counts):
+        x = layout.tile(x, axis, count)
+    return x
+
+
+@rule("repeat_interleave")
+def repeat_interleave(step: Step) -> Value:
+    """Every entry along an axis repeated."""
+    x, count, axis = step["self"], step["repeats"], step["dim"]
+    if not isinstance(count, int):
+        raise UnsupportedError("repeats entries different numbers of times")
+    if axis is None:
+        x, axis = step.view(x, [math.prod(x.shape)]), 0
+    return layout.tile(x, axis % x.ndim, count, inner=True)
+
+
+@rule("cat", "concat", "concatenate")
+def cat(step: Step) -> Value:
+    """One after the other."""
+    values = [x for x in step["tensors"] if x.shape != (0,)]
+    return step.concatenate(values, step["dim"] % values[0].ndim)
+
+
+@rule("stack")
+def stack(step: Step) -> Value:
+    """One after the other along a new axis."""
+    values = step["tensors"]
+    axis = step["dim"] % (values[0].ndim + 1)
+    return step.concatenate([layout.insert(x, axis) for x in values], axis)
+
+
+@rule(
+    "chunk",
+    "split",
+    "split_with_sizes",
+    "tensor_split",
+    "unsafe_chunk",
+    "unsafe_split",
+    "unsafe_split_with_sizes",
+    "hsplit",
+    "vsplit",
+)
+def split(step: Step) -> list[Value]:
+    """Cut into parts, whose sizes are those of the results."""
+    x = step["self"]
+    axis = min(1, x.ndim - 1) if step.op.function == "hsplit" else (step["dim"] or 0) % x.ndim
+    x = layout.collapse(step.constraints, x, axis)
+    ends = np.cumsum([shape[axis] for shape in step.shapes])
+    return [step.take(x, axis, np.arange(end - shape[axis], end)) for end, shape in zip(ends, step.shapes, strict=True)]
+
+
+@rule("unbind")
+def unbind(step: Step) -> list[Value]:
+    """Every entry along an axis by itself."""
+    x = step["self"]
+    axis = step["dim"] % x.ndim
+    x = layout.collapse(step.constraints, x, axis)
+    return [layout.drop(step.take(x, axis, np.array([k])), axis) for k in range(x.shape[axis])]
+
+
+@rule("slice", "slice_copy")
+def slice_(step: Step) -> Value:
+    """A range along an axis."""
+    x = step["self"]
+    axis = step["dim"] % x.ndim
+    index = np.arange(x.shape[axis])[slice(step["start"], step["end"], step["step"])]
+    return x if len(index) == x.shape[axis] else step.take(x, axis, index)
+
+
+@rule("select", "select_copy")
+def select(step: Step) -> Value:
+    """One entry along an axis."""
+    x = step["self"]
+    axis = step["dim"] % x.ndim
+    return layout.drop(step.take(x, axis, np.array([step["index"] % x.shape[axis]])), axis)
+
+
+@rule("narrow")
+def narrow(step: Step) -> Value:
+    """A range along an axis."""
+    x = step["self"]
+    axis = step["dim"] % x.ndim
+    start = step["start"] % x.shape[axis] if step["start"] < 0 else step["start"]
+    return step.take(x, axis, np.arange(start, start + step["length"]))
+
+
+@rule("roll")
+def roll(step: Step) -> Value:
+    """Entries shifted around."""
+    x, axes = step["self"], step["dims"]
+    if not axes:
+        flat = step.view(x, [math.prod(x.shape)])
+        return step.view(step.take(flat, 0, np.roll(np.arange(flat.shape[0]), step["shifts"][0])), x.shape)
+    for axis, shift in zip(axes, step["shifts"], strict=True):
+        x = step.take(x, axis % x.ndim, np.roll(np.arange(x.shape[axis]), shift))
+    return x
+
+
+@rule("flip", "fliplr", "flipud")
+def flip(step: Step) -> Value:
+    """Entries in the opposite order."""
+    x = step["self"]
+    for axis in {"fliplr": [1], "flipud": [0]}.get(step.op.function) or step["dims"]:
+        x = step.take(x, axis % x.ndim, np.arange(x.shape[axis])[::-1].copy())
+    return x
