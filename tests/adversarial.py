@@ -311,8 +311,18 @@ def buffer_under_two_names():
 def view_of_a_parameter():
     """Two parameters share memory, half of it."""
     net = dense(lambda net, x: torch.relu(net.a(x)) @ net.w + (net.a(x) @ net.v).repeat(1, 3)[:, :3], 6, 8)
-    net.w = nn.Parameter(torch.empty(8, 3))
+    net.w = nn.Parameter(torch.empty(8, 3, dtype=torch.float64))  # a cast would separate them
     net.v = nn.Parameter(net.w.detach()[:, :2])
+    return net
+
+
+@example(floats(4, 6))
+def overlapping_parameters():
+    """Two parameters share half of their memory and belong to different layers."""
+    net = dense(lambda net, x: torch.relu(net.a(x)) @ net.w + torch.tanh(net.b(x)) @ net.v, 6, 8)
+    net.b = nn.Linear(6, 7)
+    net.w = nn.Parameter(torch.empty(8, 3, dtype=torch.float64))  # a cast would separate them
+    net.v = nn.Parameter(net.w.detach()[1:])
     return net
 
 

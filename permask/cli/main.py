@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 
 from permask.cli.demo import demo
+from permask.cli.inspect import inspect
 from permask.cli.plan import plan
 from permask.cli.run import run
 from permask.cli.studies import studies
@@ -20,7 +21,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, run, plan, studies):
+for verb in (demo, run, plan, studies, inspect):
     app.command(verb.__name__)(verb)
 
 

@@ -1,0 +1,82 @@
+"""`permask inspect`: what may move in a network."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def inspect(
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="What makes the network: `package.module:name` or `path/to/file.py:name`.", metavar="MODEL"
+        ),
+    ],
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(help="What to call it with; values are Python literals, or text.", metavar="[key=value ...]"),
+    ] = None,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="SIZES[:DTYPE[:BELOW]]",
+            help="Shape of one example, such as `3x32x32`; once per input. A batch dim of 2 is put in front, unless "
+            "the network only takes the sizes as they are. For tokens `16:int64`, drawn below 10, or `16:int64:50`.",
+        ),
+    ] = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Fail on an op without a rule, instead of pinning what it touches.")
+    ] = False,
+    every: Annotated[bool, typer.Option("--all", help="List every axis of every group.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    save: Annotated[
+        Path | None, typer.Option("--save", metavar="FILE.json", help="Keep the symmetry for later commands.")
+    ] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE.html", help="Draw the network with its groups in colour.")
+    ] = None,
+) -> None:
+    """Find the units of a network that may trade places without changing what it computes, and prove it by numbers.
+
+    Examples:
+
+    `permask inspect torchvision.models:resnet18 --input 3x64x64`
+
+    `permask inspect torchvision.models:vit_b_16 image_size=64 --input 3x64x64 --html vit.html`
+
+    `permask inspect net.py:make_net width=64 --input 16:int64:50 --input 16x8 --save symmetry.json`
+    """
+    from permask.cli.inspection import Inspection
+    from permask.cli.network import example_inputs, load_network
+    from permask.discovery.discover import discover
+
+    network = load_network(model, arguments or [])
+    examples = example_inputs(network, inputs or [])
+    symmetry = discover(network, examples, strict=strict)
+    title = " ".join([model, *(arguments or [])])
+    inspection = Inspection(title, examples, sum(x.numel() for x in network.parameters()), symmetry)
+    if save is not None:
+        symmetry.save(_writable(save))
+    if html is not None:
+        from permask.discovery.graph import capture
+        from permask.report.network_page import network_page
+
+        page = network_page(capture(network, examples), symmetry, title, inspection.summary)
+        _writable(html).write_text(page)
+    if as_json:
+        typer.echo(inspection.json())
+        return
+    inspection.show(every)
+    for file in filter(None, (save, html)):
+        typer.echo(f"wrote {file}")
+
+
+def _writable(file: Path) -> Path:
+    from permask.errors import PermaskError
+
+    if not file.parent.is_dir():
+        raise PermaskError(f"{file}: cannot write there: {file.parent} is not a folder")
+    return file
