@@ -43,7 +43,7 @@ def styles(methods: tuple[str, ...]) -> dict[str, Style]:
     return {m: METHOD_STYLES.get(m) or _OTHERS[unnamed.index(m) % len(_OTHERS)] for m in methods}
 
 
-# what is printed: sizes in points, fonts that a PDF embeds as outlines
+# what is printed: sizes in points, fonts that a PDF embeds and an SVG draws
 PRINT: Any = {
     "font.size": 8,
     "axes.titlesize": 8,
@@ -63,6 +63,6 @@ PRINT: Any = {
     "lines.linewidth": 1.3,
     "lines.markersize": 4.5,
     "pdf.fonttype": 42,
-    "svg.fonttype": "none",
+    "svg.fonttype": "path",
     "svg.hashsalt": "permask",
 }

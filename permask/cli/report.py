@@ -1,0 +1,76 @@
+"""`permask report`: tables, figures and the page of a study that has been computed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from permask.cli.arguments import OVERRIDES
+from permask.errors import PermaskError
+
+if TYPE_CHECKING:
+    from permask.study.results import Results
+
+SOURCE = typer.Argument(
+    help="results.json, a folder that holds one, or a study file (YAML) whose results --store keeps.", metavar="RESULTS"
+)
+
+
+def report(
+    source: Annotated[Path, SOURCE],
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    store: Annotated[
+        Path | None, typer.Option("--store", help="Folder that keeps the steps; for a study file.", show_default=False)
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Folder to write to. [default: where RESULTS lies]", show_default=False),
+    ] = None,
+    rewind: Annotated[
+        int | None,
+        typer.Option("--rewind", help="Rewind epoch to print. [default: the middle one]", show_default=False),
+    ] = None,
+) -> None:
+    """Write all tables (Markdown, LaTeX, CSV), figures (PDF, PNG, SVG) and the page of a study; print its table.
+
+    Examples:
+
+    `permask report permask-demo`
+
+    `permask report studies/digits.yaml --store store --out results/digits`
+    """
+    from rich.console import Console
+
+    from permask.report.tables import terminal_table
+    from permask.report.write import write_report, write_tables
+
+    results = _results(source, overrides or [], store)
+    folder = out or (source if source.is_dir() else source.parent)
+    console = Console()
+    console.print(terminal_table(results, rewind))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        files = [*write_report(results, folder, ("pdf", "png", "svg")), *write_tables(results, folder)]
+    except OSError as error:
+        raise PermaskError(
+            f"{folder}: cannot write there: {error.strerror}; choose another folder with --out"
+        ) from error
+    console.print("\nwrote " + ", ".join(str(file) for file in files), highlight=False, soft_wrap=True)
+
+
+def _results(source: Path, overrides: list[str], store: Path | None) -> "Results":
+    """What a results file says, or what a store has of a study."""
+    from permask.study.results import Results
+
+    if source.suffix not in {".yaml", ".yml"}:
+        if overrides or store:
+            raise PermaskError(f"{source}: --store and key=value belong to a study file (YAML)")
+        return Results.load(source / "results.json" if source.is_dir() else source)
+    if store is None:
+        raise PermaskError(f"{source}: say with --store which folder keeps the results of this study")
+    from permask.study.collect import collect
+    from permask.study.load import load_study
+    from permask.study.plan import make_plan
+    from permask.study.store import Store
+
+    return collect(make_plan(load_study(source, overrides)), Store(store))

@@ -1,0 +1,73 @@
+import csv
+from pathlib import Path
+
+import pytest
+from made_results import made_results
+
+from permask.cli.report import report
+from permask.errors import PermaskError
+from permask.report.outcomes import Outcomes
+from permask.report.statistics import bootstrap_interval, t_interval
+
+FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "connectivity")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made_results().save(tmp_path)
+    return tmp_path
+
+
+def test_a_results_file_becomes_every_output(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = (folder / "results.csv").read_bytes()
+    report(folder, rewind=20)
+    tables = {"accuracy.md", "accuracy.tex", "accuracy.csv", "accuracy_differences.csv"}
+    figures = {f"{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "svg")}
+    assert {file.name for file in folder.iterdir()} == {"results.csv", "results.json", "report.html"} | tables | figures
+    assert (folder / "results.csv").read_bytes() == before
+    printed = capsys.readouterr().out
+    assert "at rewind epoch 20" in printed
+    assert "accuracy_differences.csv" in printed
+
+
+def test_the_tables_in_csv_hold_every_cell_and_both_intervals(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    report(folder / "results.json", out=out)
+    outcomes = Outcomes.of(made_results().rows)
+    with (out / "accuracy.csv").open() as file:
+        cells = list(csv.DictReader(file))
+    assert len(cells) == len(outcomes.cells)
+    for cell in cells:
+        rewind = int(cell["rewind"]) if cell["rewind"] else None
+        summary = outcomes.summary(cell["method"], float(cell["sparsity"]), rewind)
+        assert summary is not None
+        assert (float(cell["mean"]), float(cell["std"]), int(cell["n"])) == (summary.mean, summary.std, summary.n)
+    with (out / "accuracy_differences.csv").open() as file:
+        differences = list(csv.DictReader(file))
+    assert len(differences) == 2 * len(outcomes.rewinds) * len(outcomes.sparsities)
+    for row in differences:
+        values = outcomes.differences(row["first"], row["second"], float(row["sparsity"]), int(row["rewind"]))
+        t, bootstrap = t_interval(values), bootstrap_interval(values)
+        assert [float(row[key]) for key in ("mean", "t_low", "t_high")] == [t.mean, t.low, t.high]
+        assert [float(row[key]) for key in ("bootstrap_low", "bootstrap_high")] == [bootstrap.low, bootstrap.high]
+
+
+def test_a_study_of_one_pair_gets_its_tables(tmp_path: Path) -> None:
+    made_results(pairs=1, alphas=0).save(tmp_path)
+    report(tmp_path)
+    with (tmp_path / "accuracy_differences.csv").open() as file:
+        assert {row["t_low"] for row in csv.DictReader(file)} == {""}
+
+
+def test_bad_input_is_one_message(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(PermaskError, match="missing"):
+        report(tmp_path / "missing" / "results.json")
+    with pytest.raises(PermaskError, match="--store"):
+        report(tmp_path / "study.yaml")
+    with pytest.raises(PermaskError, match="belong to a study file"):
+        report(folder, store=tmp_path)
+    with pytest.raises(PermaskError, match="rewind epoch 3: this study has 0, 5, 20"):
+        report(folder, rewind=3)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PermaskError, match="choose another folder with --out"):
+        report(folder, out=tmp_path / "file")

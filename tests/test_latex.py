@@ -1,0 +1,55 @@
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from made_results import made_results
+
+from permask.report.latex import escape_latex, latex_tables
+from permask.report.outcomes import Outcomes
+from permask.report.tables import AccuracyTable
+from permask.report.write import write_tables
+
+
+def test_a_table_has_sparsities_down_and_methods_across() -> None:
+    rows: list[dict[str, Any]] = [
+        {"method": method, "sparsity": 0.9, "rewind": 5, "pair": pair, "step": f"{method}{pair}", "accuracy": accuracy}
+        for method, accuracies in {"naive": [90.0, 92.0, 94.0], "permuted": [92.0, 93.0, 97.0]}.items()
+        for pair, accuracy in enumerate(accuracies)
+    ]
+    text = latex_tables([AccuracyTable.of(Outcomes.of(rows), 5)], "my_study")
+    lines = [line.strip() for line in text.splitlines()]
+    assert r"sparsity & permuted & naive & permuted $-$ naive \\" in lines
+    assert r"90\% & 94.00 $\pm$ 2.65 & 92.00 $\pm$ 2.00 & +2.00 [$-$0.48, 4.48] \\" in lines
+    assert r"\label{tab:my_study-rewind-5}" in lines
+    assert r"Study my\_study: test accuracy in \% at rewind epoch 5" in text
+    assert "over n = 3 training runs" in text
+
+
+def test_a_study_of_dense_networks_has_no_latex_table() -> None:
+    table = AccuracyTable.of(Outcomes.of(made_results(methods=()).rows), None)
+    assert "tabular" not in latex_tables([table], "dense")
+
+
+def test_what_latex_takes_for_commands_is_escaped() -> None:
+    assert escape_latex(r"50% of $5 & a_b#{c}~^\\") == (
+        r"50\% of \$5 \& a\_b\#\{c\}\textasciitilde{}\textasciicircum{}" + 2 * r"\textbackslash{}"
+    )
+
+
+@pytest.mark.latex
+def test_the_tables_compile(tmp_path: Path) -> None:
+    results = made_results()
+    results.study["name"] = "made_study"
+    gaps = [row for row in results.rows if row["method"] == "lth" and row["sparsity"] == 0.95]
+    single = [row for row in results.rows if row["method"] == "naive" and row["sparsity"] == 0.98 and row["pair"] > 0]
+    results.rows[:] = [row for row in results.rows if row not in gaps + single]
+    write_tables(results, tmp_path)
+    preamble = r"\documentclass{article}\usepackage[margin=2cm]{geometry}\usepackage{booktabs}"
+    document = preamble + r"\begin{document}\input{accuracy.tex}\end{document}"
+    (tmp_path / "document.tex").write_text(document)
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Overfull" not in done.stdout
+    assert "Output written on document.pdf (1 page" in done.stdout
