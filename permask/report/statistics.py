@@ -72,6 +72,23 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Diffe
     return Difference(summary.mean, summary.mean - half, summary.mean + half, summary.n)
 
 
+def welch_interval(first: Summary, second: Summary, confidence: float = CONFIDENCE) -> Difference:
+    """The difference of two means, first − second, whose values are not paired, with Welch's interval.
+
+    Degrees of freedom by Welch (1947) and Satterthwaite. There is no interval without both standard deviations; n is
+    the smaller of the two.
+    """
+    mean, n = first.mean - second.mean, min(first.n, second.n)
+    if first.std is None or second.std is None:
+        return Difference(mean, None, None, n)
+    a, b = first.std**2 / first.n, second.std**2 / second.n
+    if a + b == 0:
+        return Difference(mean, mean, mean, n)
+    freedom = (a + b) ** 2 / (a**2 / (first.n - 1) + b**2 / (second.n - 1))
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(a + b)
+    return Difference(mean, mean - half, mean + half, n)
+
+
 def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int = 0) -> Difference:
     """The mean of one or more paired differences with a bootstrap interval (bias-corrected, accelerated; scipy).
 
