@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from permask.masks.transport import transport
     from permask.matching.activations import match_activations
     from permask.matching.alignment import Alignment
+    from permask.matching.weights import match_weights
     from permask.permutation import Permutation
     from permask.symmetry import Symmetry
 
@@ -35,6 +36,7 @@ _HOME = {
     "hold_mask": "permask.masks.hold",
     "magnitude_mask": "permask.masks.scores",
     "match_activations": "permask.matching.activations",
+    "match_weights": "permask.matching.weights",
     "random_mask_like": "permask.masks.scores",
     "repair": "permask.connectivity.repair",
     "reset_batchnorm": "permask.connectivity.batchnorm",
@@ -54,6 +56,7 @@ __all__ = [
     "hold_mask",
     "magnitude_mask",
     "match_activations",
+    "match_weights",
     "random_mask_like",
     "repair",
     "reset_batchnorm",

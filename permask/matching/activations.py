@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from permask.discovery.graph import Capture, capture
 from permask.errors import PermaskError
 from permask.groups import Group
-from permask.matching.alignment import Alignment, GroupMatch
-from permask.matching.assignment import Score, assign_nested, families, unit_sources
+from permask.matching.alignment import Alignment, group_matches
+from permask.matching.assignment import Score, assign_nested, families
 from permask.matching.moments import Moments
 from permask.matching.similarity import weight_scores, weights_of
 from permask.permutation import Permutation
@@ -28,9 +28,7 @@ TIE = 1e-6
 Batch = Tensor | Sequence[Tensor]
 
 
-def match_activations(
-    symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Iterable[Batch]
-) -> Alignment:
+def match_activations(symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Iterable[Batch]) -> Alignment:
     """The permutation of the source whose units correlate best with the target's (Li et al. 2016).
 
     Maximises, per group, the sum over units of the Pearson correlation of matched activations over samples
@@ -69,12 +67,11 @@ def match_activations(
     weights = [weights_of(source), weights_of(target)]
     for family in families(symmetry.groups):
         if any(undecided[group.name].any() for group in family):
-            scores = _with_ties_broken(
-                family, correlations, undecided, weight_scores(family, permutation, *weights)
-            )
+            scores = _with_ties_broken(family, correlations, undecided, weight_scores(family, permutation, *weights))
             permutation = Permutation(symmetry.groups, permutation.index | assign_nested(family, scores))
 
-    groups = _matches(permutation, correlations, moments)
+    dead = {name: seen.dead for name, seen in moments.items()}
+    groups = group_matches(permutation, correlations, correlations, dead)
     objective = float(sum(group.objective for group in groups))
     seconds = time.perf_counter() - started
     return Alignment(symmetry, permutation, "activations", objective, groups, (objective,), used, seconds)
@@ -135,30 +132,3 @@ def _with_ties_broken(
         ties = np.where(undecided[group.name], similarity, 0.0) * TIE / group.size
         scores[group.name] = ties + correlations.get(group.name, 0.0)
     return scores
-
-
-def _matches(
-    permutation: Permutation, correlations: dict[str, Score], moments: dict[str, Moments]
-) -> tuple[GroupMatch, ...]:
-    sources = unit_sources(permutation)
-    matches = []
-    for group in permutation.groups:
-        units = np.arange(group.blocks * group.size)
-        if group.name not in correlations:
-            matches.append(GroupMatch(group.name, len(units), 0.0, None, None))
-            continue
-        score = correlations[group.name]
-        matched, before = score[units, sources[group.name]], score[units, units]
-        dead_source, dead_target = (int(dead.sum()) for dead in moments[group.name].dead)
-        matches.append(
-            GroupMatch(
-                group.name,
-                len(units),
-                float(matched.sum()),
-                float(matched.mean()),
-                float(before.mean()),
-                dead_source,
-                dead_target,
-            )
-        )
-    return tuple(matches)

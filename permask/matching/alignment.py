@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
+from jaxtyping import Bool
 from torch import nn
 
 from permask.errors import PermaskError
+from permask.matching.assignment import Score, unit_sources
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
 
@@ -39,6 +41,41 @@ class GroupMatch:
     correlation_identity: float | None
     dead_source: int = 0
     dead_target: int = 0
+
+
+def group_matches(
+    permutation: Permutation,
+    scores: Mapping[str, Score],
+    similarity: Mapping[str, Score],
+    dead: Mapping[str, tuple[Bool[np.ndarray, "units"], Bool[np.ndarray, "units"]]],
+) -> tuple[GroupMatch, ...]:
+    """How well a permutation matches the units of every group.
+
+    Args:
+        permutation: Of the source.
+        scores: Group name to `[U, U]`, what was maximised: target unit by source unit.
+        similarity: Likewise, what is reported as correlation; a missing group was not observed.
+        dead: Group name to which units never vary, in the source and in the target.
+    """
+    sources = unit_sources(permutation)
+    matches = []
+    for group in permutation.groups:
+        units, order = np.arange(group.blocks * group.size), sources[group.name]
+        if group.name not in similarity:
+            matches.append(GroupMatch(group.name, len(units), 0.0, None, None))
+            continue
+        matches.append(
+            GroupMatch(
+                group.name,
+                len(units),
+                objective=float(scores[group.name][units, order].sum()),
+                correlation=float(similarity[group.name][units, order].mean()),
+                correlation_identity=float(similarity[group.name][units, units].mean()),
+                dead_source=int(dead[group.name][0].sum()),
+                dead_target=int(dead[group.name][1].sum()),
+            )
+        )
+    return tuple(matches)
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,9 +18,7 @@ def assign(score: Score) -> Int[np.ndarray, "units"]:
     return source.astype(np.int64)
 
 
-def assign_nested(
-    groups: Sequence[Group], scores: Mapping[str, Score]
-) -> dict[str, Int[np.ndarray, "*blocks units"]]:
+def assign_nested(groups: Sequence[Group], scores: Mapping[str, Score]) -> dict[str, Int[np.ndarray, "*blocks units"]]:
     """The index of every group that maximises the sum of its scores, groups inside groups included.
 
     The score of putting one block of a parent in the place of another is what the best assignments inside
@@ -47,9 +45,7 @@ def assign_nested(
         best[group.name], chosen[group.name] = _assign_blocks(total.reshape(B, N, B, N))
 
     index: dict[str, Int[np.ndarray, "*blocks units"]] = {}
-    came_from: dict[
-        str, Int[np.ndarray, "blocks units"]
-    ] = {}  # flat source unit in the place of each target unit
+    came_from: dict[str, Int[np.ndarray, "blocks units"]] = {}  # flat source unit in the place of each target unit
     for group in groups:
         block = np.zeros(1, dtype=np.int64) if group.parent is None else came_from[group.parent].ravel()
         inside = chosen[group.name][np.arange(group.blocks), block]

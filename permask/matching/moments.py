@@ -62,9 +62,7 @@ class Moments:
         mean, deviation = [], []
         for network, total, square in zip(("source", "target"), self._sum, self._square, strict=True):
             if not square.isfinite().all():
-                raise NetworkError(
-                    f"activation {self.activation.node} of the {network} network is not finite"
-                )
+                raise NetworkError(f"activation {self.activation.node} of the {network} network is not finite")
             mean.append(total / self.count)
             deviation.append((square / self.count - mean[-1].square()).clamp(min=0).sqrt())
         covariance = self._cross / self.count - torch.outer(mean[1], mean[0])

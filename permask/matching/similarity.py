@@ -8,18 +8,33 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from permask.errors import NetworkError
 from permask.groups import Axis, Group
+from permask.mask import Mask
 from permask.matching.assignment import Score
 from permask.permutation import Permutation
 
 
-def weights_of(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that weight similarity looks at, in float32 at least; buffers are no weights."""
-    return {
-        name: parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32))
-        for name, parameter in model.named_parameters(remove_duplicate=False)
-        if parameter.is_floating_point()
-    }
+def weights_of(model: nn.Module, mask: Mask | None = None) -> dict[str, Tensor]:
+    """The parameters that weight similarity looks at, in float32 at least; buffers are no weights.
+
+    Args:
+        model: The network.
+        mask: What it prunes counts as zero.
+
+    Raises:
+        NetworkError: Weights that are not finite, or a mask that does not fit.
+    """
+    weights = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        if parameter.is_floating_point():
+            weights[name] = parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32))
+            if not weights[name].isfinite().all():
+                raise NetworkError(f"{name} holds values that are not finite, so it cannot be matched")
+    if mask is not None:
+        mask.check(model)
+        weights |= {name: weights[name] * kept.to(weights[name].device) for name, kept in mask.items()}
+    return weights
 
 
 def weight_scores(
@@ -44,12 +59,11 @@ def weight_scores(
         Group name to `[B * N, B * N]` in float64.
     """
     parameters = {axis.parameter for group in family for axis in group.axes} & source.keys()
-    current = _restrict(permutation, parameters)
+    current = restrict(permutation, parameters)
     grouped = {axis.parameter for g in current.groups for axis in g.axes if axis.convolution_groups > 1}
     scores: dict[str, Score] = {}
     for group in family:
-        units = group.blocks * group.size
-        total = np.zeros((units, units))
+        features_A, features_B = [], []
         within = _without_ancestors(current, group, family)
         for axis in group.axes:
             table_UM = _own_positions(group, axis, family)
@@ -63,13 +77,31 @@ def weight_scores(
                     order = (within if dim == axis.dim else current).source(axis.parameter, dim)
                     if order is not None:
                         weight = weight.index_select(dim, torch.as_tensor(order, device=weight.device))
-            rows_B = _units_first(target[axis.parameter], axis, table_UM)
-            total += (rows_B @ _units_first(weight, axis, table_UM).T).double().cpu().numpy()
-        scores[group.name] = total
+            features_A.append(_units_first(weight, axis, table_UM))
+            features_B.append(_units_first(target[axis.parameter], axis, table_UM))
+        units = group.blocks * group.size
+        scores[group.name] = np.zeros((units, units))
+        if features_A:
+            product = torch.cat(features_B, 1) @ torch.cat(features_A, 1).T
+            scores[group.name] = product.double().cpu().numpy()
     return scores
 
 
-def _restrict(permutation: Permutation, parameters: Collection[str]) -> Permutation:
+def unit_norms(family: Sequence[Group], weights: Mapping[str, Tensor]) -> dict[str, Float[np.ndarray, "units"]]:
+    """For every group of a family, the norm of each unit's weights as `weight_scores` counts them."""
+    norms = {}
+    for group in family:
+        square = np.zeros(group.blocks * group.size)
+        for axis in group.axes:
+            table_UM = _own_positions(group, axis, family)
+            if axis.parameter in weights and table_UM.shape[1]:
+                rows = _units_first(weights[axis.parameter], axis, table_UM)
+                square += rows.double().square().sum(1).cpu().numpy()
+        norms[group.name] = np.sqrt(square)
+    return norms
+
+
+def restrict(permutation: Permutation, parameters: Collection[str]) -> Permutation:
     """The same permutation as far as it concerns some parameters."""
     groups = (
         replace(group, axes=tuple(axis for axis in group.axes if axis.parameter in parameters))
