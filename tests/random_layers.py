@@ -30,9 +30,7 @@ def convolution(draw: Draw, x: Tensor) -> nn.Module:
     n = x.shape[1]
     groups = divisor(draw, n)
     width = (
-        draw(WIDTHS.filter(lambda width: width % groups == 0))
-        if groups < 5
-        else groups * draw(st.sampled_from([1, 2]))
+        draw(WIDTHS.filter(lambda width: width % groups == 0)) if groups < 5 else groups * draw(st.sampled_from([1, 2]))
     )
     kind = draw(st.sampled_from(["1x1", "3x3", "strided", "dilated", "circular", "transposed"]))
     bias = draw(st.booleans())
@@ -123,9 +121,7 @@ class First(nn.Module):
 class Attention(nn.Module):
     """Heads with fused or separate projections, shared keys and values, masked or not, by hand or not."""
 
-    def __init__(
-        self, width: int, heads: int, shared: int, dims: int, fused: bool, by_hand: bool, causal: bool
-    ):
+    def __init__(self, width: int, heads: int, shared: int, dims: int, fused: bool, by_hand: bool, causal: bool):
         super().__init__()
         self.heads, self.shared, self.dims = heads, shared, dims
         self.by_hand, self.causal = by_hand, causal

@@ -72,9 +72,7 @@ def _next(
         name = draw(st.sampled_from(sorted(combinations)))
         return Apply(name, combinations[name]), (last, draw(st.sampled_from(alike)))
     if choice == "again":
-        fitting = [
-            layer for layer, sources in steps if len(sources) == 1 and values[sources[0]].shape == x.shape
-        ]
+        fitting = [layer for layer, sources in steps if len(sources) == 1 and values[sources[0]].shape == x.shape]
         if fitting:
             return draw(st.sampled_from(fitting)), (last,)
     return draw(st.sampled_from(STEPS.get(x.ndim, [pointwise])))(draw, x), (last,)

@@ -81,7 +81,7 @@ def functional(draw: Draw, x: Tensor) -> nn.Module:
         "first half only": lambda x: x.narrow(d, 0, max(half, 1)),
         "running sum": lambda x: x.cumsum(d),
         "sorted": lambda x: x.sort(d).values,
-        "largest two": lambda x: x.topk(2, d).values,
+        "largest two": lambda x: x.topk(min(2, n), d).values,
         "normalised": lambda x: F.normalize(x, dim=d),
         "repeated": lambda x: x.repeat_interleave(2, d),
         "tiled": lambda x: torch.cat([x, x], d),
@@ -97,9 +97,7 @@ def functional(draw: Draw, x: Tensor) -> nn.Module:
         "masked": lambda x: x.masked_fill(x > 0.3, 0.1),
         "where": lambda x: torch.where(x > 0, x, x.abs().mean(d, keepdim=True)),
         "pairs": lambda x: x.unflatten(d, (half, 2)).amax(d + 1) if n % 2 == 0 else x,
-        "interleaved": lambda x: (
-            x.unflatten(d, (2, half)).transpose(d, d + 1).flatten(d, d + 1) if n % 2 == 0 else x
-        ),
+        "interleaved": lambda x: x.unflatten(d, (2, half)).transpose(d, d + 1).flatten(d, d + 1) if n % 2 == 0 else x,
     }
     name = draw(st.sampled_from(sorted(functions)))
     return Apply(name, functions[name])
@@ -146,9 +144,7 @@ def weights_by_hand(draw: Draw, x: Tensor) -> nn.Module:
         "glu": Apply("glu", lambda x, a: F.glu(x @ a, -1), (n, 2 * m)),
         "experts": Apply(
             "experts",
-            lambda x, a, b: torch.einsum(
-                "...eh,eho->...o", torch.relu(torch.einsum("...i,eih->...eh", x, a)), b
-            ),
+            lambda x, a, b: torch.einsum("...eh,eho->...o", torch.relu(torch.einsum("...i,eih->...eh", x, a)), b),
             (3, n, m),
             (3, m, n),
         ),

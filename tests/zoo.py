@@ -73,9 +73,7 @@ ZOO = {
     "mlp_mixer": _small(MLPMixer, floats(2, 3, 16, 16)),
     "wide_resnet": _small(wide_resnet, floats(2, 3, 16, 16)),
     "lstm": _small(lambda: Recurrent(nn.LSTM(12, 20, num_layers=2, batch_first=True)), _SEQUENCE),
-    "lstm_both_ways": _small(
-        lambda: Recurrent(nn.LSTM(12, 20, 2, batch_first=True, bidirectional=True)), _SEQUENCE
-    ),
+    "lstm_both_ways": _small(lambda: Recurrent(nn.LSTM(12, 20, 2, batch_first=True, bidirectional=True)), _SEQUENCE),
     "lstm_states": _small(lambda: Recurrent(nn.LSTM(12, 20, 2, batch_first=True), states=True), _SEQUENCE),
     "gru": _small(lambda: Recurrent(nn.GRU(12, 20, num_layers=2, batch_first=True)), _SEQUENCE),
     "gru_states": _small(lambda: Recurrent(nn.GRU(12, 20, batch_first=True), states=True), _SEQUENCE),

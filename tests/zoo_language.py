@@ -29,9 +29,7 @@ class CausalSelfAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         batch, time, width = x.shape
-        q, k, v = (
-            part.view(batch, time, self.heads, -1).transpose(1, 2) for part in self.qkv(x).split(width, dim=2)
-        )
+        q, k, v = (part.view(batch, time, self.heads, -1).transpose(1, 2) for part in self.qkv(x).split(width, dim=2))
         scores = q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5
         scores = scores.masked_fill(~self.past[:time, :time], float("-inf"))
         mixed = torch.softmax(scores, dim=-1) @ v
@@ -41,9 +39,7 @@ class CausalSelfAttention(nn.Module):
 class GPT(nn.Module):
     """Decoder with learned positions, SwiGLU layers and input and output embeddings that are one tensor."""
 
-    def __init__(
-        self, vocabulary: int = 61, width: int = 48, heads: int = 4, layers: int = 2, length: int = 16
-    ):
+    def __init__(self, vocabulary: int = 61, width: int = 48, heads: int = 4, layers: int = 2, length: int = 16):
         super().__init__()
         self.tokens, self.positions = nn.Embedding(vocabulary, width), nn.Embedding(length, width)
         self.blocks = nn.ModuleList(
@@ -109,10 +105,7 @@ class LlamaBlock(nn.Module):
         k = self.k(y).view(batch, time, self.shared, -1).transpose(1, 2)
         v = self.v(y).view(batch, time, self.shared, -1).transpose(1, 2)
         q, k = rotary(self.norm_q(q)), rotary(self.norm_k(k))
-        k, v = (
-            part[:, :, None].expand(-1, -1, self.heads // self.shared, -1, -1).flatten(1, 2)
-            for part in (k, v)
-        )
+        k, v = (part[:, :, None].expand(-1, -1, self.heads // self.shared, -1, -1).flatten(1, 2) for part in (k, v))
         y = F.scaled_dot_product_attention(q, k, v, is_causal=True)
         x = x + self.out(y.transpose(1, 2).reshape(batch, time, width))
         return x + self.mlp(self.norm_mlp(x))
@@ -121,9 +114,7 @@ class LlamaBlock(nn.Module):
 class Llama(nn.Module):
     """A stack of `LlamaBlock`s between untied embeddings."""
 
-    def __init__(
-        self, vocabulary: int = 61, width: int = 48, heads: int = 6, shared: int = 2, layers: int = 2
-    ):
+    def __init__(self, vocabulary: int = 61, width: int = 48, heads: int = 6, shared: int = 2, layers: int = 2):
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
         self.blocks = nn.Sequential(*(LlamaBlock(width, heads, shared) for _ in range(layers)))
@@ -147,8 +138,7 @@ class Mixture(nn.Module):
             self.w2 = nn.Parameter(torch.empty(experts, hidden, width))
         else:
             self.experts = nn.ModuleList(
-                nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
-                for _ in range(experts)
+                nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width)) for _ in range(experts)
             )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -182,7 +172,7 @@ class EncoderDecoder(nn.Module):
 
     def forward(self, source: Tensor, target: Tensor) -> Tensor:
         mask = nn.Transformer.generate_square_subsequent_mask(target.shape[1], dtype=target.dtype)
-        return self.leave(self.transformer(self.source(source), self.target(target), tgt_mask=mask))
+        return self.leave(self.transformer(self.source(source), self.target(target), tgt_mask=mask, tgt_is_causal=True))
 
 
 def encoder_norm_first(width: int = 32) -> nn.Sequential:

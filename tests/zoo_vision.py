@@ -81,9 +81,7 @@ def wide_resnet(widen: int = 2) -> nn.Sequential:
     """Wide ResNet with two blocks per stage (Zagoruyko & Komodakis 2016)."""
     widths = [16, 16 * widen, 32 * widen, 64 * widen]
     blocks = [
-        WideBlock(
-            widths[stage] if first else widths[stage + 1], widths[stage + 1], 2 if stage and first else 1
-        )
+        WideBlock(widths[stage] if first else widths[stage + 1], widths[stage + 1], 2 if stage and first else 1)
         for stage in range(3)
         for first in (True, False)
     ]
