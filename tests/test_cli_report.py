@@ -9,7 +9,7 @@ from permask.errors import PermaskError
 from permask.report.outcomes import Outcomes
 from permask.report.statistics import bootstrap_interval, t_interval
 
-FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "connectivity")
+FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "connectivity", "matching")
 
 
 @pytest.fixture

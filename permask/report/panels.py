@@ -146,8 +146,8 @@ def _mark_break(above: Axes, below: Axes) -> None:
         axes.add_line(stroke)
 
 
-def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: str) -> None:
-    """Name the lines above the panels, and below them the axis that they share and what the bands are."""
+def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: str, left: float = LEFT) -> None:
+    """Name the lines above the axes, and below them the axis that they share and what the bands are."""
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=name)
         for name, look in looks.items()
@@ -162,6 +162,6 @@ def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: st
         columnspacing=0.9,
     )
     width, height = figure.get_size_inches()
-    middle = 0.5 + 0.5 * LEFT / width
+    middle = 0.5 + 0.5 * left / width
     figure.text(middle, 0.17 / height, x_label, ha="center", va="bottom")
     figure.text(middle, 0.05 / height, bands, ha="center", va="bottom", fontsize=6, color="#555555")
