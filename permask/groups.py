@@ -18,9 +18,10 @@ class Axis:
         dim: The dim of that tensor.
         length: Number of positions along the axis.
         table: `[N, M]` positions along the dim that belong to unit n; `[B, N, M]` in a group with a parent.
-        convolution_groups: More than 1 for the input axis of a grouped convolution with weight
-            `[out, in / G, ...]`. That axis is virtual: position `g * (in / G) + j` is input channel j of
-            the rows of convolution group g, so that `length` is `in`.
+        convolution_groups: More than 1 for an axis whose positions move differently in each of G blocks of
+            rows (dim 0): the input axis of a grouped convolution with weight `[out, in / G, ...]`, or any
+            axis but the first of G stacked matrices `[G, in, out]`. That axis is virtual: position
+            `g * L + j` is entry j along the dim, of L, in block g of the rows, so that `length` is `G * L`.
     """
 
     parameter: str

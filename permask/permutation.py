@@ -139,13 +139,14 @@ class Permutation:
             if axis.convolution_groups == 1:
                 permuted[name] = x.index_select(dim, torch.as_tensor(source, device=x.device))
             else:
-                permuted[name] = _select_within_groups(x, source, axis.convolution_groups)
+                permuted[name] = _select_within_blocks(x, dim, source, axis.convolution_groups)
         return permuted
 
 
-def _select_within_groups(weight: Tensor, source: Index, groups: int) -> Tensor:
-    """Reorder the input channels of a grouped convolution whose rows are already in their new order."""
-    rows, per_row = weight.shape[:2]
-    within = torch.as_tensor(source.reshape(groups, per_row) % per_row, device=weight.device)
-    index = within.repeat_interleave(rows // groups, dim=0)
-    return weight.gather(1, index.reshape(rows, per_row, *[1] * (weight.ndim - 2)).expand_as(weight))
+def _select_within_blocks(x: Tensor, dim: int, source: Index, blocks: int) -> Tensor:
+    """Reorder a dim differently for each block of rows; the rows are already in their new order."""
+    rows, per_row = x.shape[0], x.shape[dim]
+    within = torch.as_tensor(source.reshape(blocks, per_row) % per_row, device=x.device)
+    index = within.repeat_interleave(rows // blocks, dim=0)
+    shape = [n if k in (0, dim) else 1 for k, n in enumerate(x.shape)]
+    return x.gather(dim, index.reshape(shape).expand_as(x))

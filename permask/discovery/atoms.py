@@ -5,8 +5,8 @@ value inside the network. Every axis of a value is a list of *dims*, the digits 
 first: flattening channels and pixels gives an axis of two dims, splitting features into heads gives two axes of
 one. Along a dim, a value is either
 
-- in a *bundle*: an array of atoms over one or several dims. A bundle over dims of different axes
-  (head h, position d) expresses permutations that depend on each other;
+- in one or more *bundles*: arrays of atoms over one or several dims. A bundle over dims of different axes
+  (head h, position d) expresses permutations that depend on each other; bundles that share a dim agree on it;
 - *constant*: it does not vary, so that every permutation leaves it alone;
 - or *pinned*: nothing may move.
 
@@ -53,7 +53,7 @@ class Value:
 
     Attributes:
         axes: The dims of every axis, major first; an axis of size 1 has none.
-        bundles: No two of them share a dim.
+        bundles: How the symmetry moves the dims that it may move.
         constant: Dims along which the tensor does not vary; a dim that is neither here nor in a bundle is pinned.
     """
 
@@ -82,9 +82,9 @@ class Value:
         bundled = {dim for bundle in self.bundles for dim in bundle.dims}
         return frozenset(dim for dim in self.dims if dim not in bundled and dim not in self.constant)
 
-    def bundle_of(self, dim: Dim) -> Bundle | None:
-        """The bundle that a dim belongs to, if any."""
-        return next((bundle for bundle in self.bundles if dim in bundle.dims), None)
+    def bundles_of(self, dim: Dim) -> tuple[Bundle, ...]:
+        """The bundles that a dim belongs to."""
+        return tuple(bundle for bundle in self.bundles if dim in bundle.dims)
 
     def split(self, dim: Dim, sizes: Sequence[int]) -> "Value":
         """Replace a dim by several, major first, whose sizes multiply to its size."""
@@ -107,6 +107,21 @@ class Value:
 
         bundles = [Bundle(renamed(bundle.dims), bundle.atoms) for bundle in self.bundles]
         return value(map(renamed, self.axes), bundles, renamed(self.constant))
+
+
+@dataclass(frozen=True, eq=False)
+class Places(Value):
+    """A tensor whose entries are places along axes of another one (the indices of an argmax).
+
+    If the other one moves, the entries change. They may be dropped, but whoever reads them pins these axes.
+
+    Attributes:
+        source: The other value.
+        along: Its axes.
+    """
+
+    source: Value = Value(())
+    along: tuple[int, ...] = ()
 
 
 def value(axes: Iterable[Iterable[Dim]], bundles: Iterable[Bundle] = (), constant: Iterable[Dim] = ()) -> Value:

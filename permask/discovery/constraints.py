@@ -14,6 +14,10 @@ from permask.discovery.atoms import Atoms, Bundle, Dim, Value, value
 from permask.symmetry import PinKind
 
 
+class UnsupportedError(Exception):
+    """An op, or a way of calling it, that no rule describes: what it touches is pinned."""
+
+
 @dataclass(frozen=True)
 class Reason:
     """Why atoms are pinned, in the terms of `symmetry.Pin`."""

@@ -11,8 +11,8 @@ from itertools import pairwise
 from typing import Any
 
 from permask.discovery.atoms import Axis, Bundle, Dim, Value, value
-from permask.discovery.constraints import Constraints
-from permask.discovery.layout import collapse
+from permask.discovery.constraints import Constraints, UnsupportedError
+from permask.discovery.layout import collapse, cuts
 
 Name = Hashable
 Operand = tuple[Value | None, Sequence[Name]]
@@ -45,7 +45,7 @@ def contract(
                 constraints.pin_dim(bundle, dim, "indexed together with a dim that cannot move")
     kept = [dim for name in to for dim in shared.get(name, ())]
     moving = [bundle for bundle in covers if not pinned.issuperset(bundle.dims)]
-    bundles = _disjoint(constraints, [constraints.marginal(bundle, kept) for bundle in moving])
+    bundles = _largest([constraints.marginal(bundle, kept) for bundle in moving])
     varying = {dim for x in values for dim in x.dims if dim not in x.constant}
     fresh = {name: (Dim(size),) if size != 1 else () for name, size in (new or {}).items()}
     axes = [fresh[name] if name in fresh else shared.get(name, ()) for name in to]
@@ -65,30 +65,23 @@ def align(
     for name in dict.fromkeys(name for _, names in operands for name in names):
         places = [(k, names.index(name)) for k, (_, names) in enumerate(operands) if name in names]
         full = max(values[k].shape[axis] for k, axis in places)
+        if any(values[k].shape[axis] not in (1, full) for k, axis in places):
+            raise UnsupportedError("axes of different sizes are indexed together")
         places = [(k, axis) for k, axis in places if values[k].shape[axis] == full and full != 1]
-        cuts = sorted({cut for k, axis in places for cut in _cuts(values[k].axes[axis])})
-        if any(b % a for a, b in pairwise(cuts)):
+        strides = sorted({cut for k, axis in places for cut in cuts([dim.size for dim in values[k].axes[axis]])})
+        if any(b % a for a, b in pairwise(strides)):
             for k, axis in places:
                 flat = collapse(constraints, values[k], axis)
                 values[k] = constraints.pin(
                     flat, f"axes of size {full} are indexed together but factored differently", "search incomplete"
                 )
-            cuts = [full]
-        sizes = [b // a for a, b in zip([1, *cuts], cuts, strict=False)][::-1]
+            strides = [full]
+        sizes = [b // a for a, b in pairwise([1, *strides])][::-1]
         shared[name] = tuple(Dim(size) for size in sizes)
         for k, axis in places:
             values[k] = _refactor(values[k], axis, sizes)
             values[k] = values[k].rename(dict(zip(values[k].axes[axis], shared[name], strict=True)))
     return values, shared
-
-
-def _cuts(axis: Axis) -> list[int]:
-    """The strides at which the digits of an axis begin, minor first, and its full size."""
-    strides, stride = [], 1
-    for dim in reversed(axis):
-        stride *= dim.size
-        strides.append(stride)
-    return strides
 
 
 def _refactor(x: Value, axis: int, sizes: Sequence[int]) -> Value:
@@ -125,19 +118,10 @@ def _tie(constraints: Constraints, bundles: Sequence[Bundle]) -> list[Bundle]:
     return ordered
 
 
-def _disjoint(constraints: Constraints, bundles: Sequence[Bundle]) -> list[Bundle]:
-    """Replace bundles that share dims by one over the dims of both."""
+def _largest(bundles: Sequence[Bundle]) -> list[Bundle]:
+    """Leave out bundles over dims that another one is over, too: it moves as they do."""
     result: list[Bundle] = []
-    for bundle in sorted((b for b in bundles if b.dims), key=lambda b: -len(b.dims)):
-        touching = [other for other in result if set(other.dims) & set(bundle.dims)]
-        if any(set(bundle.dims) <= set(other.dims) for other in touching):
-            continue
-        if touching:
-            parts = [*touching, bundle]
-            joint = constraints.fresh(tuple(dict.fromkeys(dim for part in parts for dim in part.dims)))
-            for part in parts:
-                constraints.refine(part, joint)
-            result = [other for other in result if other not in touching]
-            bundle = joint
-        result.append(bundle)
+    for bundle in sorted(bundles, key=lambda b: -len(b.dims)):
+        if not any(set(bundle.dims) <= set(other.dims) for other in result):
+            result.append(bundle)
     return result

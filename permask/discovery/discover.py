@@ -36,7 +36,7 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
     names = {name: key for key, names in aliases.items() for name in names}
 
     started = time.perf_counter()
-    found = walk(captured, names)
+    found = walk(captured, names, captured.numbers(model.state_dict()))
     families = arrange(solve(found.constraints))
     groups = present.present(families, found, captured, aliases)
     seconds["solve"] = time.perf_counter() - started

@@ -40,7 +40,7 @@ def capture(model: nn.Module, inputs: tuple[Tensor, ...], training: bool = False
         NetworkError: The graph depends on the data, or cannot be traced for another reason; the message
             names the line of the network's code.
     """
-    with _mode(model, training), torch.no_grad(), _quiet():
+    with _mode(model, training), _readable_attention(), torch.no_grad(), _quiet():
         try:
             program = torch.export.export(model, tuple(inputs), strict=False)
         except Exception as error:
@@ -58,6 +58,17 @@ def _mode(model: nn.Module, training: bool) -> Iterator[None]:
     finally:
         for module, mode in before:
             module.training = mode
+
+
+@contextmanager
+def _readable_attention() -> Iterator[None]:
+    """Keep transformer layers from running as one opaque op, as they do in evaluation mode."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @contextmanager

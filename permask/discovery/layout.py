@@ -4,20 +4,22 @@ Nothing here constrains how atoms may move, except where positions are lost.
 """
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
+from operator import mul
 
 import numpy as np
 from jaxtyping import Int
 
-from permask.discovery.atoms import Axis, Bundle, Dim, Value, pinned, value
+from permask.discovery.atoms import Axis, Bundle, Dim, Value, value
 from permask.discovery.constraints import Constraints
 
 
 def view(constraints: Constraints, x: Value, shape: Sequence[int]) -> Value:
     """The same entries in the same order under another shape.
 
-    Where a new axis would cut a dim unevenly, the dims around the cut are joined first.
+    Where the new axes would cut a dim unevenly, the dims around the cut are joined first.
     """
+    x = _even(constraints, x, shape)
     remaining = list(reversed(x.dims))
     axes: list[Axis] = []
     for size in shape:
@@ -27,33 +29,51 @@ def view(constraints: Constraints, x: Value, shape: Sequence[int]) -> Value:
             if size % dim.size == 0:
                 axis.append(dim)
                 size //= dim.size
-            elif dim.size % size == 0:
+            else:
                 before = x.dims.index(dim)
                 x = x.split(dim, [size, dim.size // size])
                 axis.append(x.dims[before])
                 remaining.append(x.dims[before + 1])
                 size = 1
-            else:
-                constraints.pin(x, f"a view cuts {dim.size} entries into {size}", "search incomplete")
-                return pinned(shape)
         axes.append(tuple(axis))
     return _join_digits(value(axes, x.bundles, x.constant))
 
 
+def cuts(sizes: Sequence[int]) -> list[int]:
+    """The strides at which the digits of a number begin, minor first, and its full size."""
+    return list(accumulate(reversed(sizes), mul))
+
+
+def _even(constraints: Constraints, x: Value, shape: Sequence[int]) -> Value:
+    """The value as one axis for each run of dims that new axes can be cut from, each run evenly cut."""
+    old, new = cuts([dim.size for dim in x.dims]), cuts([size for size in shape if size > 1])
+    common = [1, *sorted(set(old) & set(new))]
+    axes: list[Axis] = []
+    uneven: list[int] = []
+    for low, high in pairwise(common):
+        inside = sorted({cut for cut in (*old, *new) if low <= cut <= high} | {low})
+        if any(b % a for a, b in pairwise(inside)):
+            uneven.append(len(axes))
+        axes.append(tuple(dim for dim, cut in zip(reversed(x.dims), old, strict=True) if low < cut <= high)[::-1])
+    x = value(axes[::-1], x.bundles, x.constant)
+    for axis in uneven:
+        x = collapse(constraints, x, len(axes) - 1 - axis)
+    return x
+
+
 def _join_digits(x: Value) -> Value:
-    """Make one dim of neighbouring dims of an axis that are in the same bundle, or in none and alike."""
+    """Make one dim of neighbouring dims of an axis that are in the same bundles, or in none and alike."""
     for axis in x.axes:
         for major, minor in pairwise(axis):
-            bundle = x.bundle_of(major)
+            shared = x.bundles_of(major)
             alike = (major in x.constant) == (minor in x.constant)
-            if bundle is not x.bundle_of(minor) or not alike:
+            if shared != x.bundles_of(minor) or not alike:
                 continue
             joined = Dim(major.size * minor.size)
-            bundles = list(x.bundles)
-            if bundle is not None:
+            bundles = [bundle for bundle in x.bundles if bundle not in shared]
+            for bundle in shared:
                 others = tuple(dim for dim in bundle.dims if dim is not major and dim is not minor)
                 atoms = bundle.ordered((*others, major, minor))
-                bundles.remove(bundle)
                 bundles.append(Bundle((*others, joined), atoms.reshape([d.size for d in (*others, joined)])))
             axes = [tuple(joined if dim is major else dim for dim in other if dim is not minor) for other in x.axes]
             constant = x.constant | ({joined} if major in x.constant else set())
@@ -85,20 +105,16 @@ def take(constraints: Constraints, x: Value, axis: int, index: Int[np.ndarray, "
     if not x.axes[axis]:
         return value(axes, x.bundles, x.constant.union(new))  # size 1: the same entry several times
     (old,) = x.axes[axis]
-    bundle = x.bundle_of(old)
-    if bundle is None:
-        return value(axes, x.bundles, x.constant | (set(new) if old in x.constant else set()))
-    place = bundle.dims.index(old)
-    dims = (*bundle.dims[:place], *new, *bundle.dims[place + 1 :])
-    atoms = bundle.atoms.take(index if new else index[0], axis=place)
-    if not dims:
-        constraints.fix(atoms, "picked out on its own")
-        bundles = []
-    elif len(np.unique(index)) < len(index):
-        bundles = [constraints.copies(atoms, dims)]
-    else:
-        bundles = [Bundle(dims, atoms)]
-    return value(axes, [*(b for b in x.bundles if b is not bundle), *bundles], x.constant)
+    bundles = [bundle for bundle in x.bundles if old not in bundle.dims]
+    for bundle in x.bundles_of(old):
+        place = bundle.dims.index(old)
+        dims = (*bundle.dims[:place], *new, *bundle.dims[place + 1 :])
+        atoms = bundle.atoms.take(index if new else index[0], axis=place)
+        if not dims:
+            constraints.fix(atoms, "picked out on its own")
+        repeated = len(np.unique(index)) < len(index)
+        bundles.append(constraints.copies(atoms, dims) if repeated else Bundle(dims, atoms))
+    return value(axes, bundles, x.constant | (set(new) if old in x.constant else set()))
 
 
 def drop(x: Value, axis: int) -> Value:

@@ -71,9 +71,9 @@ def best(seen: Sequence[Sight]) -> Sight | None:
 def _single_axes(x: Value) -> Iterator[tuple[int, Atoms]]:
     """The axes of a value whose entries are atoms, one each, and these atoms."""
     for dim, axis in enumerate(x.axes):
-        bundle = x.bundle_of(axis[0]) if axis else None
-        if bundle is not None and set(bundle.dims) == set(axis):
-            yield dim, bundle.ordered(axis).ravel()
+        for bundle in x.bundles:
+            if set(bundle.dims) == set(axis):
+                yield dim, bundle.ordered(axis).ravel()
 
 
 class _Index:

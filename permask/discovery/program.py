@@ -5,11 +5,13 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from permask.errors import NetworkError, PermaskError
 
+INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
 Kind = Literal["state", "constant", "input", "call", "output"]
 
 
@@ -156,6 +158,32 @@ class Capture:
                 for environment in environments:
                     del environment[name]
         return []
+
+    def numbers(self, state: Mapping[str, Tensor], limit: int = 2**20) -> dict[str, np.ndarray]:
+        """The integers that the network computes from constants alone, by op.
+
+        Args:
+            state: Its `state_dict`, for the integer buffers.
+            limit: The largest number of entries to know.
+        """
+        written = {name for op in self.ops for name in op.writes}
+        modified = set().union(*(op.storages for op in self.ops if op.name in written))
+        known: dict[str, Any] = {}
+        for op in self.ops:
+            (first, *rest) = op.outputs or (None,)
+            if first is None or rest or op.many or first.numel() > limit or op.storages & modified:
+                continue
+            exact = first.dtype in INTEGERS
+            if op.kind == "constant" or (op.kind == "state" and exact and op.key in state):
+                known[op.name] = self._constants.get(op.name, state.get(op.key))
+            elif op.kind == "call" and exact and not op.writes and known.keys() >= set(op.inputs):
+                call = self._calls[op.name]
+                if (
+                    torch.Tag.nondeterministic_seeded not in getattr(call.target, "tags", ())
+                    and "empty" not in op.function
+                ):
+                    known[op.name] = self._evaluate(op, {}, known, {}, lambda x: x)
+        return {name: x.numpy(force=True) for name, x in known.items() if x.dtype in INTEGERS}
 
     def _check(self, inputs: Sequence[Tensor], watch: frozenset[str] | None) -> None:
         expected = [op.shape for op in self.ops if op.kind == "input"]

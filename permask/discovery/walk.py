@@ -4,8 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from permask.discovery.atoms import Value, pinned, same, value
-from permask.discovery.constraints import Constraints, Slot
+import numpy as np
+
+from permask.discovery.atoms import Places, Value, pinned, same, value
+from permask.discovery.constraints import Constraints
+from permask.discovery.parameters import state, structures
 from permask.discovery.program import Capture, Op, substitute
 from permask.discovery.rules import RULES, Step, UnsupportedError
 
@@ -29,30 +32,33 @@ class Walk:
     depends: set[str] = field(default_factory=set)
 
 
-def walk(capture: Capture, names: Mapping[str, str]) -> Walk:
+def walk(capture: Capture, names: Mapping[str, str], numbers: Mapping[str, np.ndarray]) -> Walk:
     """Apply the rules to every op of a network.
 
     Args:
         capture: The network.
         names: Of every key of the `state_dict`, the key to use for it: the same one for tied parameters.
+        numbers: What `Capture.numbers` knows.
     """
     found = Walk()
+    structured = {names[key]: structure for key, structure in structures(capture.ops).items()}
     used = {name for op in capture.ops for name in op.inputs}
     for position, op in enumerate(capture.ops):
         found.constraints.here = f"{op.name} ({op.function})" if op.function else op.kind
         if op.kind == "call":
             if found.depends.intersection(op.inputs):
                 found.depends.add(op.name)
-            found.values[op.name] = _call(op, found)
+            found.values[op.name] = _call(op, found, numbers)
             if op.writes:
                 _write(position, capture.ops, found)
         elif op.kind == "output":
             for x in _tensors([found.values[name] for name in op.inputs]):
+                x = _settle(x, found.constraints) if isinstance(x, Places) else x
                 found.constraints.pin(x, "output of the network")
         elif op.kind == "state" and op.name in used and _floating(op):
             key = names[op.key]
             if key not in found.states:
-                found.states[key] = _state(op, key, found.constraints)
+                found.states[key] = state(found.constraints, op, key, structured.get(key))
             found.values[op.name] = found.states[key]
         else:
             if op.kind == "input":
@@ -66,24 +72,18 @@ def _floating(op: Op) -> bool:
     return any(x is not None and x.is_floating_point() for x in op.outputs)
 
 
-def _state(op: Op, key: str, constraints: Constraints) -> Value:
-    """A parameter or buffer: an atom for every position along every axis."""
-    x = pinned(op.shape)
-    bundles = [constraints.fresh([dim]) for dim in x.dims]
-    moving = [dim for dim, size in enumerate(op.shape) if size != 1]
-    for dim, bundle in zip(moving, bundles, strict=True):
-        constraints.slots.append(Slot(key, dim, bundle.atoms))
-    return value(x.axes, bundles)
+def _call(op: Op, found: Walk, numbers: Mapping[str, np.ndarray]) -> Any:
+    def read(name: str) -> Any:
+        x = found.values[name]
+        return _settle(x, found.constraints) if isinstance(x, Places) else x
 
-
-def _call(op: Op, found: Walk) -> Any:
-    arguments = substitute(op.arguments, lambda ref: found.values[ref.name])
+    arguments = substitute(op.arguments, lambda ref: read(ref.name))
     try:
         if _empty(op) or any(0 in x.shape for x in _tensors(arguments)):
             raise UnsupportedError("a tensor without entries")
         if op.function not in RULES:
             raise UnsupportedError("no rule for this op")
-        result = RULES[op.function](Step(op, arguments, found.constraints))
+        result = RULES[op.function](Step(op, arguments, found.constraints, numbers))
     except UnsupportedError as error:
         return _pin(op, arguments, found.constraints, str(error))
     results = [result] if isinstance(result, Value) else list(result)
@@ -91,6 +91,15 @@ def _call(op: Op, found: Walk) -> Any:
         if x is not None and output is not None and x.shape != tuple(output.shape):
             raise AssertionError(f"rule for {op.function}: expected shape {tuple(output.shape)}, got {x.shape}")
     return results if op.many else results[0] if results else None
+
+
+def _settle(x: Places, constraints: Constraints) -> Value:
+    """The value of places that are read: where they are may not move."""
+    for axis in x.along:
+        for dim in x.source.axes[axis]:
+            for bundle in x.source.bundles_of(dim):
+                constraints.pin_dim(bundle, dim, "places along it are read")
+    return value(x.axes, x.bundles, x.constant)
 
 
 def _empty(op: Op) -> bool:

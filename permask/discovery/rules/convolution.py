@@ -1,47 +1,32 @@
-"""Convolutions of any dimension, transposed and grouped ones, and pooling."""
+"""Convolutions of any dimension, transposed and grouped ones."""
 
 from permask.discovery.atoms import Value
-from permask.discovery.rules.registry import Step, UnsupportedError, names, rule
+from permask.discovery.rules.registry import Step, rule
 
 
 @rule("conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 def convolution(step: Step) -> Value:
-    """y[b, o, p] = Σ_ik x[b, i, p + k] W[o, i, k] + b[o]; positions and the kernel's places stay."""
-    x, weight = step["input"], step["weight"]
-    if step["groups"] != 1:
-        raise UnsupportedError("grouped convolution")
-    transposed = "transpose" in step.op.function
+    """y[b, g, o, p] = Σ_ik x[b, g, i, p + k] W[g, o, i, k] + b[g, o] in each convolution group g.
+
+    Positions and the kernel's places stay. Transposed weights are W[g, i, o, k].
+    """
+    x, weight, groups = step["input"], step["weight"], step["groups"]
+    ends = ("in", "out") if "transpose" in step.op.function else ("out", "in")
     batch = ["batch"] if x.ndim == weight.ndim else []
     places = [("place", k) for k in range(weight.ndim - 2)]
     kernel = [("kernel", k) for k in range(weight.ndim - 2)]
     new = {("out", k): size for k, size in enumerate(step.shape[len(batch) + 1 :])}
-    return step.contract(
-        (x, [*batch, "in", *places]),
-        (weight, [*(("in", "out") if transposed else ("out", "in")), *kernel]),
-        (step["bias"], ["out"]),
-        to=[*batch, "out", *new],
+    result = step.contract(
+        (_by_group(step, x, groups, len(batch)), [*batch, "group", "in", *places]),
+        (_by_group(step, weight, groups, 0), ["group", *ends, *kernel]),
+        (step["bias"] and _by_group(step, step["bias"], groups, 0), ["group", "out"]),
+        to=[*batch, "group", "out", *new],
         pin=[*places, *kernel],
         new=new,
     )
+    return step.view(result, step.shape)
 
 
-POOLS = names("""
-max_pool{}d avg_pool{}d adaptive_avg_pool{}d adaptive_max_pool{}d max_pool{}d_with_indices lp_pool{}d
-upsample_nearest{}d _upsample_nearest_exact{}d _adaptive_avg_pool{}d
-""")
-
-
-@rule(
-    *(name.format(k) for name in POOLS for k in (1, 2, 3)),
-    *("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
-    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
-)
-def pool(step: Step) -> Value | list[Value]:
-    """Mixes positions, which stay, within each channel; so do the positions that a maximum came from."""
-    x = step.values[0]
-    spatial = int(next(character for character in step.op.function if character.isdigit()))
-    axes = list(range(x.ndim - spatial))
-    places = [("place", k) for k in range(spatial)]
-    new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
-    result = step.contract((x, [*axes, *places]), to=[*axes, *new], pin=places, new=new)
-    return [result] * len(step.shapes) if step.op.many else result
+def _by_group(step: Step, x: Value, groups: int, axis: int) -> Value:
+    """Split an axis of channels into convolution groups and channels within."""
+    return step.view(x, [*x.shape[:axis], groups, x.shape[axis] // groups, *x.shape[axis + 1 :]])

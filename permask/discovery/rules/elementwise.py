@@ -1,6 +1,6 @@
 """Ops that treat every entry by itself, or entries at the same place of several tensors together."""
 
-from permask.discovery.atoms import Value, constant, pinned, value
+from permask.discovery.atoms import Value, constant, pinned
 from permask.discovery.rules.registry import Step, UnsupportedError, names, rule
 
 NONLINEAR = names("""
@@ -13,13 +13,13 @@ COPIES = names("alias clone contiguous detach detach_ lift_fresh lift_fresh_copy
 UNARY = names("""
 to _to_copy type_as float double half neg sign log log2 log10 log1p expm1 exp2 sqrt rsqrt reciprocal sinh cosh tan
 asin acos atan erfc frac round floor ceil trunc logical_not bitwise_not isnan isinf isfinite nan_to_num logit sinc
-digamma lgamma clamp_min clamp_max clamp clip real conj resolve_conj resolve_neg
+digamma lgamma clamp_min clamp_max clamp clip real imag angle conj resolve_conj resolve_neg
 """)
 
 BINARY = names("""
 add sub mul div rsub true_divide divide multiply subtract floor_divide remainder fmod pow atan2 maximum minimum fmax
 fmin eq ne lt le gt ge where masked_fill logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor
-__and__ __or__ __xor__ addcmul addcdiv lerp copysign hypot xlogy logaddexp float_power
+__and__ __or__ __xor__ addcmul addcdiv lerp complex polar copysign hypot xlogy logaddexp float_power
 """)
 
 DROPOUTS = names("dropout feature_dropout alpha_dropout")
@@ -115,12 +115,3 @@ def checks(step: Step) -> list[Value | None]:
 def getitem(step: Step) -> Value:
     """One of the results of an op that has several."""
     return step["0"][step["1"]]
-
-
-@rule("one_hot")
-def one_hot(step: Step) -> Value:
-    """Its input holds positions, so none may move along the new axis."""
-    x = step["self"]
-    axes = list(range(x.ndim))
-    result = step.contract((x, axes), to=[*axes, "class"], new={"class": step.shape[-1]})
-    return value(result.axes, result.bundles, result.constant)

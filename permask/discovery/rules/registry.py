@@ -11,16 +11,16 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from permask.discovery import concatenate, contract, layout
-from permask.discovery.atoms import Value
-from permask.discovery.constraints import Constraints
-from permask.discovery.program import Op
+from permask.discovery.atoms import Places, Value, constant
+from permask.discovery.constraints import Constraints, UnsupportedError
+from permask.discovery.program import Op, Ref
+
+__all__ = ["RULES", "Result", "Step", "UnsupportedError", "names", "rule"]
 
 Result = Value | Sequence[Value | None]
-
-
-class UnsupportedError(Exception):
-    """An op, or a way of calling it, that no rule describes; the walk pins what it touches."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,11 +31,13 @@ class Step:
         op: The call.
         arguments: Its arguments.
         constraints: Takes what the rule demands.
+        numbers: The ops whose entries are known, since they depend on neither parameters nor inputs.
     """
 
     op: Op
     arguments: Mapping[str, Any]
     constraints: Constraints
+    numbers: Mapping[str, np.ndarray]
 
     def __getitem__(self, name: str) -> Any:
         return self.arguments.get(name)
@@ -59,6 +61,16 @@ class Step:
         """Shapes of all results."""
         return [() if x is None else tuple(x.shape) for x in self.op.outputs]
 
+    def known(self, name: str, item: int | None = None) -> np.ndarray | None:
+        """The entries of an argument, or of one in a list, if they are known."""
+        ref = (self.op.arguments or {}).get(name)
+        ref = ref if item is None or ref is None else ref[item]
+        return self.numbers.get(ref.name) if isinstance(ref, Ref) else None
+
+    def places(self, result: Value, source: Value, along: Sequence[int]) -> Value:
+        """A result whose entries are places along axes of another value."""
+        return Places(result.axes, result.bundles, result.constant, source, tuple(along))
+
     def contract(
         self,
         *operands: tuple[Value | None, Sequence[Hashable]],
@@ -76,6 +88,10 @@ class Step:
     def take(self, x: Value, axis: int, index: Any) -> Value:
         """See `layout.take`."""
         return layout.take(self.constraints, x, axis, index)
+
+    def fill(self, shape: Sequence[int]) -> Value:
+        """A value whose entries are all the same."""
+        return constant(shape)
 
     def concatenate(self, values: Sequence[Value], axis: int) -> Value:
         """See `concatenate.concatenate`."""

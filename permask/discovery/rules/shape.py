@@ -2,8 +2,6 @@
 
 import math
 
-import numpy as np
-
 from permask.discovery import layout
 from permask.discovery.atoms import Value
 from permask.discovery.rules.registry import Step, UnsupportedError, rule
@@ -96,94 +94,3 @@ def repeat_interleave(step: Step) -> Value:
     if axis is None:
         x, axis = step.view(x, [math.prod(x.shape)]), 0
     return layout.tile(x, axis % x.ndim, count, inner=True)
-
-
-@rule("cat", "concat", "concatenate")
-def cat(step: Step) -> Value:
-    """One after the other."""
-    values = [x for x in step["tensors"] if x.shape != (0,)]
-    return step.concatenate(values, step["dim"] % values[0].ndim)
-
-
-@rule("stack")
-def stack(step: Step) -> Value:
-    """One after the other along a new axis."""
-    values = step["tensors"]
-    axis = step["dim"] % (values[0].ndim + 1)
-    return step.concatenate([layout.insert(x, axis) for x in values], axis)
-
-
-@rule(
-    "chunk",
-    "split",
-    "split_with_sizes",
-    "tensor_split",
-    "unsafe_chunk",
-    "unsafe_split",
-    "unsafe_split_with_sizes",
-    "hsplit",
-    "vsplit",
-)
-def split(step: Step) -> list[Value]:
-    """Cut into parts, whose sizes are those of the results."""
-    x = step["self"]
-    axis = min(1, x.ndim - 1) if step.op.function == "hsplit" else (step["dim"] or 0) % x.ndim
-    x = layout.collapse(step.constraints, x, axis)
-    ends = np.cumsum([shape[axis] for shape in step.shapes])
-    return [step.take(x, axis, np.arange(end - shape[axis], end)) for end, shape in zip(ends, step.shapes, strict=True)]
-
-
-@rule("unbind")
-def unbind(step: Step) -> list[Value]:
-    """Every entry along an axis by itself."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    x = layout.collapse(step.constraints, x, axis)
-    return [layout.drop(step.take(x, axis, np.array([k])), axis) for k in range(x.shape[axis])]
-
-
-@rule("slice", "slice_copy")
-def slice_(step: Step) -> Value:
-    """A range along an axis."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    index = np.arange(x.shape[axis])[slice(step["start"], step["end"], step["step"])]
-    return x if len(index) == x.shape[axis] else step.take(x, axis, index)
-
-
-@rule("select", "select_copy")
-def select(step: Step) -> Value:
-    """One entry along an axis."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    return layout.drop(step.take(x, axis, np.array([step["index"] % x.shape[axis]])), axis)
-
-
-@rule("narrow")
-def narrow(step: Step) -> Value:
-    """A range along an axis."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    start = step["start"] % x.shape[axis] if step["start"] < 0 else step["start"]
-    return step.take(x, axis, np.arange(start, start + step["length"]))
-
-
-@rule("roll")
-def roll(step: Step) -> Value:
-    """Entries shifted around."""
-    x, axes = step["self"], step["dims"]
-    if not axes:
-        flat = step.view(x, [math.prod(x.shape)])
-        return step.view(step.take(flat, 0, np.roll(np.arange(flat.shape[0]), step["shifts"][0])), x.shape)
-    for axis, shift in zip(axes, step["shifts"], strict=True):
-        x = step.take(x, axis % x.ndim, np.roll(np.arange(x.shape[axis]), shift))
-    return x
-
-
-@rule("flip", "fliplr", "flipud")
-def flip(step: Step) -> Value:
-    """Entries in the opposite order."""
-    x = step["self"]
-    for axis in {"fliplr": [1], "flipud": [0]}.get(step.op.function) or step["dims"]:
-        x = step.take(x, axis % x.ndim, np.arange(x.shape[axis])[::-1].copy())
-    return x

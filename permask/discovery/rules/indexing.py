@@ -1,0 +1,112 @@
+"""Picking and placing entries by numbers."""
+
+import numpy as np
+
+from permask.discovery import layout
+from permask.discovery.atoms import Value, pinned, value
+from permask.discovery.rules.registry import Step, UnsupportedError, rule
+
+
+@rule("index", "index_select", "_unsafe_index")
+def index(step: Step) -> Value:
+    """Entries by number: numbers that are known pick atoms, others pin the axes that they index."""
+    x = step["self"]
+    if step.op.function == "index_select":
+        picks = {step["dim"] % x.ndim: step["index"]}
+        known = {axis: step.known("index") for axis in picks}
+    else:
+        picks = {axis: pick for axis, pick in enumerate(step["indices"]) if pick is not None}
+        known = {axis: step.known("indices", axis) for axis in picks}
+    places = sorted(picks)
+    if len(places) == 1 and (numbers := known[places[0]]) is not None and numbers.dtype != bool:
+        (axis,) = places
+        taken = step.take(x, axis, numbers.ravel() % x.shape[axis])
+        return step.view(taken, step.shape)
+    first = places[0] if places == list(range(places[0], places[-1] + 1)) else 0
+    picked = len(step.shape) - (x.ndim - len(places))
+    axes = list(range(x.ndim))
+    new = {("picked", k): n for k, n in enumerate(step.shape[first : first + picked])}
+    kept = [axis for axis in axes if axis not in places]
+    for pick in picks.values():
+        step.constraints.pin(pick, "numbers that pick entries")
+    return step.contract((x, axes), to=[*kept[:first], *new, *kept[first:]], pin=places, new=new)
+
+
+@rule("gather", "take_along_dim")
+def gather(step: Step) -> Value:
+    """Along one axis, entries by numbers that may differ from place to place."""
+    x, numbers = step["self"], step.values[1]
+    axis = step["dim"] % x.ndim
+    axes: list[object] = list(range(x.ndim))
+    to = [k if k != axis else "picked" for k in axes]
+    return step.contract((x, axes), (numbers, to), to=to, pin=[axis, "picked"])
+
+
+@rule(
+    "scatter",
+    "scatter_",
+    "scatter_add",
+    "scatter_add_",
+    "scatter_reduce",
+    "index_add",
+    "index_add_",
+    "index_copy",
+    "index_copy_",
+    "index_fill",
+    "index_fill_",
+)
+def scatter(step: Step) -> Value:
+    """Along one axis, entries are placed by number."""
+    x = step["self"]
+    axis = step["dim"] % x.ndim
+    axes: list[object] = list(range(x.ndim))
+    placed = [k if k != axis else "placed" for k in axes]
+    others = [y for y in step.values if y is not x]
+    names = [placed if y.ndim == x.ndim else [] if y.ndim == 0 else ["placed"] for y in others]
+    return step.contract((x, axes), *zip(others, names, strict=True), to=axes, pin=[axis, "placed"])
+
+
+@rule("slice_scatter", "select_scatter")
+def slice_scatter(step: Step) -> Value:
+    """A value with a range along an axis replaced: segments before, in and after it."""
+    x, source = step["self"], step["src"]
+    axis = step["dim"] % x.ndim
+    numbers = np.arange(x.shape[axis])
+    if step.op.function == "select_scatter":
+        source, chosen = layout.insert(source, axis), numbers[[step["index"]]]
+    else:
+        chosen = numbers[slice(step["start"], step["end"], step["step"])]
+    if len(chosen) > 1 and chosen[1] - chosen[0] != 1:
+        raise UnsupportedError("replaces entries that are not next to each other")
+    before, after = numbers[: chosen[0]], numbers[chosen[-1] + 1 :]
+    parts = [
+        step.take(x, axis, part) if part is not None else source
+        for part in (before, None, after)
+        if part is None or len(part)
+    ]
+    return step.concatenate(parts, axis) if len(parts) > 1 else source
+
+
+@rule("one_hot")
+def one_hot(step: Step) -> Value:
+    """A new axis of classes; the numbers name them, so they stay."""
+    x = step["self"]
+    axes = list(range(x.ndim))
+    step.constraints.pin(x, "numbers that name classes")
+    return step.contract((value(x.axes), axes), to=[*axes, "class"], new={"class": step.shape[-1]})
+
+
+@rule("diagonal", "diag")
+def diagonal(step: Step) -> Value:
+    """Entries (i, i) of two axes, which stay."""
+    for x in step.values:
+        step.constraints.pin(x, "its diagonal is taken")
+    return pinned(step.shape)
+
+
+@rule("masked_scatter", "masked_scatter_", "take")
+def by_order(step: Step) -> Value:
+    """Which entry goes where depends on all entries before it."""
+    for x in step.values:
+        step.constraints.pin(x, "its entries are counted in order")
+    return pinned(step.shape)

@@ -1,0 +1,25 @@
+"""Pooling and interpolation: they mix positions within each channel."""
+
+from permask.discovery.atoms import Value
+from permask.discovery.rules.registry import Step, names, rule
+
+POOLS = names("""
+max_pool{}d avg_pool{}d adaptive_avg_pool{}d adaptive_max_pool{}d max_pool{}d_with_indices lp_pool{}d
+upsample_nearest{}d _upsample_nearest_exact{}d _adaptive_avg_pool{}d
+""")
+
+
+@rule(
+    *(name.format(k) for name in POOLS for k in (1, 2, 3)),
+    *("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
+    *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
+)
+def pool(step: Step) -> Value | list[Value]:
+    """Mixes positions, which stay, within each channel; so do the positions that a maximum came from."""
+    x = step.values[0]
+    spatial = int(next(character for character in step.op.function if character.isdigit()))
+    axes = list(range(x.ndim - spatial))
+    places = [("place", k) for k in range(spatial)]
+    new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
+    result = step.contract((x, [*axes, *places]), to=[*axes, *new], pin=places, new=new)
+    return [result] * len(step.shapes) if step.op.many else result

@@ -1,0 +1,84 @@
+"""Recurrent layers and cells: the units of a state are the rows of every gate and the columns of W_hh.
+
+Shapes: weights `W_ih [gates H, I]`, `W_hh [gates H, P]` and, with projections, `W_hr [P, H]`; otherwise P is H.
+"""
+
+import numpy as np
+
+from permask.discovery import layout
+from permask.discovery.atoms import Value
+from permask.discovery.rules.registry import Step, UnsupportedError, rule
+
+GATES = {"lstm": 4, "gru": 3, "rnn_tanh": 1, "rnn_relu": 1}
+
+
+def advance(step: Step, x: Value, weights: list[Value], states: list[Value], gates: int) -> tuple[Value, Value]:
+    """New output and cell of all times, `x [..., I]` to `[..., P]` and `[..., H]`; states are `[batch, P or H]`.
+
+    Args:
+        step: The call.
+        x: The input.
+        weights: W_ih, W_hh, the biases of both if any, and the projection if any.
+        states: The output before the first time and, of an LSTM, the cell.
+        gates: Number of gates.
+    """
+    w_ih, w_hh, *others = weights
+    biases = [step.view(b, [gates, b.shape[0] // gates]) for b in others if b.ndim == 1]
+    projection = next((w for w in others if w.ndim == 2), None)
+    w_ih, w_hh = (step.view(w, [gates, w.shape[0] // gates, w.shape[1]]) for w in (w_ih, w_hh))
+    batch = list(range(x.ndim - 1))
+    hidden = step.contract(
+        (x, [*batch, "in"]),
+        (w_ih, ["gate", "unit", "in"]),
+        (w_hh, ["gate", "unit", "back"]),
+        *((b, ["gate", "unit"]) for b in biases),
+        *((cell, ["states", "unit"]) for cell in states[1:]),
+        to=[*batch, "unit"],
+        pin=["gate", *batch[1:]],
+    )
+    output = hidden
+    if projection is not None:
+        output = step.contract((hidden, [*batch, "unit"]), (projection, ["out", "unit"]), to=[*batch, "out"])
+    output = step.contract(
+        (output, [*batch, "out"]),
+        (w_hh, ["gate", "unit", "out"]),
+        (states[0], ["states", "out"]),
+        to=[*batch, "out"],
+        pin=["gate"],
+    )
+    return output, hidden
+
+
+@rule("lstm", "gru", "rnn_tanh", "rnn_relu")
+def recurrent(step: Step) -> list[Value]:
+    """Layers of one or two directions; times stay in order."""
+    if step.op.overload != "input":
+        raise UnsupportedError("a packed sequence")
+    x, weights, hx = step["input"], step["params"], step["hx"]
+    hx = hx if isinstance(hx, list | tuple) else [hx]
+    time = 1 if step["batch_first"] else 0
+    x = layout.permute(x, [1, 0, 2]) if time == 0 else x
+    directions = 2 if step["bidirectional"] else 1
+    per = len(weights) // (step["num_layers"] * directions)
+    finals: list[list[Value]] = []
+    for layer in range(step["num_layers"]):
+        outputs = []
+        for k in range(layer * directions, (layer + 1) * directions):
+            states = [layout.drop(step.take(h, 0, np.array([k])), 0) for h in hx]
+            both = advance(step, x, weights[k * per : (k + 1) * per], states, GATES[step.op.function])
+            outputs.append(both[0])
+            finals.append([layout.insert(step.contract((y, "btu"), to="bu"), 0) for y in both[: len(hx)]])
+        x = step.concatenate(outputs, 2) if len(outputs) > 1 else outputs[0]
+    last = [
+        step.concatenate([final[i] for final in finals], 0) if len(finals) > 1 else finals[0][i] for i in range(len(hx))
+    ]
+    return [layout.permute(x, [1, 0, 2]) if time == 0 else x, *last]
+
+
+@rule("lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell")
+def cell(step: Step) -> Value | list[Value]:
+    """One step in time."""
+    hx = step["hx"] if isinstance(step["hx"], list | tuple) else [step["hx"]]
+    weights = [step[name] for name in ("w_ih", "w_hh", "b_ih", "b_hh") if step[name] is not None]
+    outputs = advance(step, step["input"], weights, list(hx), GATES[step.op.function.removesuffix("_cell")])
+    return list(outputs) if step.op.many else outputs[0]
