@@ -162,7 +162,7 @@ def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: P
       focused,
       open: dialog.open,
       title: dialog.querySelector("h2").textContent,
-      accuracies: [...dialog.querySelectorAll("tbody tr")].map((row) => row.children[5].innerText),
+      accuracies: [...dialog.querySelectorAll("tbody tr")].map((row) => row.children[1].innerText),
       text: dialog.innerText,
     };
     dialog.querySelector("a").click();
@@ -178,6 +178,29 @@ def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: P
     assert results.rows[0]["commit"] in shown["text"]
     assert shown["closed"]
     assert shown["specification"]
+
+
+def test_a_difference_leads_to_the_pairs_that_it_is_taken_within(
+    results: Results, report: Path, tmp_path: Path
+) -> None:
+    script = """
+    document.querySelector("details.rewind[open] td[data-runs='permuted naive'][data-sparsity='3'] button").click();
+    const dialog = document.getElementById("behind");
+    return {
+      title: dialog.querySelector("h2").textContent,
+      rows: [...dialog.querySelectorAll("tbody tr")].map((row) =>
+        [...row.children].slice(0, 4).map((cell) => cell.innerText)),
+    };
+    """
+    shown = run_in_page(report, script, tmp_path)
+    outcomes = Outcomes.of(results.rows)
+    permuted, naive = (outcomes.by_pair(method, 0.99, 5) for method in ("permuted", "naive"))
+    assert shown["title"] == "permuted − naive, sparsity 99%, rewind epoch 5"
+    assert [(int(pair), float(a), float(b)) for pair, _, a, b in shown["rows"]] == [
+        (pair, permuted[pair], naive[pair]) for pair in range(5)
+    ]
+    differences = [float(difference) for _, difference, _, _ in shown["rows"]]
+    assert differences == pytest.approx(outcomes.differences("permuted", "naive", 0.99, 5), abs=1e-4)
 
 
 @pytest.mark.parametrize("dark", [False, True])

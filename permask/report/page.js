@@ -322,25 +322,42 @@
     open("One run", facts({ ...columns, ...more, ...study.origins[runs.origin[i]] }));
   }
 
-  function behind(names, sparsity, rewind) {
-    const found = [];
-    for (let i = 0; i < runs.method.length; i += 1) {
-      if (names.includes(methods[runs.method[i]]) && runs.sparsity[i] === sparsity && runs.rewind[i] === rewind) found.push(i);
-    }
-    const head = ["method", "pair", "seed of A", "seed of B", "trained", "accuracy (%)", "loss", "epochs", "step"];
-    const rows = found.map((i) => {
-      const cells = [COLUMNS.method(i), runs.pair[i], ...study.seeds[runs.pair[i]], runs.trained[i], runs.accuracy[i], COLUMNS.loss(i), runs.epochs[i], runs.step[i]];
-      return element("tr", {}, ...cells.map((cell) => element("td", {}, String(cell))));
-    });
-    const at = sparsity < 0 ? "" : `, sparsity ${percents[sparsity]}, rewind epoch ${rewinds[rewind]}`;
-    const made = [...new Set(found.map((i) => runs.origin[i]))].map((i) => facts(study.origins[i]));
-    open(
-      `${names.join(" and ")}${at}`,
-      element("p", { class: "caption" }, names.length > 1 ? "The difference is taken within every pair." : "The runs behind this number."),
-      element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Runs" },
-        element("table", {}, element("thead", {}, element("tr", {}, ...head.map((text) => element("th", { scope: "col" }, text)))), element("tbody", {}, ...rows))),
-      ...made,
+  function listing(head, rows) {
+    const [first, ...others] = head.map((text) => element("th", { scope: "col" }, text));
+    const lines = rows.map(([name, ...cells]) =>
+      element("tr", {}, element("th", { scope: "row" }, String(name)), ...cells.map((cell) => element("td", {}, String(cell)))),
     );
+    const table = element("table", {}, element("thead", {}, element("tr", {}, first, ...others)), element("tbody", {}, ...lines));
+    return element("div", { class: "wide", tabindex: "0", role: "region", "aria-label": "Runs" }, table);
+  }
+
+  function behind(names, sparsity, rewind) {
+    const found = names.map(() => []);
+    for (let i = 0; i < runs.method.length; i += 1) {
+      const which = names.indexOf(methods[runs.method[i]]);
+      if (which >= 0 && runs.sparsity[i] === sparsity && runs.rewind[i] === rewind) found[which].push(i);
+    }
+    const at = sparsity < 0 ? "" : `, sparsity ${percents[sparsity]}, rewind epoch ${rewinds[rewind]}`;
+    const made = [...new Set(found.flat().map((i) => runs.origin[i]))].map((i) => facts(study.origins[i]));
+    const list = names.length === 1 ? single(found[0]) : differences(names, found);
+    open(`${names.join(" − ")}${at}`, list, ...made);
+  }
+
+  function single(found) {
+    const head = ["pair", "accuracy (%)", "loss", "trained", "seed of A", "seed of B", "epochs", "step"];
+    const row = (i) => [runs.pair[i], runs.accuracy[i], COLUMNS.loss(i), runs.trained[i], ...study.seeds[runs.pair[i]], runs.epochs[i], runs.step[i]];
+    return listing(head, found.map(row));
+  }
+
+  function differences(names, [minuends, subtrahends]) {
+    const of = new Map(subtrahends.map((i) => [runs.pair[i], i]));
+    const rows = minuends.filter((i) => of.has(runs.pair[i])).map((i) => {
+      const j = of.get(runs.pair[i]);
+      const difference = (runs.accuracy[i] - runs.accuracy[j]).toFixed(4);
+      return [runs.pair[i], difference, runs.accuracy[i], runs.accuracy[j], ...study.seeds[runs.pair[i]], runs.step[i], runs.step[j]];
+    });
+    const [first, second] = names;
+    return listing(["pair", "difference", `${first} (%)`, `${second} (%)`, "seed of A", "seed of B", `step of ${first}`, `step of ${second}`], rows);
   }
 
   for (const cell of document.querySelectorAll("td[data-runs]")) {

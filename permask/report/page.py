@@ -29,8 +29,8 @@ def page(results: Results, plots: Sequence[Plot]) -> str:
     outcomes = Outcomes.of(results.rows)
     sections = {
         "Accuracy": f'<div id="controls" hidden></div>{_accuracy(outcomes)}',
-        "Figures": "".join(_figure(plot) for plot in plots) + _connectivity(results),
-        "Matching": _matching(results),
+        "Figures": "".join(_figure(plot) for plot in plots if plot.name != "matching") + _connectivity(results),
+        "Matching": "".join(_figure(plot) for plot in plots if plot.name == "matching") + _matching(results),
         "Every run": f'<div id="runs"><p>All {len(results.rows)} runs are in results.csv.</p></div>',
         "Where the numbers come from": _provenance(results),
     }
