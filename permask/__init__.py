@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from permask.masks.transport import transport
     from permask.matching.activations import match_activations
     from permask.matching.alignment import Alignment
+    from permask.matching.learned import match_learned
+    from permask.matching.many import match_many
     from permask.matching.weights import match_weights
     from permask.permutation import Permutation
     from permask.symmetry import Symmetry
@@ -36,6 +38,8 @@ _HOME = {
     "hold_mask": "permask.masks.hold",
     "magnitude_mask": "permask.masks.scores",
     "match_activations": "permask.matching.activations",
+    "match_learned": "permask.matching.learned",
+    "match_many": "permask.matching.many",
     "match_weights": "permask.matching.weights",
     "random_mask_like": "permask.masks.scores",
     "repair": "permask.connectivity.repair",
@@ -56,6 +60,8 @@ __all__ = [
     "hold_mask",
     "magnitude_mask",
     "match_activations",
+    "match_learned",
+    "match_many",
     "match_weights",
     "random_mask_like",
     "repair",

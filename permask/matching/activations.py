@@ -5,19 +5,16 @@ observed in the same pass, and assigned afterwards.
 """
 
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from permask.discovery.graph import Capture, capture
-from permask.errors import PermaskError
-from permask.groups import Group
+from permask.groups import Activation, Group
 from permask.matching.alignment import Alignment, group_matches
 from permask.matching.assignment import Score, assign_nested, families
 from permask.matching.moments import Moments
+from permask.matching.observation import Batch, observe
 from permask.matching.similarity import weight_scores, weights_of
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
@@ -25,10 +22,14 @@ from permask.symmetry import Symmetry
 # how much all the ties of a block may weigh against its correlations, which carry float32 noise of this order
 TIE = 1e-6
 
-Batch = Tensor | Sequence[Tensor]
 
-
-def match_activations(symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Iterable[Batch]) -> Alignment:
+def match_activations(
+    symmetry: Symmetry,
+    source: nn.Module,
+    target: nn.Module,
+    batches: Iterable[Batch],
+    at: Mapping[str, Activation] | None = None,
+) -> Alignment:
     """The permutation of the source whose units correlate best with the target's (Li et al. 2016).
 
     Maximises, per group, the sum over units of the Pearson correlation of matched activations over samples
@@ -40,13 +41,14 @@ def match_activations(symmetry: Symmetry, source: nn.Module, target: nn.Module, 
         source: The network to permute.
         target: The network to line up with.
         batches: Inputs: tensors, or tuples of tensors for a network that takes several.
+        at: Group name to the activation to correlate, in place of the one that discovery chose.
 
     Returns:
         An alignment with `alignment.permutation.apply(source) ≈ target`.
 
     Raises:
         NetworkError: A network that does not fit the symmetry, or whose activations are not finite.
-        PermaskError: No batches.
+        PermaskError: No batches, or a name in `at` that is no group's.
 
     Example:
         ```python
@@ -56,7 +58,8 @@ def match_activations(symmetry: Symmetry, source: nn.Module, target: nn.Module, 
         ```
     """
     started = time.perf_counter()
-    moments, used = _observe(symmetry, source, target, batches)
+    pairs, used = observe(symmetry, [source, target], batches, at=at)
+    moments = pairs[0, 1]
     correlations = {name: seen.correlation() for name, seen in moments.items()}
     index = {}
     for family in families(symmetry.groups):
@@ -75,38 +78,6 @@ def match_activations(symmetry: Symmetry, source: nn.Module, target: nn.Module, 
     objective = float(sum(group.objective for group in groups))
     seconds = time.perf_counter() - started
     return Alignment(symmetry, permutation, "activations", objective, groups, (objective,), used, seconds)
-
-
-def _observe(
-    symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Iterable[Batch]
-) -> tuple[dict[str, Moments], dict[str, Any]]:
-    """Run both networks over the batches and pool the moments of every group that can be observed."""
-    symmetry.check(source)
-    symmetry.check(target)
-    moments = {g.name: Moments(g.activation) for g in symmetry.groups if g.activation is not None}
-    watch = frozenset(seen.activation.node for seen in moments.values())
-
-    def visit(node: str, values: list[Tensor]) -> None:
-        for seen in moments.values():
-            if seen.activation.node == node:
-                seen.add(*values)
-
-    device = next((p.device for p in source.parameters()), torch.device("cpu"))
-    states = [{name: x.to(device) for name, x in model.state_dict().items()} for model in (source, target)]
-    captures: dict[tuple[torch.Size, ...], Capture] = {}
-    used = {"batches": 0, "samples": 0}
-    with torch.no_grad():
-        for batch in batches:
-            inputs = tuple(x.to(device) for x in ([batch] if isinstance(batch, Tensor) else batch))
-            shapes = tuple(x.shape for x in inputs)
-            if shapes not in captures:
-                captures[shapes] = capture(source, inputs)
-            captures[shapes].run(states, inputs, visit, watch)
-            used["batches"] += 1
-            used["samples"] += len(inputs[0])
-    if not used["batches"]:
-        raise PermaskError("there is no data to match on: expected at least one batch of inputs, got none")
-    return moments, used
 
 
 def _undecided(group: Group, moments: dict[str, Moments]) -> np.ndarray:

@@ -1,0 +1,75 @@
+"""Run networks of one architecture over the same data, once, and pool the moments of their units in pairs."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from permask.discovery.graph import Capture, capture
+from permask.errors import PermaskError
+from permask.groups import Activation
+from permask.matching.moments import Moments
+from permask.symmetry import Symmetry
+
+Batch = Tensor | Sequence[Tensor]
+Pair = tuple[int, int]
+
+
+def observe(
+    symmetry: Symmetry,
+    networks: Sequence[nn.Module],
+    batches: Iterable[Batch],
+    pairs: Sequence[Pair] = ((0, 1),),
+    at: Mapping[str, Activation] | None = None,
+) -> tuple[dict[Pair, dict[str, Moments]], dict[str, int]]:
+    """Pool, for pairs of networks, the moments of every group that an activation shows.
+
+    All networks run once per batch, in lockstep, in evaluation mode and without gradients. What is kept is
+    U² numbers per group and pair, however much data there is.
+
+    Args:
+        symmetry: Of the networks' architecture.
+        networks: The networks.
+        batches: Inputs: tensors, or tuples of tensors for a network that takes several.
+        pairs: Numbers of source and target network.
+        at: Group name to where to look, in place of the group's own activation.
+
+    Returns:
+        Pair to group name to moments, and how many batches and samples there were.
+
+    Raises:
+        NetworkError: A network that does not fit the symmetry, or cannot be captured.
+        PermaskError: No batches, or a group that does not exist.
+    """
+    for network in networks:
+        symmetry.check(network)
+    where = {g.name: g.activation for g in symmetry.groups if g.activation is not None}
+    unknown = set(at or ()) - {group.name for group in symmetry.groups}
+    if unknown:
+        raise PermaskError(f"no such group to look at: {', '.join(sorted(unknown))}")
+    where |= at or {}
+    moments = {pair: {name: Moments(activation) for name, activation in where.items()} for pair in pairs}
+    watch = frozenset(activation.node for activation in where.values())
+
+    def visit(node: str, values: list[Tensor]) -> None:
+        for (source, target), by_group in moments.items():
+            for seen in by_group.values():
+                if seen.activation.node == node:
+                    seen.add(values[source], values[target])
+
+    device = next((p.device for p in networks[0].parameters()), torch.device("cpu"))
+    states = [{name: x.to(device) for name, x in network.state_dict().items()} for network in networks]
+    captures: dict[tuple[torch.Size, ...], Capture] = {}
+    used = {"batches": 0, "samples": 0}
+    with torch.no_grad():
+        for batch in batches:
+            inputs = tuple(x.to(device) for x in ([batch] if isinstance(batch, Tensor) else batch))
+            shapes = tuple(x.shape for x in inputs)
+            if shapes not in captures:
+                captures[shapes] = capture(networks[0], inputs)
+            captures[shapes].run(states, inputs, visit, watch)
+            used["batches"] += 1
+            used["samples"] += len(inputs[0])
+    if not used["batches"]:
+        raise PermaskError("there is no data to match on: expected at least one batch of inputs, got none")
+    return moments, used
