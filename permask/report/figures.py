@@ -177,6 +177,6 @@ def matching(results: Results) -> Plot:
     }
     n = max(map(len, groups.values()))
     bars = f"Marks: mean; bars: ± one standard deviation over n = {n} pairs." if n > 1 else "One pair of networks."
-    figure = lay_out_rows(list(groups), rows, looks, "correlation of paired units", bars)
+    figure = lay_out_rows(list(groups), rows, looks, "correlation of paired units, by group", bars)
     caption = f"How well units of the dense networks A and B agree, in every group of the symmetry. {bars}"
     return Plot("matching", "Matching quality per group", caption, figure)

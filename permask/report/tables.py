@@ -111,7 +111,7 @@ def fewer(cell: Summary | Difference | None, n: int) -> str:
 
 def _terminal(table: AccuracyTable) -> RenderableType:
     """The table with its captions; 80 columns hold four sparsities."""
-    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    grid = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
     grid.add_column("method", overflow="fold")
     for heading in table.headings:
         grid.add_column(heading, justify="right", overflow="fold")
@@ -124,7 +124,7 @@ def _terminal(table: AccuracyTable) -> RenderableType:
         grid.add_row(method, *(format_summary(c) + fewer(c, n) for c in cells), str(n), end_section=last)
     if table.difference:
         n = row_n(table.difference)
-        grid.add_row(DIFFERENCE, *(_stacked(d, n) for d in table.difference), str(n))
+        grid.add_row(DIFFERENCE.replace(" −", "\n−"), *(_stacked(d, n) for d in table.difference), str(n))
     return Group(Text(f"{table.caption}\n", "bold"), grid, Text(f"\n{table.difference_caption}"))
 
 
