@@ -1,0 +1,123 @@
+"""Discover the symmetries of every network of the zoo and write what came out as docs/zoo.md.
+
+Run from the root of the repository: `python benchmarks/zoo.py [NAME ...]`; with names, it prints their rows only.
+Each network has a process of its own.
+"""
+
+import multiprocessing
+import os
+import platform
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from importlib.metadata import version
+from math import prod
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "tests"))
+PAGE = ROOT / "docs" / "zoo.md"
+REPEATS = 3
+
+INTRODUCTION = """# The zoo
+
+Networks on which discovery is tested, and what it finds. `benchmarks/zoo.py` wrote this page.
+
+- **groups** of interchangeable units, and how many of them lie inside the units of others (heads, convolution groups);
+- **movable**: share of the parameter elements in use with an axis along which units move;
+- **seconds** that discovery takes, and `torch.export` within it: one thread, the fastest of {repeats} runs;
+- **change** of the output, relative to the largest output, by random permutations of all groups: the largest of three
+  draws, with random weights, in evaluation mode and float64. This is measured apart from discovery's own certificate;
+- **the rest**: what holds the elements that cannot move, where they are more than 0.1%.
+
+| network | parameters | groups | inside others | movable | seconds | export | change | the rest |
+|---|--:|--:|--:|--:|--:|--:|--:|---|
+"""
+
+
+def measure(name: str) -> dict[str, Any]:
+    """One network, in this process."""
+    import torch
+    from invariance import randomise_, worst_change
+    from zoo import ZOO
+
+    import permask
+
+    torch.set_num_threads(1)
+    network, inputs = ZOO[name].make(), ZOO[name].inputs()
+    randomise_(network)
+    found = [permask.discover(network, inputs) for _ in range(REPEATS)]
+    symmetry = min(found, key=lambda symmetry: sum(symmetry.report["seconds"].values()))
+    return {
+        "parameters": sum(x.numel() for x in network.parameters()),
+        "groups": len(symmetry.groups),
+        "inside": sum(group.parent is not None for group in symmetry.groups),
+        "movable": symmetry.movable,
+        "seconds": sum(symmetry.report["seconds"].values()),
+        "export": symmetry.report["seconds"]["capture"],
+        "change": worst_change(symmetry, network, inputs),
+        "rest": list(reasons(symmetry, network)),
+    }
+
+
+def reasons(symmetry, network) -> Iterator[str]:
+    """What pins the elements of used parameters that cannot move, with their share, the largest first."""
+    held: dict[str, dict[int, Counter[str]]] = {}
+    for pin in symmetry.pinned:
+        dims = held.setdefault(pin.parameter, {})
+        dims.setdefault(pin.dim, Counter())[f"{pin.op.rpartition('(')[2].rstrip(')')}: {pin.reason}"] += pin.count
+    elements: Counter[str] = Counter()
+    used = {name: x for name, x in network.named_parameters() if name not in symmetry.report["unused"]}
+    for name, x in used.items():
+        dims = [held.get(name, {}).get(dim, Counter()) for dim in range(x.ndim) if x.shape[dim] > 1]
+        share = prod(count.total() / size for count, size in zip(dims, (n for n in x.shape if n > 1), strict=True))
+        if share:
+            reason = dims[0].most_common(1)[0][0] if dims else "a single number"
+            elements[reason] += round(share * x.numel())
+    total = sum(x.numel() for x in used.values())
+    return (f"{100 * count / total:.2f}% {reason}" for reason, count in elements.most_common(3))
+
+
+def row(name: str, found: dict[str, Any]) -> str:
+    """A line of the table."""
+    movable = f"{min(100 * found['movable'], 99.99):.2f}%" if found["movable"] < 1 else "100%"
+    rest = "; ".join(found["rest"]) if found["movable"] < 0.999 else ""
+    return (
+        f"| {name} | {found['parameters']:,} | {found['groups']} | {found['inside']} | {movable} | "
+        f"{found['seconds']:.1f} | {found['export']:.1f} | {found['change']:.0e} | {rest} |"
+    )
+
+
+def provenance() -> str:
+    """The versions and the machine that the numbers were made with."""
+    versions = [f"{package} {version(package)}" for package in ("permask", "torch", "torchvision")]
+    model = next(
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
+        platform.processor(),
+    )
+    return f"{', '.join(versions)}, Python {platform.python_version()}; {os.cpu_count()} cores of {model}."
+
+
+def main(names: Sequence[str]) -> None:
+    """Measure the networks that are named, or all of them, and write the page."""
+    from zoo import ZOO
+
+    rows = []
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(1, mp_context=context, max_tasks_per_child=1) as pool:
+        for name in names or ZOO:
+            rows.append(row(name, pool.submit(measure, name).result()))
+            print(rows[-1], flush=True)
+    if not names:
+        introduction = INTRODUCTION.format(repeats=REPEATS)
+        PAGE.write_text(f"{introduction}{chr(10).join(rows)}\n\n{provenance()}\n")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
