@@ -13,14 +13,22 @@ from permask.report.write import write_tables
 
 def test_a_table_has_sparsities_down_and_methods_across() -> None:
     rows: list[dict[str, Any]] = [
-        {"method": method, "sparsity": 0.9, "rewind": 5, "pair": pair, "step": f"{method}{pair}", "accuracy": accuracy}
+        {
+            "method": method,
+            "sparsity": 0.9,
+            "sparsity_network": 0.829,
+            "rewind": 5,
+            "pair": pair,
+            "step": f"{method}{pair}",
+            "accuracy": accuracy,
+        }
         for method, accuracies in {"naive": [90.0, 92.0, 94.0], "permuted": [92.0, 93.0, 97.0]}.items()
         for pair, accuracy in enumerate(accuracies)
     ]
     text = latex_tables([AccuracyTable.of(Outcomes.of(rows), 5)], "my_study")
     lines = [line.strip() for line in text.splitlines()]
-    assert r"sparsity & permuted & naive & permuted $-$ naive \\" in lines
-    assert r"90\% & 94.00 $\pm$ 2.65 & 92.00 $\pm$ 2.00 & +2.00 [$-$0.48, 4.48] \\" in lines
+    assert r"sparsity & all weights & permuted & naive & permuted $-$ naive \\" in lines
+    assert r"90\% & 82.9\% & 94.00 $\pm$ 2.65 & 92.00 $\pm$ 2.00 & +2.00 [$-$0.48, 4.48] \\" in lines
     assert r"\label{tab:my_study-rewind-5}" in lines
     assert r"Study my\_study: test accuracy in \% at rewind epoch 5" in text
     assert "over n = 3 training runs" in text

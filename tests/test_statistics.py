@@ -39,7 +39,15 @@ def test_the_interval_is_that_of_scipys_paired_t_test(n: int, confidence: float)
 def test_only_pairs_that_have_both_are_compared() -> None:
     accuracies = {"permuted": {0: 3.0, 1: 5.0, 7: 9.0}, "naive": {1: 4.0, 7: 6.0, 9: 0.0}, "random": {8: 1.0}}
     outcomes = Outcomes.of(
-        {"method": method, "sparsity": 0.9, "rewind": 0, "pair": pair, "step": f"{method}{pair}", "accuracy": accuracy}
+        {
+            "method": method,
+            "sparsity": 0.9,
+            "sparsity_network": 0.8,
+            "rewind": 0,
+            "pair": pair,
+            "step": f"{method}{pair}",
+            "accuracy": accuracy,
+        }
         for method, by_pair in accuracies.items()
         for pair, accuracy in by_pair.items()
     )
@@ -123,7 +131,7 @@ def test_outcomes_find_the_cells_of_the_rows() -> None:
 
 
 def test_a_run_that_two_pairs_share_counts_once() -> None:
-    row = {"method": "lth", "sparsity": 0.9, "rewind": 0, "step": "same", "accuracy": 90.0}
+    row = {"method": "lth", "sparsity": 0.9, "sparsity_network": 0.8, "rewind": 0, "step": "same", "accuracy": 90.0}
     outcomes = Outcomes.of([{**row, "pair": 0}, {**row, "pair": 1}])
     assert outcomes.summary("lth", 0.9, 0) == Summary(90.0, None, 1)
     assert outcomes.by_pair("lth", 0.9, 0) == {0: 90.0, 1: 90.0}

@@ -34,6 +34,7 @@ def test_markdown_states_mean_std_n_and_the_paired_interval() -> None:
         {
             "method": method,
             "sparsity": 0.9,
+            "sparsity_network": 0.829,
             "rewind": 5,
             "pair": pair,
             "step": f"{method}{pair}",
@@ -43,9 +44,11 @@ def test_markdown_states_mean_std_n_and_the_paired_interval() -> None:
         for pair, accuracy in enumerate(accuracies)
     ]
     assert markdown_table(AccuracyTable.of(Outcomes.of(rows), 5)) == (
-        "Test accuracy in % at rewind epoch 5: mean ± standard deviation over n training runs.\n\n"
+        "Test accuracy in % at rewind epoch 5 by sparsity of the pruned layers: "
+        "mean ± standard deviation over n training runs.\n\n"
         "| method | 90% | n |\n"
         "| --- | ---: | ---: |\n"
+        "| all weights | 82.9% |  |\n"
         "| permuted | 94.00 ± 2.65 | 3 |\n"
         "| naive | 92.00 ± 2.00 | 3 |\n"
         "| permuted − naive | +2.00 [−0.48, 4.48] | 3 |\n\n"
@@ -93,10 +96,10 @@ def test_the_difference_needs_both_methods() -> None:
 def test_the_terminal_table_shows_the_middle_rewind_unless_told() -> None:
     results = made_results()
     text = printed(terminal_table(results))
-    assert "at rewind epoch 5:" in text
+    assert "at rewind epoch 5 by" in text
     assert "rewind epoch 0, 20" in text
     assert "points before permuting (n = 5)" in " ".join(text.split())
-    assert "at rewind epoch 20:" in printed(terminal_table(results, rewind=20))
+    assert "at rewind epoch 20 by" in printed(terminal_table(results, rewind=20))
 
 
 def test_the_terminal_table_rejects_a_rewind_that_was_not_trained() -> None:

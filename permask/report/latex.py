@@ -6,6 +6,7 @@ from permask.report.statistics import Difference, Summary
 from permask.report.tables import (
     DIFFERENCE,
     MISSING,
+    NETWORK,
     AccuracyTable,
     fewer,
     format_difference,
@@ -36,10 +37,11 @@ def escape_latex(text: str) -> str:
 
 def _table(table: AccuracyTable, study: str) -> str:
     n = row_n(list(chain(*table.methods.values(), table.difference)))
-    headings = ["sparsity", *table.methods, *([DIFFERENCE] if table.difference else [])]
+    headings = ["sparsity", NETWORK, *table.methods, *([DIFFERENCE] if table.difference else [])]
     rows = [
         [
             percent(sparsity),
+            table.of_network[i],
             *(_cell(format_summary(cells[i]), cells[i], n) for cells in table.methods.values()),
             *(_cell(format_difference(d), d, n) for d in table.difference[i : i + 1]),
         ]
@@ -51,7 +53,7 @@ def _table(table: AccuracyTable, study: str) -> str:
         r"  \centering",
         rf"  \caption{{{escape_latex(_caption(table, study, n))}}}",
         rf"  \label{{{label}}}",
-        r"  \smallskip",
+        r"  \smallskip\small",
         "",
         rf"  \begin{{tabular}}{{l{'c' * (len(headings) - 1)}}}",
         r"    \toprule",

@@ -11,6 +11,7 @@ from permask.report.tables import (
     DENSE,
     DIFFERENCE,
     MISSING,
+    NETWORK,
     AccuracyTable,
     fewer,
     format_interval,
@@ -47,7 +48,9 @@ def unfold(heading: str, body: str) -> str:
 def accuracy_table(table: AccuracyTable, outcomes: Outcomes) -> str:
     """The table of one rewind epoch; `data-runs` tells the page's script which runs a cell rests on."""
     rewind = outcomes.rewinds.index(table.rewind) if table.rewind is not None else -1
-    dense, methods, difference = [], [], []
+    network, dense, methods, difference = [], [], [], []
+    if table.sparsities:
+        network.append(line(NETWORK, [*table.of_network, ""], ' class="caption"'))
     if table.dense:
         first = _cell(format_summary(table.dense), "dense", -1, -1)
         empty = [""] * (len(table.headings) - 1)
@@ -64,7 +67,7 @@ def accuracy_table(table: AccuracyTable, outcomes: Outcomes) -> str:
         ]
         difference.append(line(DIFFERENCE, [*tds, str(n)]))
     caption = f"{table.caption} {table.difference_caption}".strip()
-    return grid(caption, ["method", *table.headings, "n"], filter(None, [dense, methods, difference]))
+    return grid(caption, ["method", *table.headings, "n"], filter(None, [network, dense, methods, difference]))
 
 
 def _cell(content: str, methods: str, sparsity: int, rewind: int) -> str:

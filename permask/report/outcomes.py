@@ -25,18 +25,22 @@ class Outcomes:
 
     Attributes:
         cells: (method, sparsity, rewind) to pair to step to accuracy in percent.
+        network_sparsity: Sparsity of the pruned scope to that of the whole network.
     """
 
     cells: dict[Cell, dict[int, dict[str, float]]]
+    network_sparsity: dict[float, float]
 
     @classmethod
     def of(cls, rows: Iterable[dict[str, Any]]) -> "Outcomes":
         """Sort rows of `Results` into cells."""
         cells: defaultdict[Cell, defaultdict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+        network_sparsity = {}
         for row in rows:
             cell = (row["method"], row["sparsity"], row["rewind"])
             cells[cell][row["pair"]][row["step"]] = row["accuracy"]
-        return cls({cell: dict(pairs) for cell, pairs in cells.items()})
+            network_sparsity[row["sparsity"]] = row["sparsity_network"]
+        return cls({cell: dict(pairs) for cell, pairs in cells.items()}, network_sparsity)
 
     @cached_property
     def methods(self) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from permask.report.statistics import Difference, Summary
 from permask.study.results import Results
 
 MISSING = "–"
+NETWORK = "all weights"
 DENSE = "dense (0%)"
 DIFFERENCE = "permuted − naive"
 
@@ -24,7 +25,8 @@ class AccuracyTable:
 
     Attributes:
         rewind: Epochs of dense training before sparse training.
-        sparsities: The columns.
+        sparsities: The columns, by the sparsity of the pruned scope.
+        network_sparsities: The sparsity of the whole network in each column.
         dense: The dense networks, for reference.
         methods: Method to its summaries, one per sparsity; None where nothing was trained.
         difference: Paired differences permuted − naive in points, by sparsity; empty unless both exist.
@@ -32,6 +34,7 @@ class AccuracyTable:
 
     rewind: int | None
     sparsities: tuple[float, ...]
+    network_sparsities: tuple[float, ...]
     dense: Summary | None
     methods: dict[str, tuple[Summary | None, ...]]
     difference: tuple[Difference | None, ...]
@@ -44,6 +47,7 @@ class AccuracyTable:
         return cls(
             rewind,
             sparsities,
+            tuple(outcomes.network_sparsity[sparsity] for sparsity in sparsities),
             outcomes.summary("dense"),
             {m: tuple(outcomes.summary(m, s, rewind) for s in sparsities) for m in outcomes.methods},
             tuple(outcomes.difference("permuted", "naive", s, rewind) for s in sparsities) if compared else (),
@@ -55,10 +59,16 @@ class AccuracyTable:
         return tuple(map(percent, self.sparsities)) or ("accuracy",)
 
     @property
+    def of_network(self) -> tuple[str, ...]:
+        """The sparsity of the whole network in each column, in words."""
+        return tuple(f"{100 * sparsity:.1f}%" for sparsity in self.network_sparsities)
+
+    @property
     def caption(self) -> str:
         """What the numbers are."""
         at = "" if self.rewind is None else f" at rewind epoch {self.rewind}"
-        return f"Test accuracy in %{at}: mean ± standard deviation over n training runs."
+        by = " by sparsity of the pruned layers" if self.sparsities else ""
+        return f"Test accuracy in %{at}{by}: mean ± standard deviation over n training runs."
 
     @property
     def difference_caption(self) -> str:
@@ -116,6 +126,8 @@ def _terminal(table: AccuracyTable) -> RenderableType:
     for heading in table.headings:
         grid.add_column(heading, justify="right", overflow="fold")
     grid.add_column("n", justify="right")
+    if table.sparsities:
+        grid.add_row(NETWORK, *table.of_network, end_section=True)
     if table.dense:
         grid.add_row(DENSE, *_in_first_column(table), str(table.dense.n), end_section=True)
     for method, cells in table.methods.items():
@@ -142,6 +154,8 @@ def _stacked(difference: Difference | None, n: int) -> Text:
 def markdown_table(table: AccuracyTable) -> str:
     """The table with its captions as Markdown."""
     lines = [["method", *table.headings, "n"], ["---", *["---:"] * (len(table.headings) + 1)]]
+    if table.sparsities:
+        lines.append([NETWORK, *table.of_network, ""])
     if table.dense:
         lines.append([DENSE, *_in_first_column(table), str(table.dense.n)])
     for method, cells in table.methods.items():
