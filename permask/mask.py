@@ -1,6 +1,7 @@
 """A sparse mask: which weights of a network survive pruning."""
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Self
@@ -13,6 +14,8 @@ from torch.nn.utils import prune
 
 from permask.errors import NetworkError, PermaskError
 
+# where a torch.ao.pruning sparsifier keeps the mask of a module's parameter
+SPARSIFIER_MASK = re.compile(r"(?:(.*)\.)?parametrizations\.([^.]+)\.\d+\.mask")
 FORMAT = {"format": "permask-mask", "version": 1}
 
 
@@ -36,9 +39,10 @@ class Mask(Mapping[str, Tensor]):
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
-        """The mask that a network carries: `torch.nn.utils.prune` buffers, or else the zeros of its weights.
+        """The mask that a network carries.
 
-        Without buffers, the scope is every parameter with at least two dims that holds a zero.
+        That is what `torch.nn.utils.prune` or a `torch.ao.pruning` sparsifier keeps as buffers, or else the zeros
+        of its weights: then the scope is every parameter with at least two dims that holds a zero.
         """
         buffers = dict(model.named_buffers())
         suffix = "_mask"
@@ -47,6 +51,9 @@ class Mask(Mapping[str, Tensor]):
             for name, tensor in buffers.items()
             if name.endswith(suffix) and f"{name.removesuffix(suffix)}_orig" in dict(model.named_parameters())
         }
+        for name, tensor in buffers.items():
+            if match := SPARSIFIER_MASK.fullmatch(name):
+                from_buffers[".".join(filter(None, match.groups()))] = tensor.bool()
         if from_buffers:
             return cls(from_buffers)
         weights = ((name, p.detach()) for name, p in model.named_parameters() if p.ndim > 1)

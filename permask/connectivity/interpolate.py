@@ -45,8 +45,8 @@ def connect(
     Args:
         source: The network at α = 0.
         target: The network at α = 1, of the same architecture.
-        evaluate: Network to a number, or to several by name, without gradients. Less must be better, as with a loss or an
-            error: the barrier counts excess. For accuracy give the error instead.
+        evaluate: Network to a number, or to several by name; called without gradients. Less must be better,
+            as with a loss or an error: the barrier counts excess. For accuracy give the error instead.
         alphas: How many values of α, evenly spaced from 0 to 1, or the values themselves; the ends are
             evaluated in any case.
 

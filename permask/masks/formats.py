@@ -1,0 +1,197 @@
+"""Masks and weights in the files that people already have, read without unpickling code; and back."""
+
+import pickle
+import re
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from permask.errors import NetworkError, PermaskError
+from permask.mask import Mask
+
+# where training scripts put the state_dict inside a checkpoint
+NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
+# a weight under a torch.ao.pruning sparsifier (torchao's, before it was removed, are the same)
+SPARSIFIED = re.compile(r"(?P<module>.*?)\.?parametrizations\.(?P<name>[^.]+)\.original")
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file, or of a `state_dict` saved by `torch.save`.
+
+    A checkpoint that holds the `state_dict` under one of the usual names is looked into, and the prefix
+    `module.` of distributed training is taken off.
+
+    Raises:
+        PermaskError: A file that is missing, truncated, holds no tensors, or could only be read by running
+            code that it contains.
+    """
+    path = Path(path)
+    content = _content(path)
+    for name in NESTED:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+            break
+    state = {n: x for n, x in content.items() if isinstance(x, Tensor)} if isinstance(content, Mapping) else {}
+    if not state:
+        raise PermaskError(f"{path}: expected tensors by name (a state_dict), found none")
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): x for name, x in state.items()}
+    return state
+
+
+def mask_of_state(state: Mapping[str, Tensor]) -> Mask:
+    """The mask that a `state_dict` carries.
+
+    In this order: tensors that are all 0 or 1 are the mask itself; buffers of `torch.nn.utils.prune`; zeros
+    among the weights, in which case the scope is every tensor with at least two dims that holds a zero.
+
+    Raises:
+        PermaskError: None of these.
+    """
+    if all(x.dtype == torch.bool or ((x == 0) | (x == 1)).all() for x in state.values()):
+        return Mask({name: x.bool() for name, x in state.items()})
+    buffers = {
+        name.removesuffix("_mask"): x.bool()
+        for name, x in state.items()
+        if name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in state
+    }
+    if buffers:
+        return Mask(buffers)
+    weights = {name: x for name, x in state.items() if x.ndim > 1 and x.is_floating_point()}
+    zeros = {name: x != 0 for name, x in weights.items() if (x == 0).any()}
+    if not zeros:
+        raise PermaskError("there is no mask here: no pruning buffers, and no weight is exactly zero")
+    return Mask(zeros)
+
+
+def read_mask(path: str | Path) -> Mask:
+    """Read a mask from any file that `read_state` reads and that carries one, see `mask_of_state`.
+
+    A `torch.ao.pruning` sparsifier saves no masks before `squash_mask()`; use `Mask.of(model)` until then.
+    """
+    try:
+        return mask_of_state(read_state(path))
+    except PermaskError as error:
+        raise error if str(error).startswith(str(path)) else PermaskError(f"{path}: {error}") from error
+
+
+def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The `state_dict` of the network without its pruning machinery: masks multiplied into the weights.
+
+    A `state_dict` under a `torch.ao.pruning` sparsifier holds no masks; its weights come as they were.
+    """
+    plain = {}
+    for name, x in state.items():
+        if name.endswith("_orig") and f"{name.removesuffix('_orig')}_mask" in state:
+            plain[name.removesuffix("_orig")] = x * state[f"{name.removesuffix('_orig')}_mask"]
+        elif name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in state:
+            continue
+        elif match := SPARSIFIED.fullmatch(name):
+            plain[_joined(match["module"], match["name"])] = x
+        else:
+            plain[name] = x
+    return plain
+
+
+def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
+    """Load a file's weights into a network, in place, folding in whatever pruned them.
+
+    Raises:
+        PermaskError: A file that `read_state` cannot read.
+        NetworkError: Tensors that are missing, superfluous or of another shape.
+    """
+    state, own = plain_state(read_state(path)), model.state_dict()
+    for name in [*own, *state]:
+        if name not in state or name not in own or state[name].shape != own[name].shape:
+            shapes = (list(x[name].shape) if name in x else "nothing" for x in (own, state))
+            raise NetworkError(f"{path}: {name}: the network has {next(shapes)}, the file {next(shapes)}")
+    model.load_state_dict(state)
+    return model
+
+
+def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
+    """Attach a mask to a network as `torch.nn.utils.prune` does, in place: `weight_orig` and `weight_mask`.
+
+    Raises:
+        NetworkError: The mask does not fit.
+    """
+    mask.check(model)
+    for name, kept in mask.items():
+        module, _, parameter = name.rpartition(".")
+        prune.custom_from_mask(model.get_submodule(module), parameter, kept.to(model.get_parameter(name).device))
+    return model
+
+
+def fits_two_four(kept: Tensor) -> bool:
+    """Whether a weight's mask keeps at most two of every four neighbours along its input dim."""
+    return kept.ndim == 2 and kept.shape[1] % 4 == 0 and bool((kept.unflatten(1, (-1, 4)).sum(-1) <= 2).all())
+
+
+def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
+    """Store the linear layers whose mask fits 2:4 in the format that sparse tensor cores compute with, in place.
+
+    Args:
+        model: A network on a GPU, in float16 or bfloat16.
+        mask: A mask of it.
+
+    Returns:
+        Names of the weights that were converted.
+
+    Raises:
+        NetworkError: The mask does not fit the network, or the network is not where the format exists.
+    """
+    mask.check(model)
+    layers = {f"{n}.weight".lstrip("."): m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    fitting = [name for name, kept in mask.items() if name in layers and fits_two_four(kept)]
+    for name in fitting:
+        weight = layers[name].weight
+        if not weight.is_cuda or weight.dtype not in (torch.float16, torch.bfloat16):
+            raise NetworkError(
+                f"{name}: 2:4 sparsity needs a GPU and float16 or bfloat16, got {weight.dtype} on {weight.device}"
+            )
+    for name in fitting:
+        weight = (layers[name].weight * mask[name].to(layers[name].weight.device)).detach()
+        layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
+    return fitting
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PermaskError(f"{path}: expected a safetensors file: {error}") from error
+
+
+def _load_pickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about protocols, on files that are refused below anyway
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise PermaskError(
+            f"{path}: not a plain state_dict: it holds more than tensors, and permask never runs code that a file "
+            "contains; save model.state_dict() and use that file"
+        ) from error
+    except Exception as error:  # the reader fails in any way on a file that is damaged or of another kind
+        raise PermaskError(f"{path}: expected a safetensors file or a state_dict: {_first_line(error)}") from error
+
+
+def _content(path: Path) -> Any:
+    if not path.is_file():
+        raise PermaskError(f"{path}: no such file")
+    return _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
+
+
+def _joined(module: str, name: str) -> str:
+    return f"{module}.{name}" if module else name
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

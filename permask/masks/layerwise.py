@@ -1,0 +1,81 @@
+"""Masks whose layers are given their densities beforehand: uniform, or Erdős–Rényi kernel."""
+
+import math
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from permask.mask import Mask
+from permask.masks.scores import EXCLUDE, check_sparsity, keep_largest, kept_count, scope_of
+
+
+def layer_magnitude_mask(model: nn.Module, sparsity: float, exclude: Sequence[str] = EXCLUDE) -> Mask:
+    """Keep the largest weights of every layer: exactly `round(size * (1 - sparsity))` of each.
+
+    Ties, scope and errors are those of `magnitude_mask`.
+    """
+    kept: dict[str, Tensor] = {}
+    for name, weight in scope_of(model, exclude).items():
+        kept |= keep_largest({name: weight.detach().abs()}, sparsity)
+    return Mask(kept)
+
+
+def random_mask(model: nn.Module, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
+    """Keep weights at random, the same share of every layer; `round(size * (1 - sparsity))` in all.
+
+    Raises:
+        PermaskError: A sparsity outside [0, 1), or nothing to prune.
+    """
+    weights = scope_of(model, exclude)
+    check_sparsity(sparsity)
+    densities = dict.fromkeys(weights, 1 - sparsity)
+    return _scatter(weights, _counts(weights, densities, sparsity), seed)
+
+
+def erk_mask(model: nn.Module, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
+    """Keep weights at random, with the Erdős–Rényi kernel distribution (Evci et al. 2020, section 3).
+
+    The density of a layer is proportional to the sum of its weight's dims over their product, so that small
+    layers stay denser; a layer that would exceed 1 stays dense, and the others share what is left. In all,
+    `round(size * (1 - sparsity))` weights are kept.
+
+    Raises:
+        PermaskError: A sparsity outside [0, 1), or nothing to prune.
+    """
+    weights = scope_of(model, exclude)
+    check_sparsity(sparsity)
+    raw = {name: sum(w.shape) / w.numel() for name, w in weights.items()}
+    wanted = (1 - sparsity) * sum(w.numel() for w in weights.values())
+    dense: set[str] = set()
+    while True:
+        free = [name for name in weights if name not in dense]
+        left = wanted - sum(weights[name].numel() for name in dense)
+        scale = left / sum(raw[name] * weights[name].numel() for name in free) if free else 0.0
+        too_dense = {name for name in free if scale * raw[name] > 1}
+        if not too_dense:
+            break
+        dense |= too_dense
+    densities = {name: 1.0 if name in dense else scale * raw[name] for name in weights}
+    return _scatter(weights, _counts(weights, densities, sparsity), seed)
+
+
+def _counts(weights: Mapping[str, Tensor], densities: Mapping[str, float], sparsity: float) -> dict[str, int]:
+    """Whole numbers near size × density whose sum is exact: the largest remainders are rounded up."""
+    exact = {name: weights[name].numel() * density for name, density in densities.items()}
+    counts = {name: math.floor(value + 1e-9) for name, value in exact.items()}
+    missing = kept_count(sum(w.numel() for w in weights.values()), sparsity) - sum(counts.values())
+    by_remainder = sorted(exact, key=lambda name: counts[name] - exact[name])
+    for name in by_remainder[: max(0, missing)]:
+        counts[name] += 1
+    return counts
+
+
+def _scatter(weights: Mapping[str, Tensor], counts: Mapping[str, int], seed: int) -> Mask:
+    generator = torch.Generator().manual_seed(seed)
+    kept = {}
+    for name, weight in weights.items():
+        chosen = torch.zeros(weight.numel(), dtype=torch.bool)
+        chosen[torch.randperm(weight.numel(), generator=generator)[: counts[name]]] = True
+        kept[name] = chosen.view(weight.shape)
+    return Mask(kept)

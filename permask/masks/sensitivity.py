@@ -1,0 +1,161 @@
+"""Masks at initialisation: which weights a loss, a gradient or a signal depends on most."""
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.func import functional_call
+from torch.utils import _pytree as pytree
+
+from permask.errors import NetworkError, PermaskError
+from permask.mask import Mask
+from permask.masks.scores import EXCLUDE, check_sparsity, keep_largest, scope_of
+
+Loss = Callable[[nn.Module, Any], Tensor]
+
+
+def snip_mask(
+    model: nn.Module, sparsity: float, loss: Loss, batches: Iterable[Any], exclude: Sequence[str] = EXCLUDE
+) -> Mask:
+    """Keep the weights whose removal would change the loss most: |w · ∂L/∂w| (Lee et al. 2019).
+
+    The network runs in the mode that it is in, and is not changed; scope, counts and ties are those of
+    `magnitude_mask`.
+
+    Args:
+        model: The network, usually at initialisation.
+        sparsity: Share of the scope to prune, in [0, 1).
+        loss: Called as `loss(network, batch)`; returns a scalar.
+        batches: What `loss` takes; gradients are summed over them.
+        exclude: As in `scope_of`.
+
+    Raises:
+        PermaskError: A sparsity outside [0, 1), or no batches.
+        NetworkError: Gradients that are not numbers.
+    """
+    check_sparsity(sparsity)
+    weights = _Weights(model, loss, exclude)
+    total = {name: torch.zeros_like(w) for name, w in weights.free.items()}
+    for batch in _some(batches):
+        for name, gradient in weights.gradient(weights.loss(batch)).items():
+            total[name] += gradient.detach()
+    return keep_largest({n: (w * total[n]).detach().abs() for n, w in weights.free.items()}, sparsity)
+
+
+def grasp_mask(
+    model: nn.Module, sparsity: float, loss: Loss, batches: Iterable[Any], exclude: Sequence[str] = EXCLUDE
+) -> Mask:
+    """Keep the weights whose removal would reduce the gradient's norm most: w · Hg (Wang et al. 2020).
+
+    g is the gradient and H the Hessian of the loss, both summed over the batches. The paper divides the
+    network's outputs by a temperature of 200 inside the loss. Arguments and errors are those of `snip_mask`.
+    """
+    check_sparsity(sparsity)
+    batches = list(_some(batches))
+    weights = _Weights(model, loss, exclude)
+    g = {name: torch.zeros_like(w) for name, w in weights.free.items()}
+    for batch in batches:
+        for name, gradient in weights.gradient(weights.loss(batch)).items():
+            g[name] += gradient.detach()
+    product = {name: torch.zeros_like(w) for name, w in weights.free.items()}
+    for batch in batches:
+        gradient = weights.gradient(weights.loss(batch), create_graph=True)
+        along = sum((gradient[name] * g[name]).sum() for name in g)
+        assert isinstance(along, Tensor)
+        for name, hg in weights.gradient(along).items():
+            product[name] += hg.detach()
+    return keep_largest({n: (w * product[n]).detach() for n, w in weights.free.items()}, sparsity)
+
+
+def synflow_mask(
+    model: nn.Module,
+    sparsity: float,
+    example_inputs: Sequence[Tensor],
+    rounds: int = 100,
+    exclude: Sequence[str] = EXCLUDE,
+) -> Mask:
+    """Keep the weights that carry most of the signal, without data: w · ∂R/∂w (Tanaka et al. 2020).
+
+    R is the sum of the outputs of the network with all its weights made positive, on inputs of ones, in
+    evaluation mode and double precision. Pruning goes in rounds, to the density (1 − sparsity)^(k / rounds)
+    after round k, so that no layer collapses.
+
+    Args:
+        model: The network; it is not changed.
+        sparsity: Share of the scope to prune, in [0, 1).
+        example_inputs: Inputs for their shapes.
+        rounds: How many.
+        exclude: As in `scope_of`.
+
+    Raises:
+        PermaskError: A sparsity outside [0, 1), or no rounds.
+        NetworkError: A signal that is not a finite number.
+    """
+    check_sparsity(sparsity)
+    if rounds < 1:
+        raise PermaskError(f"rounds: expected at least 1, got {rounds}")
+    scope = scope_of(model, exclude)
+    state = {name: x.detach().abs().double() if x.is_floating_point() else x for name, x in model.state_dict().items()}
+    ones = [torch.ones_like(x[:1], dtype=torch.float64, device=x.device) for x in example_inputs]
+    mask: Mask | None = None
+    before = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        for k in range(1, rounds + 1):
+            free = {
+                name: (state[name] if mask is None else state[name] * mask[name].to(state[name].device))
+                .clone()
+                .requires_grad_()
+                for name in scope
+            }
+            output = functional_call(model, {**state, **free}, tuple(ones))
+            signal = sum(x.sum() for x in pytree.tree_leaves(output) if isinstance(x, Tensor))
+            assert isinstance(signal, Tensor)
+            if not signal.isfinite():
+                raise NetworkError("the signal that SynFlow follows is not finite: the weights are too large")
+            gradient = torch.autograd.grad(signal, list(free.values()), allow_unused=True)
+            scores = {
+                name: torch.zeros_like(w) if g is None else (w * g).detach()
+                for (name, w), g in zip(free.items(), gradient, strict=True)
+            }
+            mask = keep_largest(scores, 1 - (1 - sparsity) ** (k / rounds), mask)
+    finally:
+        for module, mode in before:
+            module.training = mode
+    assert mask is not None
+    return mask
+
+
+class _Weights(nn.Module):
+    """Copies of a network's weights to differentiate a loss by; the network itself is not touched."""
+
+    def __init__(self, model: nn.Module, loss: Loss, exclude: Sequence[str]):
+        super().__init__()
+        self.network = model
+        self._loss = loss
+        self.free = {n: w.detach().clone().requires_grad_() for n, w in scope_of(model, exclude).items()}
+
+    def forward(self, batch: Any) -> Tensor:
+        return self._loss(self.network, batch)
+
+    def loss(self, batch: Any) -> Tensor:
+        # what the forward pass writes to buffers goes to copies
+        state = {f"network.{n}": x.clone() for n, x in self.network.named_buffers()}
+        state |= {f"network.{n}": w for n, w in self.free.items()}
+        return functional_call(self, state, (batch,))
+
+    def gradient(self, value: Tensor, create_graph: bool = False) -> dict[str, Tensor]:
+        gradients = torch.autograd.grad(value, list(self.free.values()), create_graph=create_graph, allow_unused=True)
+        return {
+            n: torch.zeros_like(w) if g is None else g for (n, w), g in zip(self.free.items(), gradients, strict=True)
+        }
+
+
+def _some(batches: Iterable[Any]) -> Iterable[Any]:
+    seen = False
+    for batch in batches:
+        seen = True
+        yield batch
+    if not seen:
+        raise PermaskError("there is no data to score weights on: expected at least one batch, got none")

@@ -1,0 +1,199 @@
+"""Masks in the files that people have: read without running code, written back."""
+
+import os
+import pickle
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.ao.pruning import WeightNormSparsifier
+from torch.nn.utils import prune
+
+from permask.errors import NetworkError, PermaskError
+from permask.mask import Mask
+from permask.masks.formats import (
+    fits_two_four,
+    load_weights,
+    mask_of_state,
+    plain_state,
+    read_mask,
+    read_state,
+    to_prune_buffers,
+    to_semi_structured,
+)
+from permask.masks.scores import magnitude_mask
+
+
+def network():
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Flatten(), nn.Linear(16, 8))
+
+
+def pruned():
+    return prune_half(network())
+
+
+def prune_half(model):
+    for module in (model[0], model[3]):
+        prune.l1_unstructured(module, "weight", 0.5)
+    return model
+
+
+def sparsified(squash=False):
+    model = network()
+    sparsifier = WeightNormSparsifier(sparsity_level=1.0, sparse_block_shape=(1, 4), zeros_per_block=2)
+    sparsifier.prepare(model, [{"tensor_fqn": "3.weight"}])
+    sparsifier.step()
+    if squash:
+        sparsifier.squash_mask()
+    return model
+
+
+EXPECTED = {
+    "0.weight": lambda: pruned()[0].weight_mask.bool(),
+    "3.weight": lambda: pruned()[3].weight_mask.bool(),
+}
+
+
+def matches_pruning(mask):
+    return set(mask) == set(EXPECTED) and all(torch.equal(kept, EXPECTED[name]()) for name, kept in mask.items())
+
+
+def zeros_state():
+    model = pruned()
+    for module in (model[0], model[3]):
+        prune.remove(module, "weight")
+    return model.state_dict()
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("prune.pt", lambda path: torch.save(pruned().state_dict(), path)),
+        ("zeros.pt", lambda path: torch.save(zeros_state(), path)),
+        ("zeros.safetensors", lambda path: save_file(zeros_state(), path)),
+        ("prune.safetensors", lambda path: save_file(pruned().state_dict(), path)),
+        ("checkpoint.pth", lambda path: torch.save({"epoch": 3, "state_dict": zeros_state()}, path)),
+        (
+            "distributed.pth",
+            lambda path: torch.save({"model": {f"module.{n}": x for n, x in zeros_state().items()}}, path),
+        ),
+        ("mask.safetensors", lambda path: Mask({n: m() for n, m in EXPECTED.items()}).save(path)),
+        ("mask.pt", lambda path: torch.save({n: m().float() for n, m in EXPECTED.items()}, path)),
+    ],
+)
+def test_the_same_mask_from_every_kind_of_file(tmp_path, name, write):
+    write(tmp_path / name)
+    assert matches_pruning(read_mask(tmp_path / name))
+
+
+def test_the_mask_of_a_sparsifier(tmp_path):
+    model = sparsified()
+    mask = Mask.of(model)
+    torch.save(sparsified(squash=True).state_dict(), tmp_path / "squashed.pt")
+    assert read_mask(tmp_path / "squashed.pt") == mask
+    assert set(mask) == {"3.weight"}
+    assert torch.equal(mask["3.weight"], model[3].parametrizations.weight[0].mask.bool())
+    assert fits_two_four(mask["3.weight"])
+
+
+def test_weights_are_loaded_with_their_pruning_folded_in(tmp_path):
+    model = pruned().eval()
+    torch.save(model.state_dict(), tmp_path / "w.pt")
+    loaded = load_weights(network(), tmp_path / "w.pt").eval()
+    x = torch.randn(2, 3, 4, 4)
+    torch.testing.assert_close(loaded(x), model(x))
+    for machinery in (pruned(), sparsified()):
+        assert plain_state(machinery.state_dict()).keys() == loaded.state_dict().keys()
+
+
+def test_a_mask_becomes_pruning_buffers_and_comes_back():
+    model = network()
+    mask = magnitude_mask(model, 0.7)
+    to_prune_buffers(model, mask)
+    assert prune.is_pruned(model[0])
+    assert (model[3].weight[~mask["3.weight"]] == 0).all()
+    assert Mask.of(model) == mask == mask_of_state(model.state_dict())
+
+
+def test_two_of_four():
+    assert fits_two_four(torch.tensor([[1, 1, 0, 0, 0, 1, 0, 1]]).bool())
+    assert not fits_two_four(torch.tensor([[0, 0, 0, 0, 0, 1, 1, 1]]).bool())
+    assert not fits_two_four(torch.tensor([[0, 1, 0]]).bool())
+    assert not fits_two_four(torch.zeros(2, 4, 3, 3).bool())
+
+
+def test_two_four_needs_a_gpu():
+    model = sparsified()
+    mask = Mask.of(model)
+    with pytest.raises(NetworkError, match=r"3\.weight: 2:4 sparsity needs a GPU"):
+        to_semi_structured(network(), mask)
+
+
+@pytest.mark.gpu
+def test_two_four_computes_the_same():
+    model = nn.Sequential(nn.Linear(128, 128)).cuda().half()
+    mask = Mask({"0.weight": (torch.arange(128) % 4 < 2).expand(128, 128).clone()})
+    expected = mask.apply_(model)(x := torch.randn(64, 128).cuda().half())
+    assert to_semi_structured(model, mask) == ["0.weight"]
+    torch.testing.assert_close(model(x), expected, rtol=1e-2, atol=1e-2)
+
+
+class Harmful:
+    def __reduce__(self):
+        return (os.system, ("touch harmed",))
+
+
+def test_a_pickle_that_would_run_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"0.weight": torch.zeros(2), "extra": Harmful()}, tmp_path / "harmful.pt")
+    (tmp_path / "harmful.pkl").write_bytes(pickle.dumps(Harmful()))
+    for name in ("harmful.pt", "harmful.pkl"):
+        with pytest.raises(PermaskError, match="never runs code"):
+            read_state(tmp_path / name)
+    assert not (tmp_path / "harmed").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("gone.pt", None, "no such file"),
+        ("empty.pt", b"", r"empty\.pt"),
+        ("text.pt", b"hello there", r"text\.pt"),
+        ("text.safetensors", b"hello there", "expected a safetensors file"),
+        ("empty.safetensors", b"", "expected a safetensors file"),
+    ],
+)
+def test_what_is_no_checkpoint_is_an_error_that_names_the_file(tmp_path, name, content, message):
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(PermaskError, match=message):
+        read_mask(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", ["w.pt", "w.safetensors"])
+def test_a_truncated_file_is_an_error_that_names_it(tmp_path, name):
+    path = tmp_path / name
+    save_file(zeros_state(), path) if name.endswith("safetensors") else torch.save(zeros_state(), path)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    with pytest.raises(PermaskError, match=name.replace(".", r"\.")):
+        read_mask(path)
+
+
+def test_a_dense_network_carries_no_mask(tmp_path):
+    torch.save(network().state_dict(), tmp_path / "dense.pt")
+    with pytest.raises(PermaskError, match=r"dense\.pt: there is no mask here"):
+        read_mask(tmp_path / "dense.pt")
+
+
+def test_a_file_without_tensors_is_an_error(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "a.pt")
+    with pytest.raises(PermaskError, match="expected tensors by name"):
+        read_state(tmp_path / "a.pt")
+
+
+def test_weights_of_another_network_are_an_error_that_names_the_tensor(tmp_path):
+    torch.save(nn.Sequential(nn.Conv2d(3, 5, 3)).state_dict(), tmp_path / "w.pt")
+    with pytest.raises(NetworkError, match=r"0\.weight: the network has \[4, 3, 3, 3\], the file \[5, 3, 3, 3\]"):
+        load_weights(network(), tmp_path / "w.pt")
