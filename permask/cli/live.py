@@ -25,6 +25,7 @@ class LiveProgress:
             TextColumn("{task.fields[left]}"),
             console=console,
             transient=True,
+            refresh_per_second=4,
         )
         self.started = time.monotonic()
         self.whole = self.progress.add_task(plan.study.name, total=len(plan.steps), unit="steps", left="")

@@ -45,21 +45,27 @@ def run_study(path: Path, overrides: Sequence[str], store_root: Path, out: Path 
 
     from permask.cli.live import LiveProgress
     from permask.errors import StoreError
-    from permask.study.engines.local import run_locally
+    from permask.study.engines.local import run_locally, warm_up
     from permask.study.load import load_study
     from permask.study.plan import make_plan
     from permask.study.store import Store
 
-    study = load_study(path, overrides)
-    plan = make_plan(study)
+    plan = make_plan(load_study(path, overrides))
     store = Store(store_root)
-    folder = out or Path("results") / study.name
+    folder = out or Path("results") / plan.study.name
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StoreError(
-            f"{folder}: cannot write results there: {error.strerror}; choose another with --out"
+            f"{folder}: cannot write results: {error.strerror}; choose another folder with --out"
         ) from error
+
+    if not all(map(store.has, plan.steps)):
+        warm_up()
+    from permask.report.tables import terminal_table  # matplotlib loads while torch does
+    from permask.report.write import write_report
+    from permask.study.collect import collect
+
     cores = os.cpu_count() or 1
     jobs = min(jobs or cores, len(plan.steps))
     console = Console()
@@ -69,20 +75,12 @@ def run_study(path: Path, overrides: Sequence[str], store_root: Path, out: Path 
         except KeyboardInterrupt:
             live.interrupted()
             raise typer.Exit(130) from None
-    _report(plan, store, folder, console)
+    results = collect(plan, store)
+    files = write_report(results, folder)
+    console.print(terminal_table(results))
+    console.print(f"wrote {files[0]} and, beside it, {', '.join(file.name for file in files[1:])}", highlight=False)
     for key, log in report.failed.items():
-        console.print(f"\n[bold red]failed:[/] {plan.steps[key].title}\n{log}", highlight=False, markup=True)
+        console.print(f"\nfailed: {plan.steps[key].title}\n{log}", style="red", highlight=False, markup=False)
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
         raise typer.Exit(1)
-
-
-def _report(plan, store, folder, console) -> None:
-    from permask.report.tables import terminal_table
-    from permask.report.write import write_report
-    from permask.study.collect import collect
-
-    results = collect(plan, store)
-    paths = write_report(results, folder)
-    console.print(terminal_table(results))
-    console.print("wrote " + ", ".join(str(path) for path in paths))

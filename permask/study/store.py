@@ -27,14 +27,17 @@ class Store:
         root: The folder; it is created.
 
     Raises:
-        StoreError: The folder cannot be created or written.
+        StoreError: The folder cannot be created or written, or holds other things than a store.
     """
 
     def __init__(self, root: Path):
         self.root = root
         try:
-            self._temporary.mkdir(parents=True, exist_ok=True)
+            root.mkdir(parents=True, exist_ok=True)
+            if not self._lock_file.exists() and any(root.iterdir()):
+                raise StoreError(f"{root}: expected a store or an empty folder; choose another with --store")
             self._lock_file.touch()
+            self._temporary.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=self._temporary):
                 pass
         except OSError as error:

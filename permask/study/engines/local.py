@@ -11,10 +11,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
+from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from typing import Any, Literal
 
-from permask.study.plan import Plan
+from permask.study.plan import VERSIONS, Plan
 from permask.study.provenance import provenance
 from permask.study.step import Step
 from permask.study.store import Store
@@ -22,7 +24,8 @@ from permask.study.store import Store
 ATTEMPTS = 3  # for a step whose worker died
 POLL = 0.2  # seconds between looks at a step that another process is computing
 
-PRELOADED = ["permask.study.engines.worker", *(f"permask.study.steps.{kind}" for kind in ("dense", "prune", "sparse"))]
+# what workers are forked with; the optimizers of torch import torch._dynamo when the first of them is made
+PRELOADED = ["permask.study.engines.worker", *(f"permask.study.steps.{kind}" for kind in VERSIONS), "torch._dynamo"]
 
 Happening = Literal["present", "damaged", "started", "progress", "computed", "retried", "failed"]
 Listener = Callable[[Happening, Step, Any], None]
@@ -36,6 +39,18 @@ class Report:
     computed: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
+
+
+def warm_up() -> None:
+    """Start loading torch for the workers, in the background."""
+    _forkserver()
+    ensure_running()
+
+
+def _forkserver() -> ForkServerContext:
+    context = get_context("forkserver")
+    context.set_forkserver_preload(PRELOADED)
+    return context
 
 
 def run_locally(plan: Plan, store: Store, jobs: int, threads: int, listen: Listener) -> Report:
@@ -55,8 +70,7 @@ class _Worker:
     """A worker process and the step it is at."""
 
     def __init__(self, store: Store, threads: int):
-        context = get_context("forkserver")
-        context.set_forkserver_preload(PRELOADED)
+        context = _forkserver()
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
@@ -115,7 +129,7 @@ class _LocalRun:
                 self._push(step)
         workers: list[_Worker] = []
         try:
-            while self.ready or self.elsewhere or any(worker.step for worker in workers):
+            while True:
                 self._look_elsewhere()
                 idle = [worker for worker in workers if worker.step is None]
                 while self.ready and (idle or len(workers) < jobs):
@@ -134,6 +148,8 @@ class _LocalRun:
                         continue
                     self.listen("started", step, worker.process.pid)
                 busy = [worker for worker in workers if worker.step]
+                if not busy and not self.elsewhere:
+                    break
                 for connection in wait([worker.connection for worker in busy], POLL if self.elsewhere else None):
                     worker = next(worker for worker in busy if worker.connection is connection)
                     if not self._hear(worker):

@@ -1,6 +1,7 @@
 """A worker process: receives steps, computes them, tells how it goes. It ends with the process that started it."""
 
 import signal
+import time
 import traceback
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -11,6 +12,8 @@ import torch
 from permask.study.compute import compute
 from permask.study.step import Step
 from permask.study.store import Store
+
+INTERVAL = 0.2  # seconds between messages of progress
 
 
 def work(connection: Connection, root: Path, provenance: dict[str, Any], threads: int) -> None:
@@ -23,8 +26,13 @@ def work(connection: Connection, root: Path, provenance: dict[str, Any], threads
     torch.set_flush_denormal(True)
     store = Store(root)
 
+    last_sent = 0.0
+
     def progress(done: int, total: int) -> None:
-        connection.send(("progress", done, total))
+        nonlocal last_sent
+        if time.monotonic() - last_sent > INTERVAL:
+            connection.send(("progress", done, total))
+            last_sent = time.monotonic()
 
     while True:
         try:

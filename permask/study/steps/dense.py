@@ -3,23 +3,22 @@
 from safetensors.torch import load_file
 from torch import Tensor
 
-from permask.study.steps.files import MOMENTUM, WEIGHTS, Run
+from permask.study.steps.files import MOMENTUM, Run
 from permask.training.evaluation import evaluate
 from permask.training.loop import train
 
 
 def compute(run: Run) -> None:
     """Train from the initialisation, or go on from an earlier epoch to the very same result."""
-    seed, epoch = run.specification["seed"], run.specification["epoch"]
-    network = run.network(seed)
+    epoch = run.specification["epoch"]
     momentum: dict[str, Tensor] = {}
     history: list[dict[str, float]] = []
+    if run.goes_on_from is None:
+        done, network = 0, run.new_network()
+    else:
+        done, before = run.goes_on_from
+        network, momentum = run.network_in(before), load_file(before / MOMENTUM)
     if epoch:
-        done = 0
-        if run.goes_on_from is not None:
-            done, before = run.goes_on_from
-            network.load_state_dict(load_file(before / WEIGHTS))
-            momentum = load_file(before / MOMENTUM)
         momentum = train(
             network,
             run.data.train,

@@ -15,7 +15,7 @@ from permask.mask import Mask
 from permask.study.spec import DataSet, Network
 from permask.training.data import Data, load_data
 from permask.training.loop import Recipe
-from permask.training.networks import create_network
+from permask.training.networks import create_network, outline_network
 from permask.training.streams import stream
 
 
@@ -42,22 +42,24 @@ class Run:
         """The study's data set."""
         return load_data(**_DATA.validate_python(self.specification["data"]).model_dump())
 
-    def network(self, seed: int = 0) -> nn.Module:
-        """The study's network, initialised from a seed."""
-        arguments = _NETWORK.validate_python(self.specification["network"]).model_dump()
-        data = self.data
-        return create_network(
-            **arguments,
-            image_shape=data.image_shape,
-            classes=data.classes,
-            generator=stream(seed, "initialisation"),
-        )
+    def new_network(self) -> nn.Module:
+        """The study's network, initialised from the step's seed."""
+        return create_network(**self._network, generator=stream(self.specification["seed"], "initialisation"))
 
     def network_of(self, role: str) -> nn.Module:
         """A parent's network."""
-        network = self.network()
-        network.load_state_dict(load_file(self.parents[role] / WEIGHTS))
+        return self.network_in(self.parents[role])
+
+    def network_in(self, folder: Path) -> nn.Module:
+        """The network whose weights are in a folder."""
+        network = outline_network(**self._network)
+        network.load_state_dict(load_file(folder / WEIGHTS), assign=True)
         return network
+
+    @property
+    def _network(self) -> dict[str, Any]:
+        arguments = _NETWORK.validate_python(self.specification["network"]).model_dump()
+        return arguments | {"image_shape": self.data.image_shape, "classes": self.data.classes}
 
     def mask_of(self, role: str) -> Mask | None:
         """A parent's mask, if it has one."""

@@ -12,6 +12,19 @@ from permask.training.networks.vgg import VGG11
 NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "resnet20": ResNet20, "vgg11": VGG11}
 
 
+def outline_network(name: str, image_shape: tuple[int, ...], classes: int, **arguments: object) -> nn.Module:
+    """A network whose tensors have shapes and no values: for `load_state_dict(..., assign=True)`.
+
+    Args:
+        name: One of `NETWORKS`.
+        image_shape: `[C, H, W]`.
+        classes: Number of classes.
+        arguments: Of the network, such as its width.
+    """
+    with torch.device("meta"):
+        return NETWORKS[name](image_shape, classes, **arguments)
+
+
 def create_network(
     name: str,
     image_shape: tuple[int, ...],
@@ -28,9 +41,7 @@ def create_network(
         generator: The `initialisation` stream.
         arguments: Of the network, such as its width.
     """
-    with torch.device("meta"):
-        network = NETWORKS[name](image_shape, classes, **arguments)
-    network.to_empty(device="cpu")
+    network = outline_network(name, image_shape, classes, **arguments).to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu", generator=generator)

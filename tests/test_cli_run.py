@@ -1,0 +1,93 @@
+"""The commands as a user meets them: help at once, clear errors, results in files that others read."""
+
+import csv
+import json
+import subprocess
+import sys
+
+import pytest
+from studies import SMALL, run, write_study
+
+
+@pytest.mark.parametrize("verb", [[], ["demo"], ["run"], ["plan"], ["studies"]], ids=" ".join)
+def test_help_explains_and_imports_no_torch(verb):
+    code = "import sys; from permask.cli.main import app; app(sys.argv[1:], standalone_mode=False)"
+    code += "; print('torch' in sys.modules, 'scipy' in sys.modules, 'matplotlib' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code, *verb, "--help"], capture_output=True, text=True, check=True)
+    *text, imported = found.stdout.splitlines()
+    assert imported == "False False False"
+    assert "Usage" in found.stdout
+    if verb:
+        assert "Example" in found.stdout
+
+
+def test_import_permask_imports_no_torch():
+    subprocess.run([sys.executable, "-c", "import permask, sys; assert 'torch' not in sys.modules"], check=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "arguments", "message"),
+    [
+        (("pairs: 2", "pear: 2"), [], "pear: expected one of the keys"),
+        (("[0.5, 0.8]", "[0.5, 1.3]"), [], "sparsities.1: expected less than 1; got 1.3"),
+        (("name: mlp", "name: mpl"), [], "did you mean mlp?"),
+        (("", ""), ["sparsities=[1.3]"], "sparsities.0: expected less than 1; got 1.3"),
+        (("", ""), ["prune.epoch=2"], "did you mean epochs?"),
+        (("", ""), ["--store", "/proc/store"], "cannot write to the store"),
+        (("", ""), ["--jobs", "0"], "greater than or equal to 1"),
+        (("", ""), ["--engine", "cluster"], "'cluster'"),
+    ],
+)
+def test_bad_input_is_one_clear_message_and_leaves_nothing(tmp_path, change, arguments, message):
+    study = write_study(tmp_path, SMALL.replace(*change) if change[0] else SMALL)
+    out, store = tmp_path / "out", tmp_path / "store"
+    options = ["--store", store] if "--store" not in arguments else []
+    found = run("run", study, *arguments, *options, "--out", out, code=2)
+    said = " ".join(found.stderr.replace("│", " ").split())
+    assert message in said
+    assert "Traceback" not in said
+    assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
+
+
+def test_a_missing_study(tmp_path):
+    found = run("run", tmp_path / "missing.yaml", "--store", tmp_path / "store", code=2)
+    assert found.stderr == f"error: {tmp_path}/missing.yaml: cannot read the study: No such file or directory\n"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_from_file_to_results(tmp_path):
+    study = write_study(tmp_path)
+    arguments = ["run", study, "--store", tmp_path / "store", "--out", tmp_path / "out", "--jobs", 2]
+    first = run(*arguments)
+    assert "0 were in the store" in first.stdout
+    assert "naive" in first.stdout and "95%" in first.stdout
+    with (tmp_path / "out" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    # per pair: 2 dense, and 4 methods at 2 sparsities and 2 rewind epochs
+    assert len(rows) == 2 * (2 + 4 * 2 * 2)
+    content = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [row["accuracy"] for row in content["rows"]] == [float(row["accuracy"]) for row in rows]
+    assert {row["method"] for row in rows} == {"dense", "lth", "naive", "permuted", "random"}
+    for row in rows:
+        assert 0 <= float(row["accuracy"]) <= 100
+        assert row["torch"] and row["permask"] and len(row["step"]) == 64
+        assert (row["rewind"] == "") == (row["method"] == "dense")
+        assert (row["trained"] == "A") == (row["method"] == "lth") or row["method"] == "dense"
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"results.csv", "results.json", "report.html"} <= names
+    assert {"accuracy_against_sparsity.pdf", "accuracy_against_sparsity.png", "connectivity.png"} <= names
+
+    before = (tmp_path / "out" / "results.csv").read_bytes()
+    again = run(*arguments)
+    assert "0 steps computed" in again.stdout
+    assert (tmp_path / "out" / "results.csv").read_bytes() == before
+
+
+def test_plan_counts_without_computing(tmp_path):
+    found = run("plan", write_study(tmp_path), "--store", tmp_path / "store")
+    assert "sparse" in found.stdout and "32" in found.stdout
+    assert not (tmp_path / "store").exists()
+
+
+def test_studies_are_listed():
+    assert "digits" in run("studies").stdout
