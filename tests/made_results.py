@@ -31,9 +31,7 @@ def made_results(
     generator = np.random.default_rng(0)
     rows: list[dict[str, Any]] = []
 
-    def add(
-        method: str, sparsity: float, rewind: int | None, pair: int, trained: str, accuracy: float
-    ) -> None:
+    def add(method: str, sparsity: float, rewind: int | None, pair: int, trained: str, accuracy: float) -> None:
         step = sha256(f"{method} {sparsity} {rewind} {pair} {trained}".encode()).hexdigest()
         rows.append(
             {

@@ -72,9 +72,7 @@ class Block(nn.Module):
         super().__init__()
         self.conv1, self.norm1 = nn.Conv2d(width_in, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
         self.conv2, self.norm2 = nn.Conv2d(width, width, 3, padding=1, bias=False), nn.BatchNorm2d(width)
-        projection = (
-            (nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width)) if width != width_in else ()
-        )
+        projection = (nn.Conv2d(width_in, width, 1, bias=False), nn.BatchNorm2d(width)) if width != width_in else ()
         self.shortcut = nn.Sequential(*projection)
 
     def forward(self, x):
@@ -169,9 +167,7 @@ def squeeze_excite():
 
 @example(
     floats(2, 5, 6),
-    units(
-        6, "norm.weight:0 norm.bias:0 gate.weight:1 up.weight:1 down.weight:0 i.weight:0 i.bias:0 o.weight:1"
-    ),
+    units(6, "norm.weight:0 norm.bias:0 gate.weight:1 up.weight:1 down.weight:0 i.weight:0 i.bias:0 o.weight:1"),
     units(7, "gate.weight:0 up.weight:0 down.weight:1"),
 )
 def gated_mlp():
@@ -183,9 +179,7 @@ def gated_mlp():
         return net.o(x + net.down(F.silu(net.gate(y)) * net.up(y)))
 
     gate, up, down = (nn.Linear(*shape, bias=False) for shape in ((6, 7), (6, 7), (7, 6)))
-    return Net(
-        forward, i=nn.Linear(6, 6), norm=nn.LayerNorm(6), gate=gate, up=up, down=down, o=nn.Linear(6, 3)
-    )
+    return Net(forward, i=nn.Linear(6, 6), norm=nn.LayerNorm(6), gate=gate, up=up, down=down, o=nn.Linear(6, 3))
 
 
 @example(floats(2, 3, 6, 6), units(5, "a.weight:0x2 a.bias:0x2 b.weight:1"))
@@ -348,9 +342,7 @@ def unsaved_buffer_scale():
 
 @example(
     floats(4, 6),
-    units(
-        8, "a.parametrizations.weight.original0:0 a.parametrizations.weight.original1:0 a.bias:0 b.weight:1"
-    ),
+    units(8, "a.parametrizations.weight.original0:0 a.parametrizations.weight.original1:0 a.bias:0 b.weight:1"),
 )
 def weight_norm():
     """Length and direction of a row move with the row."""
@@ -372,15 +364,11 @@ def low_rank_adapter():
 
 def gates(count: int, layer: str) -> str:
     """The axes of one direction of a recurrent layer on which its state lives."""
-    rows = " ".join(
-        f"r.{tensor}_{layer}:0x{count}" for tensor in ("weight_ih", "weight_hh", "bias_ih", "bias_hh")
-    )
+    rows = " ".join(f"r.{tensor}_{layer}:0x{count}" for tensor in ("weight_ih", "weight_hh", "bias_ih", "bias_hh"))
     return f"{rows} r.weight_hh_{layer}:1"
 
 
-@example(
-    floats(2, 5, 6), units(7, f"{gates(4, 'l0')} r.weight_ih_l1:1"), units(7, f"{gates(4, 'l1')} o.weight:1")
-)
+@example(floats(2, 5, 6), units(7, f"{gates(4, 'l0')} r.weight_ih_l1:1"), units(7, f"{gates(4, 'l1')} o.weight:1"))
 def lstm():
     """A unit of the state owns one row in each of the four gates and one recurrent column."""
     return Net(

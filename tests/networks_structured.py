@@ -164,9 +164,7 @@ def multihead_attention_module():
         x = net.i(x)
         return net.end(x + net.m(x, x, x, need_weights=False)[0])
 
-    return Net(
-        forward, i=nn.Linear(6, 6), m=nn.MultiheadAttention(6, 2, batch_first=True), end=nn.Linear(6, 3)
-    )
+    return Net(forward, i=nn.Linear(6, 6), m=nn.MultiheadAttention(6, 2, batch_first=True), end=nn.Linear(6, 3))
 
 
 @example(
@@ -246,9 +244,7 @@ def latent_tokens():
 @example(floats(4, 6), units(5, "a.weight:0x2 a.bias:0x2 b.weight:1", units(2, "a.weight:0 a.bias:0")))
 def maxout():
     """A unit is the larger of two pieces, which are alike."""
-    return Net(
-        lambda net, x: net.b(net.a(x).unflatten(1, (5, 2)).amax(-1)), a=nn.Linear(6, 10), b=nn.Linear(5, 3)
-    )
+    return Net(lambda net, x: net.b(net.a(x).unflatten(1, (5, 2)).amax(-1)), a=nn.Linear(6, 10), b=nn.Linear(5, 3))
 
 
 @example(floats(2, 3, 4, 4), units(5, "a.weight:0x4 a.bias:0x4 b.weight:1"))
@@ -261,9 +257,7 @@ def pixel_shuffle():
     )
 
 
-@example(
-    floats(2, 3, 4, 4), units(4, "a.weight:0 a.bias:0 b.weight:1"), units(4, "a.weight:0 a.bias:0 b.weight:1")
-)
+@example(floats(2, 3, 4, 4), units(4, "a.weight:0 a.bias:0 b.weight:1"), units(4, "a.weight:0 a.bias:0 b.weight:1"))
 def channel_shuffle():
     """The shuffle brings channels 0, 4, 1, 5 into the first half and 2, 6, 3, 7 into the other."""
 
@@ -275,9 +269,7 @@ def channel_shuffle():
     return Net(forward, a=nn.Conv2d(3, 8, 1), b=nn.Conv2d(8, 2, 1))
 
 
-@example(
-    floats(4, 6), units(5, "a.weight:0 a.bias:0 o.weight:1x4"), units(4, "b.weight:0 b.bias:0 o.weight:1x5")
-)
+@example(floats(4, 6), units(5, "a.weight:0 a.bias:0 o.weight:1x4"), units(4, "b.weight:0 b.bias:0 o.weight:1x5"))
 def outer_product():
     """The flattened product is a grid of 5 x 4 columns; each factor moves its rows or columns."""
     return Net(

@@ -65,9 +65,7 @@ def test_unit_sources_say_what_a_permutation_does():
     # a vector of 3 heads with 2 dims each, whose entries are the numbers of their units
     heads = Group("heads", 3, axes=(Axis("w", 0, 6, np.arange(6).reshape(3, 2)),))
     dims = Group("dims", 2, axes=(Axis("w", 0, 6, np.arange(6).reshape(3, 2, 1)),), parent="heads", blocks=3)
-    permutation = Permutation(
-        (heads, dims), {"heads": np.array([2, 0, 1]), "dims": np.array([[1, 0], [0, 1], [1, 0]])}
-    )
+    permutation = Permutation((heads, dims), {"heads": np.array([2, 0, 1]), "dims": np.array([[1, 0], [0, 1], [1, 0]])})
     moved = permutation.apply({"w": torch.arange(6)})["w"]
     assert unit_sources(permutation)["dims"].tolist() == moved.tolist() == [5, 4, 1, 0, 2, 3]
 

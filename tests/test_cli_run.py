@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from studies import SMALL, run, write_study
+from small_study import SMALL, run, write_study
 
 
 @pytest.mark.parametrize("verb", [[], ["demo"], ["run"], ["plan"], ["studies"]], ids=" ".join)
@@ -14,7 +14,7 @@ def test_help_explains_and_imports_no_torch(verb):
     code = "import sys; from permask.cli.main import app; app(sys.argv[1:], standalone_mode=False)"
     code += "; print('torch' in sys.modules, 'scipy' in sys.modules, 'matplotlib' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code, *verb, "--help"], capture_output=True, text=True, check=True)
-    *text, imported = found.stdout.splitlines()
+    *_, imported = found.stdout.splitlines()
     assert imported == "False False False"
     assert "Usage" in found.stdout
     if verb:

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from studies import permask, run, write_study
+from small_study import permask, run, write_study
 
 
 def computed(output):

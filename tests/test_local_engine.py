@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from studies import SMALL
+from small_study import SMALL
 
 from permask.study.engines.local import ATTEMPTS, run_locally
 from permask.study.plan import make_plan

@@ -85,9 +85,7 @@ def layer_by_layer(source, target, layers, batches):
         for model in (source, target):
             outputs = []
             handle = model.get_submodule(layer).register_forward_hook(
-                lambda _module, _inputs, output, outputs=outputs: outputs.append(
-                    output.transpose(0, 1).flatten(1)
-                )
+                lambda _module, _inputs, output, outputs=outputs: outputs.append(output.transpose(0, 1).flatten(1))
             )
             with torch.no_grad():
                 for batch in batches:
@@ -197,9 +195,7 @@ def test_batches_of_different_sizes_are_pooled_sample_by_sample():
 def test_half_precision_networks_are_matched():
     source = perceptron(0).bfloat16()
     planted = PERCEPTRON.random(2)
-    alignment = match_activations(
-        PERCEPTRON, source, planted.apply(source), [x.bfloat16() for x in data((6,))]
-    )
+    alignment = match_activations(PERCEPTRON, source, planted.apply(source), [x.bfloat16() for x in data((6,))])
     assert alignment.permutation.index["second"].tolist() == planted.index["second"].tolist()
 
 
