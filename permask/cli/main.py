@@ -6,9 +6,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from permask.cli.compare import compare
 from permask.cli.demo import demo
 from permask.cli.inspect import inspect
 from permask.cli.plan import plan
+from permask.cli.report import report
 from permask.cli.run import run
 from permask.cli.studies import studies
 from permask.errors import PermaskError
@@ -21,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, run, plan, studies, inspect):
+for verb in (demo, run, plan, report, compare, studies, inspect):
     app.command(verb.__name__)(verb)
 
 
