@@ -4,66 +4,25 @@ They are made without pyplot, which keeps global state.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from io import BytesIO
+from collections.abc import Sequence
 from math import log
-from pathlib import Path
 from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from permask.report.outcomes import Outcomes, curve
-from permask.report.panels import Line, Scale, annotate, lay_out
+from permask.report.panels import Line, Scale, annotate, describe_bands, lay_out
+from permask.report.plot import Plot
 from permask.report.rows import lay_out_rows
 from permask.report.statistics import summarise
 from permask.report.style import METHOD_STYLES, PRINT, styles
 from permask.report.tables import barrier_sentence, percent
 from permask.study.results import Results
 
-DPI = 200
 SINGLE_INCHES = (2.9, 2.1)
 PANELS = 8
 MULTIPLE_INCHES = (1.5, 2.1)
-
-
-@dataclass(frozen=True)
-class Plot:
-    """A figure and what to say about it.
-
-    Attributes:
-        name: Of its files.
-        title: In a few words.
-        caption: What it shows, what its bands are and over how many runs.
-        figure: The picture.
-    """
-
-    name: str
-    title: str
-    caption: str
-    figure: Figure
-
-    def save(self, folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
-        """Write the picture in each format and return the files; the same picture gives the same bytes."""
-        files = [folder / f"{self.name}.{suffix}" for suffix in formats]
-        for file, suffix in zip(files, formats, strict=True):
-            file.write_bytes(self.png if suffix == "png" else self.render(suffix))
-        return files
-
-    @cached_property
-    def png(self) -> bytes:
-        """The picture as PNG, which both its file and the page hold."""
-        return self.render("png")
-
-    def render(self, suffix: str) -> bytes:
-        """The picture as `png`, `pdf` or `svg`."""
-        undated = {"pdf": {"CreationDate": None}, "svg": {"Date": None}}
-        content = BytesIO()
-        with rc_context(PRINT):
-            self.figure.savefig(content, format=suffix, dpi=DPI, metadata=undated.get(suffix))
-        return content.getvalue()
 
 
 def plots(results: Results) -> list[Plot]:
@@ -93,7 +52,7 @@ def accuracy_against_sparsity(outcomes: Outcomes, rewind: int | None) -> Plot:
     label = "sparsity of the pruned layers (log scale of density)"
     figure, bands = _by_method({f"rewind epoch {rewind}": lines}, SINGLE_INCHES, positions, ticks, label, outcomes)
     caption = f"Test accuracy against sparsity at rewind epoch {rewind}. {bands}"
-    return Plot("accuracy_against_sparsity", "Accuracy against sparsity", caption, figure)
+    return Plot("accuracy_against_sparsity", caption, figure)
 
 
 def accuracy_against_rewind(outcomes: Outcomes) -> Plot:
@@ -112,7 +71,7 @@ def accuracy_against_rewind(outcomes: Outcomes) -> Plot:
     figure, bands = _by_method(panels, MULTIPLE_INCHES, outcomes.rewinds, ticks, label, outcomes)
     of = f"{len(shown)} of {len(outcomes.sparsities)} sparsities" if step > 1 else "every sparsity"
     caption = f"Test accuracy against the rewind epoch at {of}. {bands}"
-    return Plot("accuracy_against_rewind", "Accuracy against the rewind epoch", caption, figure)
+    return Plot("accuracy_against_rewind", caption, figure)
 
 
 def _by_method(
@@ -133,7 +92,7 @@ def _by_method(
         if dense:
             panel.reference(dense)
         panel.x_axis(positions, ticks, inches[0])
-    bands = _bands(line for lines in panels.values() for line in lines.values())
+    bands = describe_bands(line for lines in panels.values() for line in lines.values())
     annotate(figure, ({"dense": METHOD_STYLES["dense"]} if dense else {}) | looks, label, bands)
     return figure, bands
 
@@ -148,20 +107,11 @@ def connectivity(results: Results) -> Plot:
     for name, found in curves.items():
         panel.draw(found.alphas, found.accuracies, looks[name])
     panel.x_axis([0, 0.25, 0.5, 0.75, 1], ["0 (A)", "0.25", "0.5", "0.75", "1 (B)"], SINGLE_INCHES[0])
-    bands = _bands(lines.values())
+    bands = describe_bands(lines.values())
     annotate(figure, {name: looks[name] for name in curves}, "α in (1 − α) · A + α · B", bands)
     path = "Test accuracy along the straight path between the dense networks A and B."
     caption = f"{path} {barrier_sentence(results)} {bands}"
-    return Plot("connectivity", "Connectivity of the dense networks", caption, figure)
-
-
-def _bands(lines: Iterable[Line]) -> str:
-    """What the lines and bands are, and how many runs they rest on."""
-    counts = sorted({cell.n for line in lines for cell in line if cell})
-    if counts[-1] == 1:
-        return "One run per point."
-    n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    return f"Lines: mean; bands: ± one standard deviation over n = {n} runs."
+    return Plot("connectivity", caption, figure)
 
 
 def matching(results: Results) -> Plot:
@@ -179,4 +129,4 @@ def matching(results: Results) -> Plot:
     bars = f"Marks: mean; bars: ± one standard deviation over n = {n} pairs." if n > 1 else "One pair of networks."
     figure = lay_out_rows(list(groups), rows, looks, "correlation of paired units, by group", bars)
     caption = f"How well units of the dense networks A and B agree, in every group of the symmetry. {bars}"
-    return Plot("matching", "Matching quality per group", caption, figure)
+    return Plot("matching", caption, figure)

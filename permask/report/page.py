@@ -15,9 +15,9 @@ import yaml
 
 from permask import __version__
 from permask.report.embedded import embedded
-from permask.report.figures import Plot
 from permask.report.markup import accuracy_table, connectivity_table, matching_table, steps_table, unfold
 from permask.report.outcomes import Outcomes
+from permask.report.plot import Plot
 from permask.report.tables import MISSING, AccuracyTable, barrier_sentence
 from permask.study.results import Results
 

@@ -1,6 +1,6 @@
-"""Panels that share an accuracy axis, broken where a control so far below would flatten the rest."""
+"""Panels that share an upright axis, broken where a control so far below would flatten the rest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, nan
 
@@ -26,7 +26,7 @@ Line = Sequence[Summary | None]  # one point per position; None where nothing wa
 
 @dataclass(frozen=True)
 class Scale:
-    """The accuracy axis that panels share.
+    """The upright axis that panels share.
 
     Attributes:
         low: Where the main part begins.
@@ -59,7 +59,7 @@ def _extent(cells: Sequence[Summary | None]) -> tuple[float, float] | None:
 
 @dataclass(frozen=True)
 class Panel:
-    """One panel: its axes from top to bottom, two where the accuracy axis is broken."""
+    """One panel: its axes from top to bottom, two where the upright axis is broken."""
 
     parts: tuple[Axes, ...]
 
@@ -99,7 +99,9 @@ def _apart(ticks: Sequence[float], labels: Sequence[str], inches: float) -> list
     return kept[::-1]
 
 
-def lay_out(titles: Sequence[str], inches: tuple[float, float], scale: Scale) -> tuple[Figure, list[Panel]]:
+def lay_out(
+    titles: Sequence[str], inches: tuple[float, float], scale: Scale, y_label: str = "test accuracy (%)"
+) -> tuple[Figure, list[Panel]]:
     """A figure of one panel per title, of a given width and height, in rows of at most four, on one scale."""
     width, height = inches
     columns, rows = min(len(titles), COLUMNS), ceil(len(titles) / COLUMNS)
@@ -132,7 +134,7 @@ def lay_out(titles: Sequence[str], inches: tuple[float, float], scale: Scale) ->
                 part.set_yticklabels([])
         panels.append(Panel(parts))
     middle = BOTTOM + (total[1] - above - BOTTOM) / 2
-    figure.text(0.04 / total[0], middle / total[1], "test accuracy (%)", rotation=90, va="center", ha="left")
+    figure.text(0.04 / total[0], middle / total[1], y_label, rotation=90, va="center", ha="left")
     return figure, panels
 
 
@@ -144,6 +146,15 @@ def _mark_break(above: Axes, below: Axes) -> None:
         stroke = Line2D([0], [height], color="k", transform=axes.transAxes, clip_on=False)
         stroke.set_marker([(-2, -1), (2, 1)])
         axes.add_line(stroke)
+
+
+def describe_bands(lines: Iterable[Line]) -> str:
+    """What the lines and bands are, and how many runs they rest on."""
+    counts = sorted({cell.n for line in lines for cell in line if cell})
+    if counts[-1] == 1:
+        return "One run per point."
+    n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
+    return f"Lines: mean; bands: ± one standard deviation over n = {n} runs."
 
 
 def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: str, left: float = LEFT) -> None:
