@@ -5,6 +5,7 @@ inside first, and moved by the parent afterwards.
 """
 
 import copy
+from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, Self, TypeVar
@@ -79,7 +80,7 @@ class Permutation:
         """
         if isinstance(x, nn.Module):
             permuted = copy.deepcopy(x)
-            permuted.load_state_dict(self._apply_to_tensors(x.state_dict()))
+            overwrite(permuted, self._apply_to_tensors(x.state_dict()))
             return permuted
         tensors = self._apply_to_tensors(x)
         replace = getattr(x, "replace", None)  # a Mask stays a Mask
@@ -121,7 +122,8 @@ class Permutation:
         return sources
 
     def _apply_to_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-        permuted = dict(tensors)
+        # a state_dict keeps its metadata: `load_state_dict` of some modules needs it
+        permuted = copy.copy(tensors) if isinstance(tensors, OrderedDict) else dict(tensors)
         if self._sources and not any(name in permuted for name, _ in self._sources):
             expected, got = next(iter(self._sources))[0], next(iter(permuted), "nothing")
             raise NetworkError(f"none of the symmetry's parameters is here: expected {expected} …, got {got} …")
@@ -141,6 +143,14 @@ class Permutation:
             else:
                 permuted[name] = _select_within_blocks(x, dim, source, axis.convolution_groups)
         return permuted
+
+
+@torch.no_grad()
+def overwrite(network: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors into a network's own, by the names of its `state_dict`."""
+    for name, tensor in network.state_dict().items():
+        if isinstance(tensor, Tensor):
+            tensor.copy_(tensors[name])
 
 
 def _select_within_blocks(x: Tensor, dim: int, source: Index, blocks: int) -> Tensor:

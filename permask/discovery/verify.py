@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from permask.discovery.certify import relative_error, tensors
+from permask.permutation import overwrite
 from permask.symmetry import Symmetry
 
 
@@ -33,10 +34,10 @@ def verify(
     symmetry.check(model)
     network = copy.deepcopy(model).double().eval()
     inputs = [x.double() if x.is_floating_point() else x for x in example_inputs]
-    weights = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    weights = {name: tensor.clone() for name, tensor in network.state_dict().items() if isinstance(tensor, Tensor)}
     expected = [y.clone() for y in tensors(network(*inputs))]
     worst = 0.0
     for draw in range(draws):
-        network.load_state_dict(symmetry.random(seed + draw).apply(weights))
+        overwrite(network, symmetry.random(seed + draw).apply(weights))
         worst = max(worst, relative_error(tensors(network(*inputs)), expected))
     return worst
