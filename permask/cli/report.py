@@ -11,6 +11,7 @@ from permask.errors import PermaskError
 if TYPE_CHECKING:
     from permask.study.results import Results
 
+FORMATS = ("pdf", "png", "svg")
 SOURCE = typer.Argument(
     help="results.json, a folder that holds one, or a study file (YAML) whose results --store keeps.", metavar="RESULTS"
 )
@@ -26,6 +27,10 @@ def report(
         Path | None,
         typer.Option("--out", help="Folder to write to. [default: where RESULTS lies]", show_default=False),
     ] = None,
+    width: Annotated[
+        list[Path] | None,
+        typer.Option("--width", help="Results at another width, for figures against width; repeatable."),
+    ] = None,
     rewind: Annotated[
         int | None,
         typer.Option("--rewind", help="Rewind epoch to print. [default: the middle one]", show_default=False),
@@ -38,19 +43,25 @@ def report(
     `permask report permask-demo`
 
     `permask report studies/digits.yaml --store store --out results/digits`
+
+    `permask report results/narrow --width results/wide --width results/wider --out results/widths`
     """
     from rich.console import Console
 
     from permask.report.tables import terminal_table
+    from permask.report.widths import plots_against_width
     from permask.report.write import write_report, write_tables
 
     results = _results(source, overrides or [], store)
+    others = [_results(path, [], None) for path in width or []]
+    against_width = plots_against_width([results, *others]) if others else []
     folder = out or (source if source.is_dir() else source.parent)
     console = Console()
     console.print(terminal_table(results, rewind))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [*write_report(results, folder, ("pdf", "png", "svg")), *write_tables(results, folder)]
+        files = [*write_report(results, folder, FORMATS), *write_tables(results, folder)]
+        files += [file for plot in against_width for file in plot.save(folder, FORMATS)]
     except OSError as error:
         raise PermaskError(
             f"{folder}: cannot write there: {error.strerror}; choose another folder with --out"

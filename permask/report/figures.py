@@ -107,7 +107,7 @@ def connectivity(results: Results) -> Plot:
     for name, found in curves.items():
         panel.draw(found.alphas, found.accuracies, looks[name])
     panel.x_axis([0, 0.25, 0.5, 0.75, 1], ["0 (A)", "0.25", "0.5", "0.75", "1 (B)"], SINGLE_INCHES[0])
-    bands = describe_bands(lines.values())
+    bands = describe_bands(lines.values(), "pair")
     annotate(figure, {name: looks[name] for name in curves}, "α in (1 − α) · A + α · B", bands)
     path = "Test accuracy along the straight path between the dense networks A and B."
     caption = f"{path} {barrier_sentence(results)} {bands}"

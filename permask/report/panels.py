@@ -148,13 +148,13 @@ def _mark_break(above: Axes, below: Axes) -> None:
         axes.add_line(stroke)
 
 
-def describe_bands(lines: Iterable[Line]) -> str:
-    """What the lines and bands are, and how many runs they rest on."""
+def describe_bands(lines: Iterable[Line], of: str = "run") -> str:
+    """What the lines and bands are, and how many runs, or what else, a point rests on."""
     counts = sorted({cell.n for line in lines for cell in line if cell})
     if counts[-1] == 1:
-        return "One run per point."
+        return f"One {of} per point."
     n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    return f"Lines: mean; bands: ± one standard deviation over n = {n} runs."
+    return f"Lines: mean; bands: ± one standard deviation over n = {n} {of}s."
 
 
 def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: str, left: float = LEFT) -> None:
