@@ -1,6 +1,7 @@
 import csv
 import json
 import math
+import random
 import zlib
 from base64 import b64decode
 from html.parser import HTMLParser
@@ -151,3 +152,14 @@ def test_text_from_the_study_cannot_become_markup() -> None:
     assert "<h1>Study a &lt;b&gt; &amp; c</h1>" in html
     assert embedded_study(html)["origins"][0]["commit"] == "</script><script>alert(2)"
     elements(html)
+
+
+@pytest.mark.slow
+def test_the_page_of_50000_runs_stays_below_6_megabytes() -> None:
+    sparsities = tuple(round(0.5 + 0.02 * i, 4) for i in range(25))
+    results = made_results(sparsities=sparsities, rewinds=tuple(range(0, 100, 5)), pairs=25)
+    generator = random.Random(0)
+    for row in results.rows:  # accuracies and losses with all their digits, which compress badly
+        row |= {"accuracy": generator.randrange(400, 1158) / 1157 * 100, "loss": generator.random()}
+    assert len(results.rows) == 50050
+    assert len(page(results, plots(results)).encode()) < 6e6
