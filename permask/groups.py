@@ -39,11 +39,15 @@ class Activation:
         node: Name of the node in the graph that `permask.discovery.capture` gives.
         dim: The dim of that node's tensor.
         table: As in `Axis`, positions along `dim`.
+        moved: Other dims along which units of other groups lie, which two networks have in different orders.
+        mixed: Whether other groups also permute the positions of one unit among themselves.
     """
 
     node: str
     dim: int
     table: Int[np.ndarray, "*blocks units positions"]
+    moved: tuple[int, ...] = ()
+    mixed: bool = False
 
 
 @dataclass(frozen=True, eq=False)

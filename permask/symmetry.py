@@ -91,9 +91,7 @@ class Symmetry:
     def hash(self) -> str:
         """SHA-256 of the groups and shapes: what an `Alignment` file refers to."""
         content = self.to_json()
-        return hashlib.sha256(
-            json.dumps([content["groups"], content["shapes"]], sort_keys=True).encode()
-        ).hexdigest()
+        return hashlib.sha256(json.dumps([content["groups"], content["shapes"]], sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the symmetry as JSON."""
@@ -115,9 +113,7 @@ class Symmetry:
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The symmetry that `to_json` described; a schema version not known here raises a `PermaskError`."""
         if content["schema"] != SCHEMA_VERSION:
-            raise PermaskError(
-                f"schema version {content['schema']}, this permask reads version {SCHEMA_VERSION}"
-            )
+            raise PermaskError(f"schema version {content['schema']}, this permask reads version {SCHEMA_VERSION}")
         return cls(
             groups=tuple(_group(entry) for entry in content["groups"]),
             pinned=tuple(Pin(**entry) for entry in content["pinned"]),
@@ -149,9 +145,9 @@ def _entry(group: Group) -> dict[str, Any]:
 
 
 def _group(entry: dict[str, Any]) -> Group:
-    axes = tuple(
-        Axis(**axis | {"table": np.asarray(axis["table"], dtype=np.int64)}) for axis in entry["axes"]
-    )
+    axes = tuple(Axis(**axis | {"table": np.asarray(axis["table"], dtype=np.int64)}) for axis in entry["axes"])
     seen = entry["activation"]
-    activation = seen and Activation(**seen | {"table": np.asarray(seen["table"], dtype=np.int64)})
+    activation = seen and Activation(
+        **seen | {"table": np.asarray(seen["table"], dtype=np.int64), "moved": tuple(seen["moved"])}
+    )
     return Group(**entry | {"axes": axes, "activation": activation})

@@ -27,6 +27,8 @@ class Sight:
         table: `[B, N, M]` positions of every unit along the axis.
         order: Number of the op in the graph.
         share: Entries of the value for each position along the axis.
+        moved: Other axes on which other families lie.
+        mixed: Whether other families permute the positions of a unit.
     """
 
     op: Op
@@ -34,10 +36,13 @@ class Sight:
     table: Int[np.ndarray, "blocks units positions"]
     order: int
     share: int
+    moved: tuple[int, ...]
+    mixed: bool
 
     def activation(self, family: Family) -> Activation:
         """As a part of a group."""
-        return Activation(self.op.name, self.dim, self.table if family.parent else self.table[0])
+        table = self.table if family.parent else self.table[0]
+        return Activation(self.op.name, self.dim, table, self.moved, self.mixed)
 
 
 def sights(families: Sequence[Family], walk: Walk, ops: Sequence[Op]) -> list[list[Sight]]:
@@ -49,21 +54,30 @@ def sights(families: Sequence[Family], walk: Walk, ops: Sequence[Op]) -> list[li
         if op.kind != "call" or op.name not in walk.depends or not isinstance(x, Value):
             continue
         for dim, atoms in _single_axes(x):
-            for number, table in index.tables(atoms):
-                share = prod(x.shape) // x.shape[dim]
-                seen[number].append(Sight(op, dim, table, order, share))
+            moved = tuple(other for other in range(x.ndim) if other != dim and index.lies_on(x, other))
+            share = prod(x.shape) // x.shape[dim]
+            tables = index.tables(atoms)
+            for number, table in tables:
+                inside = [families[other] for other, _ in tables if not _contains(families[other], families[number])]
+                mixed = table.shape[-1] > 1 and bool(inside)
+                seen[number].append(Sight(op, dim, table, order, share, moved, mixed))
     return seen
+
+
+def _contains(outer: Family, inner: Family | None) -> bool:
+    """Whether a family is another one, or lies around it."""
+    return inner is not None and (inner is outer or _contains(outer, inner.parent))
 
 
 def best(seen: Sequence[Sight]) -> Sight | None:
     """Where to observe units: the last nonlinearity that shows them one by one at the most places.
 
-    Without a nonlinearity, the last value that does.
+    Without a nonlinearity, the last value that does; and rather a value in which no other family moves.
     """
 
-    def merit(sight: Sight) -> tuple[bool, int, int, int]:
+    def merit(sight: Sight) -> tuple[bool, bool, int, int, int]:
         nonlinear = sight.op.function.removesuffix("_") in NONLINEAR
-        return nonlinear, -sight.table.shape[-1], sight.share, sight.order
+        return not (sight.moved or sight.mixed), nonlinear, -sight.table.shape[-1], sight.share, sight.order
 
     return max(seen, key=merit, default=None)
 
@@ -86,6 +100,11 @@ class _Index:
         order = np.argsort(atoms, kind="stable")
         self.atoms, self.number = atoms[order], number[order]
         self._known: dict[bytes, list[tuple[int, np.ndarray]]] = {}
+
+    def lies_on(self, x: Value, axis: int) -> bool:
+        """Whether a family lies on an axis of a value."""
+        bundles = {bundle for dim in x.axes[axis] for bundle in x.bundles_of(dim)}
+        return any(np.isin(bundle.atoms, self.atoms).any() for bundle in bundles)
 
     def tables(self, atoms: Atoms) -> list[tuple[int, np.ndarray]]:
         """The families all of whose units occur among some atoms equally often, with their positions."""

@@ -83,13 +83,19 @@ class Moments:
         return dead[0], dead[1]
 
     def _units_first(self, z: Tensor) -> Tensor:
-        """`[U, positions per unit, the other dims]`, a view where the table allows."""
+        """`[U, positions per unit, the other dims]`, a view where the table allows.
+
+        What the two networks have in different orders, because other groups move there, is averaged.
+        """
+        others = [dim for dim in range(z.ndim) if dim != self.activation.dim]
+        averaged = [2 + others.index(dim) for dim in self.activation.moved] + [1] * self.activation.mixed
         z = z.movedim(self.activation.dim, 0)
         z = z.to(torch.promote_types(z.dtype, torch.float32))
         positions = self.activation.table.ravel()
         if not np.array_equal(positions, np.arange(z.shape[0])):
             z = z.index_select(0, torch.as_tensor(positions, device=z.device))
-        return z.unflatten(0, (self.units, self._positions_per_unit))
+        z = z.unflatten(0, (self.units, self._positions_per_unit))
+        return z.mean(averaged, keepdim=True) if averaged else z
 
 
 def _centred(z: Tensor, pivot: Tensor) -> Tensor:

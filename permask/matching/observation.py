@@ -24,6 +24,8 @@ def observe(
 ) -> tuple[dict[Pair, dict[str, Moments]], dict[str, int]]:
     """Pool, for pairs of networks, the moments of every group that an activation shows.
 
+    A group that holds an observed one is judged by that, and not observed itself.
+
     All networks run once per batch, in lockstep, in evaluation mode and without gradients. What is kept is
     U² numbers per group and pair, however much data there is.
 
@@ -43,7 +45,10 @@ def observe(
     """
     for network in networks:
         symmetry.check(network)
-    where = {g.name: g.activation for g in symmetry.groups if g.activation is not None}
+    shown = {g.name for g in symmetry.groups if g.activation is not None}
+    inside = {g.parent for g in symmetry.groups if g.name in shown}
+    # a block is as good as what is matched inside it
+    where = {g.name: g.activation for g in symmetry.groups if g.activation and g.name not in inside}
     unknown = set(at or ()) - {group.name for group in symmetry.groups}
     if unknown:
         raise PermaskError(f"no such group to look at: {', '.join(sorted(unknown))}")

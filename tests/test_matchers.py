@@ -1,0 +1,60 @@
+"""Every matcher on every network: a planted permutation, under noise, is recovered exactly."""
+
+import pytest
+import torch
+from invariance import randomise_
+from networks import NETWORKS
+from test_match_weights import noisy
+from zoo import ZOO
+
+from permask.discovery.discover import discover
+from permask.matching.activations import match_activations
+from permask.matching.weights import match_weights
+
+SMALL_ZOO = [name for name, entry in ZOO.items() if entry.small]
+ARCHITECTURES = ["resnet18", "vgg11_bn", "mobilenet_v2", "shufflenet_v2_x0_5", "resnext50_32x4d", "densenet121"]
+ARCHITECTURES += ["squeezenet1_1", "regnet_y_400mf", "convnext_tiny", "vit_b_16", "swin_t", "efficientnet_b0"]
+
+
+def sample(inputs, seed):
+    generator = torch.Generator().manual_seed(seed)
+    return tuple(
+        torch.randn(x.shape, generator=generator, dtype=x.dtype)
+        if x.is_floating_point()
+        else torch.randint(int(x.max()) + 1, x.shape, generator=generator)
+        for x in inputs
+    )
+
+
+MATCHERS = {
+    "activations": lambda symmetry, source, target, inputs: match_activations(
+        symmetry, source, target, (sample(inputs, seed) for seed in range(32))
+    ),
+    "weights": lambda symmetry, source, target, inputs: match_weights(symmetry, source, target, restarts=2),
+}
+
+
+def recovers(matcher, network, inputs, noise=1e-4):
+    """Whether the matched source has the target's weights, but for the noise."""
+    randomise_(network)
+    symmetry = discover(network, inputs)
+    assert symmetry.groups
+    target = noisy(symmetry.random(1).apply(network), noise)
+    aligned = MATCHERS[matcher](symmetry, network, target, inputs).permutation.apply(network)
+    return all(
+        torch.allclose(x, y, rtol=0, atol=20 * noise)
+        for x, y in zip(aligned.parameters(), target.parameters(), strict=True)
+    )
+
+
+@pytest.mark.parametrize("matcher", MATCHERS)
+@pytest.mark.parametrize("name", [name for name, example in NETWORKS.items() if example.groups])
+def test_networks_whose_symmetries_were_derived_by_hand(name, matcher):
+    assert recovers(matcher, NETWORKS[name].make(), NETWORKS[name].inputs())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("matcher", MATCHERS)
+@pytest.mark.parametrize("name", [*SMALL_ZOO, *ARCHITECTURES])
+def test_architectures_of_the_zoo(name, matcher):
+    assert recovers(matcher, ZOO[name].make(), ZOO[name].inputs())
