@@ -1,0 +1,75 @@
+"""The zoo: permuting all that discovery finds leaves a network's function unchanged, and hardly anything is missed."""
+
+import pytest
+from invariance import TOLERANCE, change, randomise_, rolled, worst_change
+from zoo import ZOO
+
+import permask
+from permask.discovery.certify import Certificate
+from permask.discovery.rules import RULES
+
+SMALL = [name for name, entry in ZOO.items() if entry.small]
+LARGE = [name for name, entry in ZOO.items() if not entry.small]
+CONTROLS = 3  # groups per network
+
+
+def check(entry):
+    network, inputs = entry.make(), entry.inputs()
+    randomise_(network)
+    symmetry = permask.discover(network, inputs)
+    assert not symmetry.report["failed"]
+    assert worst_change(symmetry, network, inputs) <= TOLERANCE
+    assert symmetry.movable >= 0.999 or {pin.kind for pin in symmetry.pinned} == {"genuine"}
+    for group in symmetry.groups[:: max(1, len(symmetry.groups) // CONTROLS)]:
+        # one axis on its own, where all would have to move
+        assert max(change(rolled(group, axis), network, inputs) for axis in range(min(3, len(group.axes)))) > 1e-6
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_a_small_network(name):
+    check(ZOO[name])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", LARGE)
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_large_network(name):
+    check(ZOO[name])
+
+
+def without_statistics(step):
+    """BatchNorm whose scales and statistics stay behind when channels move."""
+    return step["input"]
+
+
+def without_groups(step):
+    """GroupNorm that forgets which channels are normalised together."""
+    axes = list(range(step["input"].ndim))
+    return step.contract((step["input"], axes), (step["weight"], [1]), (step["bias"], [1]), to=axes)
+
+
+def without_bias(step):
+    """A linear layer whose bias stays behind when units move."""
+    axes = list(range(step["input"].ndim - 1))
+    return step.contract((step["input"], [*axes, "in"]), (step["weight"], ["out", "in"]), to=[*axes, "out"])
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "broken"),
+    [
+        ("wide_resnet", "batch_norm", without_statistics),
+        ("unet", "group_norm", without_groups),
+        ("gpt", "linear", without_bias),
+    ],
+)
+def test_a_broken_rule_is_noticed(name, function, broken, monkeypatch):
+    monkeypatch.setitem(RULES, function, broken)
+    network, inputs = ZOO[name].make(), ZOO[name].inputs()
+    randomise_(network)
+    with pytest.warns(UserWarning, match="a rule must be wrong"):
+        symmetry = permask.discover(network, inputs)
+    assert symmetry.report["failed"]
+    assert worst_change(symmetry, network, inputs) <= TOLERANCE  # what is left is right
+    monkeypatch.setattr("permask.discovery.discover.certify", lambda *_: Certificate(0.0, (), ()))
+    with pytest.raises(AssertionError, match="worst_change"):
+        check(ZOO[name])
