@@ -83,9 +83,8 @@ class Symmetry:
         state = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
         for name in [*self.shapes, *state]:
             if state.get(name) != self.shapes.get(name):
-                raise NetworkError(
-                    f"{name}: the symmetry expects {_shape(self.shapes.get(name))}, the network has {_shape(state.get(name))}"
-                )
+                expected, got = _shape(self.shapes.get(name)), _shape(state.get(name))
+                raise NetworkError(f"{name}: the symmetry expects {expected}, the network has {got}")
 
     @property
     def hash(self) -> str:

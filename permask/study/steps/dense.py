@@ -4,7 +4,6 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from permask.study.steps.files import MOMENTUM, Run
-from permask.training.evaluation import evaluate
 from permask.training.loop import train
 
 
@@ -28,6 +27,5 @@ def compute(run: Run) -> None:
             stop=epoch,
             after_epoch=run.report(done, epoch, history),
         )
-    run.write_network(network)
     run.write_tensors(MOMENTUM, momentum)
-    run.write_metrics(evaluate(network, run.data.test)._asdict(), history)
+    run.write_trained(network, history)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from permask.mask import Mask
 from permask.study.spec import DataSet, Network
 from permask.training.data import Data, load_data
+from permask.training.evaluation import evaluate
 from permask.training.loop import Recipe
 from permask.training.networks import create_network, outline_network
 from permask.training.streams import stream
@@ -84,19 +85,23 @@ class Run:
 
         return after_epoch
 
-    def write_network(self, model: nn.Module) -> None:
-        """Write the weights."""
-        self.write_tensors(WEIGHTS, model.state_dict())
+    def write_trained(self, network: nn.Module, history: list[dict[str, float]], mask: Mask | None = None) -> None:
+        """Write a network, its mask, what it scores on the test set, and its training loss epoch by epoch."""
+        self.write_tensors(WEIGHTS, network.state_dict())
+        metrics: dict[str, float] = evaluate(network, self.data.test)._asdict()
+        if mask is not None:
+            mask.save(self.folder / MASK)
+            metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
+        self.write_metrics(metrics)
+        (self.folder / HISTORY).write_text("".join(json.dumps(entry) + "\n" for entry in history))
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors by name as a safetensors file."""
         save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, self.folder / name)
 
-    def write_metrics(self, metrics: Mapping[str, Any], history: list[dict[str, float]] | None = None) -> None:
-        """Write what was measured, and the training loss epoch by epoch."""
+    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
+        """Write what was measured."""
         (self.folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n")
-        if history:
-            (self.folder / HISTORY).write_text("".join(json.dumps(entry) + "\n" for entry in history))
 
 
 WEIGHTS, MOMENTUM, MASK = "weights.safetensors", "momentum.safetensors", "mask.safetensors"

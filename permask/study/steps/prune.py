@@ -6,8 +6,7 @@ own. `rewind_weights` (Frankle et al. 2020) sets the survivors back to an early 
 """
 
 from permask.masks.scores import magnitude_mask
-from permask.study.steps.files import MASK, Run
-from permask.training.evaluation import evaluate
+from permask.study.steps.files import Run
 from permask.training.loop import train
 
 
@@ -32,7 +31,4 @@ def compute(run: Run) -> None:
         start=(first, {}),
         after_epoch=run.report(first, last, history),
     )
-    mask.save(run.folder / MASK)
-    run.write_network(network)
-    sparsity = {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
-    run.write_metrics(evaluate(network, run.data.test)._asdict() | sparsity, history)
+    run.write_trained(network, history, mask)

@@ -7,8 +7,7 @@ mask, `permuted` has the alignment of A to B besides, `random` a seed to shuffle
 from permask.masks.scores import random_mask_like
 from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
-from permask.study.steps.files import ALIGNMENT, MASK, Run
-from permask.training.evaluation import evaluate
+from permask.study.steps.files import ALIGNMENT, Run
 from permask.training.loop import train
 
 
@@ -30,7 +29,4 @@ def compute(run: Run) -> None:
         mask=mask,
         after_epoch=run.report(0, run.recipe.epochs, history),
     )
-    mask.save(run.folder / MASK)
-    run.write_network(network)
-    sparsity = {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
-    run.write_metrics(evaluate(network, run.data.test)._asdict() | sparsity, history)
+    run.write_trained(network, history, mask)
