@@ -1,11 +1,12 @@
 """The page's script at work. Needs Chromium: pytest -m browser."""
 
 import csv
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import run_in_page
+from chromium import Chromium, Tab
 from made_results import made_results
 
 from permask.report.outcomes import Outcomes
@@ -31,18 +32,32 @@ def results() -> Results:
 
 
 @pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    with Chromium(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Chromium) -> Iterator[Chromium]:
+    """A browser whose pages neither complain nor ask for anything but themselves."""
+    yield chromium
+    assert chromium.complaints == []
+    assert [url for url in chromium.requests if not url.startswith(("file:", "data:", "blob:"))] == []
+
+
+@pytest.fixture(scope="module")
 def report(results: Results, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_report(results, tmp_path_factory.mktemp("report"))[0]
 
 
-def test_the_charts_show_the_means(results: Results, report: Path, tmp_path: Path) -> None:
+def test_the_charts_show_the_means(results: Results, report: Path, browser: Chromium) -> None:
     script = """
     return Object.fromEntries([...document.querySelectorAll(".chart")].map((box) => [
       box.closest("figure").id,
       Object.fromEntries(box.data.filter((t) => t.name).map((t) => [t.name, t.y])),
     ]));
     """
-    charts = run_in_page(report, script, tmp_path)
+    charts = Tab(browser, report).run(script)
     outcomes = Outcomes.of(results.rows)
     assert set(charts) == {"accuracy_against_sparsity", "accuracy_against_rewind", "connectivity"}
     for method in outcomes.methods:
@@ -53,7 +68,7 @@ def test_the_charts_show_the_means(results: Results, report: Path, tmp_path: Pat
     assert set(charts["connectivity"]) == {"before permuting", "after permuting"}
 
 
-def test_choosing_changes_the_table_and_the_charts(results: Results, report: Path, tmp_path: Path) -> None:
+def test_choosing_changes_the_table_and_the_charts(results: Results, report: Path, browser: Chromium) -> None:
     script = f"""{CHOOSE} {CHART}
     choose("rewind", "2");
     choose("sparsity", "3");
@@ -65,7 +80,7 @@ def test_choosing_changes_the_table_and_the_charts(results: Results, report: Pat
       captions: [...document.querySelectorAll("figcaption")].map((caption) => caption.textContent),
     }};
     """
-    shown = run_in_page(report, script, tmp_path)
+    shown = Tab(browser, report).run(script)
     outcomes = Outcomes.of(results.rows)
     assert shown["tables"] == ["Rewind epoch 20"]
     permuted = [format_summary(outcomes.summary("permuted", sparsity, 20)) for sparsity in outcomes.sparsities]
@@ -76,7 +91,7 @@ def test_choosing_changes_the_table_and_the_charts(results: Results, report: Pat
     assert shown["captions"][1].startswith("Test accuracy against the rewind epoch at sparsity 99%. ")
 
 
-def test_a_method_can_be_left_out(report: Path, tmp_path: Path) -> None:
+def test_a_method_can_be_left_out(report: Path, browser: Chromium) -> None:
     script = f"""{CHART}
     document.querySelector("input[value=random]").click();
     return {{
@@ -86,25 +101,25 @@ def test_a_method_can_be_left_out(report: Path, tmp_path: Path) -> None:
       said: document.querySelector("#controls [role=status]").textContent,
     }};
     """
-    shown = run_in_page(report, script, tmp_path)
-    assert shown["rows"] == ["dense (0%)", "lth", "permuted", "naive", "permuted − naive"]
+    shown = Tab(browser, report).run(script)
+    assert shown["rows"] == ["all weights", "dense (0%)", "lth", "permuted", "naive", "permuted − naive"]
     assert sorted(shown["lines"]) == ["dense", "lth", "naive", "permuted"]
     assert "random" not in shown["said"]
 
 
-def test_the_axes_reach_down_to_the_control_on_request(report: Path, tmp_path: Path) -> None:
+def test_the_axes_reach_down_to_the_control_on_request(report: Path, browser: Chromium) -> None:
     script = f"""{CHART}
     const low = () => chart("accuracy_against_sparsity").layout.yaxis.range[0];
     const before = low();
     document.getElementById("whole").click();
     return [before, low()];
     """
-    before, after = run_in_page(report, script, tmp_path)
+    before, after = Tab(browser, report).run(script)
     assert 80 < before < 90
     assert after < 60
 
 
-def test_the_runs_are_those_of_results_csv_to_the_digit(report: Path, tmp_path: Path) -> None:
+def test_the_runs_are_those_of_results_csv_to_the_digit(report: Path, browser: Chromium) -> None:
     script = """
     const rows = [];
     const next = [...document.querySelectorAll("#runs button")].find((button) => button.textContent === "Next");
@@ -115,7 +130,7 @@ def test_the_runs_are_those_of_results_csv_to_the_digit(report: Path, tmp_path: 
       next.click();
     }
     """
-    shown = run_in_page(report, script, tmp_path)
+    shown = Tab(browser, report).run(script)
     with (report.parent / "results.csv").open() as file:
         expected = [
             [
@@ -133,7 +148,7 @@ def test_the_runs_are_those_of_results_csv_to_the_digit(report: Path, tmp_path: 
     assert shown == expected
 
 
-def test_runs_can_be_filtered_and_sorted(results: Results, report: Path, tmp_path: Path) -> None:
+def test_runs_can_be_filtered_and_sorted(results: Results, report: Path, browser: Chromium) -> None:
     script = f"""{CHOOSE}
     const methods = [...document.getElementById("runs-method").options];
     choose("runs-method", methods.find((option) => option.text === "naive").value);
@@ -146,12 +161,12 @@ def test_runs_can_be_filtered_and_sorted(results: Results, report: Path, tmp_pat
       sorted: heading.closest("th").getAttribute("aria-sort"),
     }};
     """
-    shown = run_in_page(report, script, tmp_path)
+    shown = Tab(browser, report).run(script)
     expected = [row["accuracy"] for row in results.rows if row["method"] == "naive" and row["sparsity"] == 0.98]
     assert shown == {"accuracies": [str(a) for a in sorted(expected, reverse=True)], "sorted": "descending"}
 
 
-def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: Path, tmp_path: Path) -> None:
+def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: Path, browser: Chromium) -> None:
     script = """
     const cell = document.querySelector("details.rewind[open] tr[data-method=naive] td[data-sparsity='2'] button");
     cell.focus();
@@ -168,7 +183,7 @@ def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: P
     dialog.querySelector("a").click();
     return { ...shown, closed: !dialog.open, specification: document.getElementById("specification").open };
     """
-    shown = run_in_page(report, script, tmp_path)
+    shown = Tab(browser, report).run(script)
     cell = ("naive", 0.98, 5)
     expected = [str(row["accuracy"]) for row in results.rows if (row["method"], row["sparsity"], row["rewind"]) == cell]
     assert shown["focused"]
@@ -181,7 +196,7 @@ def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: P
 
 
 def test_a_difference_leads_to_the_pairs_that_it_is_taken_within(
-    results: Results, report: Path, tmp_path: Path
+    results: Results, report: Path, browser: Chromium
 ) -> None:
     script = """
     document.querySelector("details.rewind[open] td[data-runs='permuted naive'][data-sparsity='3'] button").click();
@@ -192,7 +207,7 @@ def test_a_difference_leads_to_the_pairs_that_it_is_taken_within(
         [...row.children].slice(0, 4).map((cell) => cell.innerText)),
     };
     """
-    shown = run_in_page(report, script, tmp_path)
+    shown = Tab(browser, report).run(script)
     outcomes = Outcomes.of(results.rows)
     permuted, naive = (outcomes.by_pair(method, 0.99, 5) for method in ("permuted", "naive"))
     assert shown["title"] == "permuted − naive, sparsity 99%, rewind epoch 5"
@@ -204,8 +219,8 @@ def test_a_difference_leads_to_the_pairs_that_it_is_taken_within(
 
 
 @pytest.mark.parametrize("dark", [False, True])
-@pytest.mark.parametrize("width", [500, 1200])
-def test_the_page_fits_its_window(report: Path, tmp_path: Path, width: int, dark: bool) -> None:
+@pytest.mark.parametrize("width", [390, 1200])
+def test_the_page_fits_its_window(report: Path, browser: Chromium, width: int, dark: bool) -> None:
     script = """
     return {
       overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
@@ -214,7 +229,7 @@ def test_the_page_fits_its_window(report: Path, tmp_path: Path, width: int, dark
       ground: getComputedStyle(document.body).backgroundColor,
     };
     """
-    shown = run_in_page(report, script, tmp_path, (width, 900), dark)
+    shown = Tab(browser, report, width, dark).run(script)
     assert shown == {"overflow": 0, "unnamed": 0, "ground": "rgb(23, 25, 27)" if dark else "rgb(255, 255, 255)"}
 
 
@@ -228,8 +243,39 @@ def test_the_page_fits_its_window(report: Path, tmp_path: Path, width: int, dark
         {"pairs": 0},
     ],
 )
-def test_small_studies_open_without_an_error(tmp_path: Path, made: dict[str, Any]) -> None:
-    (tmp_path / "report").mkdir()
-    page = write_report(made_results(**made), tmp_path / "report")[0]
-    rows = run_in_page(page, 'return document.querySelectorAll("#runs tbody tr").length;', tmp_path)
+def test_small_studies_open_without_an_error(browser: Chromium, tmp_path: Path, made: dict[str, Any]) -> None:
+    page = write_report(made_results(**made), tmp_path)[0]
+    rows = Tab(browser, page).run('return document.querySelectorAll("#runs tbody tr").length;')
     assert rows == min(50, len(made_results(**made).rows))
+
+
+def test_all_of_it_works_from_the_keyboard(report: Path, browser: Chromium) -> None:
+    tab = Tab(browser, report)
+    focused = "const e = document.activeElement; return e.id || e.value || e.innerText;"
+    tab.press("Tab", "ArrowDown")
+    assert tab.run(focused) == "rewind"
+    assert tab.run('return document.querySelector("details.rewind[open] summary").innerText;') == "Rewind epoch 20"
+    tab.press("Tab", "Tab", "Tab", "Tab", "Tab", "Tab")
+    assert tab.run(focused) == "random"
+    tab.press(" ")
+    assert "random" not in tab.run('return document.querySelector("#controls [role=status]").innerText;')
+    for _ in range(4):  # the axes, the table's summary, the table, its first number
+        tab.press("Tab")
+    tab.press("Enter")
+    assert tab.run('return document.getElementById("behind").open;')
+    assert tab.run('return document.getElementById("behind-title").innerText;') == "dense"
+    tab.press("Escape")
+    assert not tab.run('return document.getElementById("behind").open;')
+
+
+def test_a_screen_reader_is_told_what_everything_is(report: Path, browser: Chromium) -> None:
+    nodes = Tab(browser, report).call("Accessibility.getFullAXTree")["nodes"]
+    named: dict[str, list[str]] = {}
+    for node in nodes:
+        if not node["ignored"]:
+            named.setdefault(node["role"]["value"], []).append(node.get("name", {}).get("value", ""))
+    assert "SvgRoot" not in named
+    for role in ("image", "button", "combobox", "checkbox", "region", "table"):
+        assert all(named[role]), role
+    assert len([name for name in named["image"] if "The values are in the tables" in name]) == 3
+    assert {"Rewind epoch", "Sparsity", "method", "sparsity", "rewind", "pair"} <= set(named["combobox"])

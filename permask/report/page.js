@@ -173,6 +173,8 @@
       yaxis: { ...grid, title: { text: "test accuracy (%)" }, range: range(spanned, shown.whole) },
     };
     Plotly.react(box, drawn, layout, { displaylogo: false, responsive: true, displayModeBar: false });
+    // the label says what the chart shows; the tester is where plotly measures text
+    for (const part of [box.firstElementChild, document.getElementById("js-plotly-tester")]) part.setAttribute("aria-hidden", "true");
     if (first && open) {
       box.on("plotly_click", ({ points: [point] }) => point.data.name in study.cells && open(point.data.name, point.pointIndex));
     }
