@@ -142,6 +142,12 @@ def test_provenance_and_specification_are_on_the_page() -> None:
     assert "sparsities:\n- 0.9\n" in html
 
 
+def test_the_study_says_what_it_is_about() -> None:
+    results = made_results(pairs=1, alphas=0)
+    results.study["description"] = "Tickets & masks"
+    assert "<p>Tickets &amp; masks</p>" in page(results, [])
+
+
 def test_text_from_the_study_cannot_become_markup() -> None:
     results = made_results(pairs=1, rewinds=(0,))
     for row in results.rows:

@@ -37,6 +37,7 @@ def page(results: Results, plots: Sequence[Plot]) -> str:
     resources = files("permask.report")
     return Template(resources.joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"Study {results.study['name']}"),
+        description=escape(results.study.get("description", "")),
         summary=escape(f"{_summary(results)} {barrier_sentence(results)}"),
         style=resources.joinpath("page.css").read_text(encoding="utf-8"),
         main="\n".join(f"<section>\n<h2>{name}</h2>\n{body}</section>" for name, body in sections.items() if body),
