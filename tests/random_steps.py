@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 Draw = Callable[[st.SearchStrategy], Any]
-Step = Callable[[Draw, Tensor], "nn.Module | None"]
+Step = Callable[[Draw, Tensor], nn.Module]
 
 VECTOR, SEQUENCE, IMAGE = 2, 3, 4
 STEPS: dict[int, list[Step]] = {VECTOR: [], SEQUENCE: [], IMAGE: []}
@@ -44,7 +44,7 @@ def divisor(draw: Draw, n: int) -> int:
 
 
 def step(*ranks: int) -> Callable[[Step], Step]:
-    """Decorator: this step can follow tensors of these ranks; it gives None where the shape does not fit."""
+    """Decorator: this step can follow tensors of these ranks, if perhaps not of every shape."""
 
     def enter(function: Step) -> Step:
         for rank in ranks:
