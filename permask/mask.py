@@ -131,15 +131,7 @@ class Mask(Mapping[str, Tensor]):
 
     def check(self, model: nn.Module) -> None:
         """Raise a `NetworkError` that names the first parameter that the mask does not fit."""
-        parameters = parameters_by_name(model)
-        for name, kept in self.items():
-            if name not in parameters:
-                raise NetworkError(f"the mask names {name}, which the network does not have")
-            if parameters[name].shape != kept.shape:
-                raise NetworkError(
-                    f"mask of {name}: expected shape {list(parameters[name].shape)} as in the network, "
-                    f"got {list(kept.shape)}"
-                )
+        check_fits(self, parameters_by_name(model))
 
     @torch.no_grad()
     def apply_(self, model: nn.Module) -> nn.Module:
@@ -153,6 +145,17 @@ class Mask(Mapping[str, Tensor]):
         for name, kept in self.items():
             parameters[name].mul_(kept.to(parameters[name].device))
         return model
+
+
+def check_fits(mask: Mask, weights: Mapping[str, Tensor]) -> None:
+    """Raise a `NetworkError` that names the first of the weights that a mask does not fit."""
+    for name, kept in mask.items():
+        if name not in weights:
+            raise NetworkError(f"the mask names {name}, which the network does not have")
+        if weights[name].shape != kept.shape:
+            raise NetworkError(
+                f"mask of {name}: expected shape {list(weights[name].shape)} as in the network, got {list(kept.shape)}"
+            )
 
 
 def parameters_by_name(model: nn.Module) -> dict[str, nn.Parameter]:

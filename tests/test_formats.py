@@ -12,16 +12,16 @@ from torch.nn.utils import prune
 
 from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask
-from permask.masks.formats import (
+from permask.masks.exports import (
+    compress_two_four,
     fits_two_four,
-    load_weights,
-    mask_of_state,
-    plain_state,
-    read_mask,
-    read_state,
+    state_with_buffers,
+    state_with_two_four,
+    state_with_zeros,
     to_prune_buffers,
     to_semi_structured,
 )
+from permask.masks.formats import load_weights, mask_of_state, plain_state, read_mask, read_state
 from permask.masks.scores import magnitude_mask
 
 
@@ -117,11 +117,46 @@ def test_a_mask_becomes_pruning_buffers_and_comes_back():
     assert Mask.of(model) == mask == mask_of_state(model.state_dict())
 
 
+def test_state_dicts_under_a_mask():
+    model = network()
+    mask = magnitude_mask(model, 0.7)
+    state = model.state_dict()
+    expected = to_prune_buffers(network(), mask).state_dict()
+    exported = state_with_buffers(state, mask)
+    assert exported.keys() == expected.keys()
+    assert all(torch.equal(x, expected[name]) for name, x in exported.items())
+    assert mask_of_state(state_with_zeros(state, mask)) == mask
+
+
+def test_what_fits_two_of_four_is_compressed_and_the_rest_has_zeros():
+    model = network()
+    mask = Mask({**magnitude_mask(model, 0.7), "3.weight": Mask.of(sparsified())["3.weight"]})
+    exported = state_with_two_four(model.state_dict(), mask)
+    assert exported["3.weight.values"].shape == (8, 8)
+    assert "3.weight" not in exported
+    assert torch.equal(exported["0.weight"] != 0, mask["0.weight"])
+    with pytest.raises(NetworkError, match="no weight's mask fits 2:4"):
+        state_with_two_four(model.state_dict(), Mask({"0.weight": mask["0.weight"]}))
+
+
 def test_two_of_four():
     assert fits_two_four(torch.tensor([[1, 1, 0, 0, 0, 1, 0, 1]]).bool())
     assert not fits_two_four(torch.tensor([[0, 0, 0, 0, 0, 1, 1, 1]]).bool())
     assert not fits_two_four(torch.tensor([[0, 1, 0]]).bool())
     assert not fits_two_four(torch.zeros(2, 4, 3, 3).bool())
+
+
+def test_two_four_compressed_and_back():
+    torch.manual_seed(0)
+    weight = torch.randn(3, 8)
+    kept = torch.tensor([[1, 1, 0, 0], [0, 0, 0, 1], [1, 0, 0, 1], [0, 0, 0, 0], [0, 1, 1, 0], [0, 1, 0, 0]]).bool()
+    kept = kept.reshape(3, 8)
+    values, place = compress_two_four(weight, kept)
+    assert values.shape == place.shape == (3, 4)
+    fours = torch.zeros(3, 2, 4).scatter(-1, place.view(3, 2, 2).long(), values.view(3, 2, 2))
+    assert torch.equal(fours.flatten(1), weight * kept)
+    with pytest.raises(NetworkError, match="does not fit 2:4"):
+        compress_two_four(weight, torch.ones(3, 8).bool())
 
 
 def test_two_four_needs_a_gpu():

@@ -7,3 +7,23 @@ OVERRIDES = typer.Argument(help="Changes to the study, such as prune.epochs=3.",
 STORE = typer.Option("--store", help="Folder that keeps the result of every step.")
 JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes. [default: one per core]", show_default=False)
 ENGINE = typer.Option("--engine", help="Where the steps run.")
+MODEL = typer.Argument(help="What makes the network: `package.module:name` or `path/to/file.py:name`.", metavar="MODEL")
+KEY_VALUES = typer.Argument(
+    help="What to call it with; values are Python literals, or text.", metavar="[key=value ...]"
+)
+SOURCE = typer.Argument(help="Weights of the network to permute (.safetensors, .pt).", metavar="SOURCE")
+TARGET = typer.Argument(help="Weights of the network to line up with.", metavar="TARGET")
+DATA = typer.Option(
+    metavar="DATA",
+    help="A `.npy`, `.npz`, `.safetensors` or `.pt` file with `inputs` and perhaps `labels`, one sample per row; or "
+    "`file.py:name` of something that returns batches.",
+)
+BATCH_SIZE = typer.Option(min=1, help="Samples per batch, of a file.")
+BATCHES = typer.Option(min=1, help="How many batches to read. [default: all]", show_default=False)
+INPUT = typer.Option(
+    "--input",
+    "-i",
+    metavar="SIZES[:DTYPE[:BELOW]]",
+    help="Shape of one example, such as `3x32x32`, once per input, where there is no data.",
+)
+JSON = typer.Option("--json", help="Print JSON instead.")

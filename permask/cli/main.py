@@ -7,12 +7,16 @@ import typer
 from rich.console import Console
 
 from permask.cli.compare import compare
+from permask.cli.connect import connect
 from permask.cli.demo import demo
 from permask.cli.inspect import inspect
+from permask.cli.mask import mask
+from permask.cli.match import match
 from permask.cli.plan import plan
 from permask.cli.report import report
 from permask.cli.run import run
 from permask.cli.studies import studies
+from permask.cli.transport import transport
 from permask.errors import PermaskError
 
 app = typer.Typer(
@@ -23,8 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, run, plan, report, compare, studies, inspect):
+for verb in (demo, run, plan, report, compare, studies, inspect, match, transport, connect):
     app.command(verb.__name__)(verb)
+app.add_typer(mask, name="mask")
 
 
 def _version(wanted: bool) -> None:

@@ -34,7 +34,7 @@ def load_network(reference: str, arguments: Sequence[str]) -> nn.Module:
         PermaskError: A reference that leads nowhere, an argument that is not `key=value`.
         NetworkError: What was called failed, or returned no network.
     """
-    make = _attribute(reference)
+    make = load_callable(reference)
     keywords = dict(map(_argument, arguments))
     try:
         network = make(**keywords)
@@ -72,7 +72,12 @@ def example_inputs(network: nn.Module, specifications: Sequence[str]) -> tuple[T
     raise NetworkError("\n".join(["the network does not take what --input says", *failures]))
 
 
-def _attribute(reference: str) -> Callable[..., Any]:
+def load_callable(reference: str) -> Callable[..., Any]:
+    """What `package.module:name` or `path/to/file.py:name` names; it can be called.
+
+    Raises:
+        PermaskError: A reference that leads nowhere.
+    """
     where, colon, name = reference.rpartition(":")
     if not (where and colon and name):
         raise PermaskError(

@@ -1,4 +1,4 @@
-"""Masks and weights in the files that people already have, read without unpickling code; and back."""
+"""Masks and weights in the files that people already have, read without unpickling code."""
 
 import pickle
 import re
@@ -11,7 +11,6 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from torch.nn.utils import prune
 
 from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask
@@ -114,52 +113,6 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
             raise NetworkError(f"{path}: {name}: the network has {next(shapes)}, the file {next(shapes)}")
     model.load_state_dict(state)
     return model
-
-
-def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
-    """Attach a mask to a network as `torch.nn.utils.prune` does, in place: `weight_orig` and `weight_mask`.
-
-    Raises:
-        NetworkError: The mask does not fit.
-    """
-    mask.check(model)
-    for name, kept in mask.items():
-        module, _, parameter = name.rpartition(".")
-        prune.custom_from_mask(model.get_submodule(module), parameter, kept.to(model.get_parameter(name).device))
-    return model
-
-
-def fits_two_four(kept: Tensor) -> bool:
-    """Whether a weight's mask keeps at most two of every four neighbours along its input dim."""
-    return kept.ndim == 2 and kept.shape[1] % 4 == 0 and bool((kept.unflatten(1, (-1, 4)).sum(-1) <= 2).all())
-
-
-def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
-    """Store the linear layers whose mask fits 2:4 in the format that sparse tensor cores compute with, in place.
-
-    Args:
-        model: A network on a GPU, in float16 or bfloat16.
-        mask: A mask of it.
-
-    Returns:
-        Names of the weights that were converted.
-
-    Raises:
-        NetworkError: The mask does not fit the network, or the network is not where the format exists.
-    """
-    mask.check(model)
-    layers = {f"{n}.weight".lstrip("."): m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
-    fitting = [name for name, kept in mask.items() if name in layers and fits_two_four(kept)]
-    for name in fitting:
-        weight = layers[name].weight
-        if not weight.is_cuda or weight.dtype not in (torch.float16, torch.bfloat16):
-            raise NetworkError(
-                f"{name}: 2:4 sparsity needs a GPU and float16 or bfloat16, got {weight.dtype} on {weight.device}"
-            )
-    for name in fitting:
-        weight = (layers[name].weight * mask[name].to(layers[name].weight.device)).detach()
-        layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
-    return fitting
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:

@@ -4,13 +4,13 @@ import math
 from collections.abc import Mapping, Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from permask.mask import Mask
-from permask.masks.scores import EXCLUDE, check_sparsity, keep_largest, kept_count, scope_of
+from permask.masks.scores import EXCLUDE, Prunable, check_sparsity, keep_largest, kept_count, scope_of
 
 
-def layer_magnitude_mask(model: nn.Module, sparsity: float, exclude: Sequence[str] = EXCLUDE) -> Mask:
+def layer_magnitude_mask(model: Prunable, sparsity: float, exclude: Sequence[str] = EXCLUDE) -> Mask:
     """Keep the largest weights of every layer: exactly `round(size * (1 - sparsity))` of each.
 
     Ties, scope and errors are those of `magnitude_mask`.
@@ -21,7 +21,7 @@ def layer_magnitude_mask(model: nn.Module, sparsity: float, exclude: Sequence[st
     return Mask(kept)
 
 
-def random_mask(model: nn.Module, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
+def random_mask(model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
     """Keep weights at random, the same share of every layer; `round(size * (1 - sparsity))` in all.
 
     Raises:
@@ -33,7 +33,7 @@ def random_mask(model: nn.Module, sparsity: float, seed: int, exclude: Sequence[
     return _scatter(weights, _counts(weights, densities, sparsity), seed)
 
 
-def erk_mask(model: nn.Module, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
+def erk_mask(model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
     """Keep weights at random, with the Erdős–Rényi kernel distribution (Evci et al. 2020, section 3).
 
     The density of a layer is proportional to the sum of its weight's dims over their product, so that small

@@ -8,16 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from permask.errors import NetworkError, PermaskError
-from permask.mask import Mask, parameters_by_name
+from permask.mask import Mask, check_fits, parameters_by_name
 
 EXCLUDE = ("*.shortcut.*",)
 
+Prunable = nn.Module | Mapping[str, Tensor]
 
-def scope_of(model: nn.Module, exclude: Sequence[str] = EXCLUDE) -> dict[str, nn.Parameter]:
+
+def scope_of(model: Prunable, exclude: Sequence[str] = EXCLUDE) -> dict[str, Tensor]:
     """The weights that a mask may prune: parameters with at least two dims, less the excluded ones.
 
     Args:
-        model: The network.
+        model: The network, or its `state_dict`.
         exclude: Shell patterns of parameter names; the default leaves the shortcuts of residual networks alone.
 
     Raises:
@@ -25,7 +27,7 @@ def scope_of(model: nn.Module, exclude: Sequence[str] = EXCLUDE) -> dict[str, nn
     """
     scope = {
         name: parameter
-        for name, parameter in parameters_by_name(model).items()
+        for name, parameter in _weights(model).items()
         if parameter.ndim >= 2 and not any(fnmatchcase(name, pattern) for pattern in exclude)
     }
     if not scope:
@@ -34,7 +36,7 @@ def scope_of(model: nn.Module, exclude: Sequence[str] = EXCLUDE) -> dict[str, nn
 
 
 def magnitude_mask(
-    model: nn.Module,
+    model: Prunable,
     sparsity: float,
     exclude: Sequence[str] = EXCLUDE,
     mask: Mask | None = None,
@@ -46,7 +48,7 @@ def magnitude_mask(
     the positions inside them.
 
     Args:
-        model: The network.
+        model: The network, or its `state_dict`.
         sparsity: Share of the scope to prune, in [0, 1).
         exclude: As in `scope_of`; not used if `mask` is given.
         mask: An earlier mask to prune further: its scope is kept, and what it pruned stays pruned.
@@ -62,9 +64,8 @@ def magnitude_mask(
         ```
     """
     if mask is not None:
-        mask.check(model)
-    parameters = parameters_by_name(model)
-    weights = scope_of(model, exclude) if mask is None else {name: parameters[name] for name in mask}
+        check_fits(mask, _weights(model))
+    weights = scope_of(model, exclude) if mask is None else {name: _weights(model)[name] for name in mask}
     scores = {name: weight.detach().abs() for name, weight in weights.items()}
     return keep_largest(scores, sparsity, mask)
 
@@ -117,6 +118,10 @@ def check_sparsity(sparsity: float) -> None:
     """Raise a `PermaskError` for a sparsity outside [0, 1)."""
     if not 0 <= sparsity < 1:
         raise PermaskError(f"sparsity: expected a share in [0, 1), got {sparsity}")
+
+
+def _weights(model: Prunable) -> Mapping[str, Tensor]:
+    return parameters_by_name(model) if isinstance(model, nn.Module) else model
 
 
 def _alive(score: Tensor, mask: Mask | None, name: str) -> Tensor:

@@ -1,0 +1,113 @@
+"""Data as it is named on the command line: a file of tensors, or something in Python that gives batches."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.progress import Progress, track
+from torch import Tensor
+
+from permask.cli.network import load_callable
+from permask.errors import DataError
+from permask.masks.formats import read_state
+
+INPUTS = ("inputs", "images", "x", "data")
+LABELS = ("labels", "targets", "y")
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network takes, and what it should answer if that is known."""
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor | None
+
+
+def load_batches(reference: str, batch_size: int, limit: int | None = None) -> list[Batch]:
+    """Read data.
+
+    Args:
+        reference: A `.npy`, `.npz`, `.safetensors` or `.pt` file whose tensor `inputs` (or `images`, `x`, `data`,
+            or the only one) has one sample per row, with `labels` (or `targets`, `y`) beside it; or
+            `package.module:name` or `file.py:name` of something that, called, returns an iterable of batches: inputs,
+            or inputs and a vector of labels.
+        batch_size: Samples per batch, of a file.
+        limit: How many batches to read; all by default.
+
+    Raises:
+        PermaskError: A reference that leads nowhere.
+        DataError: What is there is not data.
+    """
+    if ":" in reference and not Path(reference).exists():
+        batches = (_batch(batch, reference) for batch in _called(reference))
+    else:
+        batches = _from_file(Path(reference), batch_size)
+    found = list(islice(batches, limit))
+    if not found or any(len(batch.inputs[0]) == 0 for batch in found):
+        raise DataError(f"{reference}: expected at least one batch with samples in it, found none")
+    return found
+
+
+def example_of(batches: Sequence[Batch]) -> tuple[Tensor, ...]:
+    """Two samples, to trace a network with."""
+    return tuple(x[:2] for x in batches[0].inputs)
+
+
+def shown(batches: Iterable[Any], title: str, quiet: bool) -> Iterable[Any]:
+    """The same batches with a progress bar on the standard error, unless quiet."""
+    if quiet:
+        return batches
+    return track(list(batches), title, console=Console(stderr=True), transient=True)
+
+
+def bar(quiet: bool) -> Progress:
+    """A progress bar on the standard error for work that is no iteration."""
+    return Progress(console=Console(stderr=True), transient=True, disable=quiet)
+
+
+def _called(reference: str) -> Iterable[Any]:
+    made = load_callable(reference)()
+    if not isinstance(made, Iterable):
+        raise DataError(f"{reference} returned a {type(made).__name__}, expected an iterable of batches")
+    return made
+
+
+def _batch(batch: Any, reference: str) -> Batch:
+    parts = [batch] if isinstance(batch, Tensor) else list(batch) if isinstance(batch, tuple | list) else []
+    if not parts or not all(isinstance(x, Tensor) and x.ndim for x in parts):
+        raise DataError(f"{reference}: expected tensors, or tuples of tensors, got a {type(batch).__name__}")
+    labelled = len(parts) > 1 and parts[-1].ndim == 1 and not parts[-1].is_floating_point()
+    return Batch(tuple(parts[:-1]), parts[-1]) if labelled else Batch(tuple(parts), None)
+
+
+def _from_file(path: Path, batch_size: int) -> Iterator[Batch]:
+    tensors = _tensors(path)
+    named = [name for name in INPUTS if name in tensors]
+    if not named and len(tensors) > 1:
+        raise DataError(f"{path}: expected a tensor named {', '.join(INPUTS)}, found {', '.join(tensors)}")
+    inputs = tensors[named[0]] if named else next(iter(tensors.values()))
+    labels = next((tensors[name] for name in LABELS if name in tensors), None)
+    if inputs.ndim == 0 or (labels is not None and labels.shape != inputs.shape[:1]):
+        shape = None if labels is None else list(labels.shape)
+        raise DataError(f"{path}: expected one label per sample, got inputs {list(inputs.shape)} and labels {shape}")
+    for start in range(0, len(inputs), batch_size):
+        rows = slice(start, start + batch_size)
+        yield Batch((inputs[rows],), None if labels is None else labels[rows].long())
+
+
+def _tensors(path: Path) -> dict[str, Tensor]:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file")
+    if path.suffix not in (".npy", ".npz"):
+        return read_state(path)
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        arrays = {"inputs": loaded} if path.suffix == ".npy" else {name: loaded[name] for name in loaded.files}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    except Exception as error:  # numpy fails in any way on a file that is damaged or of another kind
+        raise DataError(f"{path}: expected arrays saved by numpy: {error}") from error

@@ -1,0 +1,231 @@
+"""`permask mask`: make, show, compare and export masks."""
+
+import json
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from permask.cli.arguments import BATCH_SIZE, BATCHES, DATA, INPUT, JSON, KEY_VALUES
+
+mask = typer.Typer(help="Make, show, compare and export masks.", no_args_is_help=True)
+
+MASK = typer.Argument(
+    help="A mask: safetensors, or a checkpoint that was pruned (prune buffers, or zeros).", metavar="MASK"
+)
+EXCLUDED = ("*.shortcut.*",)
+
+
+class Method(StrEnum):
+    """How to decide what is kept."""
+
+    magnitude = "magnitude"
+    layer_magnitude = "layer-magnitude"
+    random = "random"
+    erk = "erk"
+    snip = "snip"
+    grasp = "grasp"
+    synflow = "synflow"
+
+
+class Form(StrEnum):
+    """What to export to."""
+
+    safetensors = "safetensors"
+    prune = "prune"
+    zeros = "zeros"
+    two_four = "2:4"
+
+
+@mask.command()
+def make(
+    sparsity: Annotated[float, typer.Option("--sparsity", "-s", help="Share of the scope to prune, in [0, 1).")],
+    weights: Annotated[
+        Path | None, typer.Argument(help="A checkpoint; without one, --model as it is made.", metavar="[WEIGHTS]")
+    ] = None,
+    arguments: Annotated[list[str] | None, KEY_VALUES] = None,
+    by: Annotated[Method, typer.Option(help="How to decide what is kept.")] = Method.magnitude,
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="`module:name` or `file.py:name`; snip, grasp and synflow need it."),
+    ] = None,
+    data: Annotated[str | None, DATA] = None,
+    batch_size: Annotated[int, BATCH_SIZE] = 256,
+    batches: Annotated[int | None, BATCHES] = None,
+    inputs: Annotated[list[str] | None, INPUT] = None,
+    exclude: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Names of weights to leave dense. [default: *.shortcut.*]"),
+    ] = None,
+    earlier: Annotated[
+        Path | None, typer.Option(metavar="MASK", help="With magnitude: a mask to prune further from.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="With random and erk.")] = 0,
+    out: Annotated[
+        Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="Where to write the mask.")
+    ] = Path("mask.safetensors"),
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Make a mask with an exact number of survivors.
+
+    Examples:
+
+    `permask mask make checkpoint.pt --sparsity 0.9`
+
+    `permask mask make --model net.py:make_net width=64 --by snip --data train.npz --sparsity 0.95 -o snip.safetensors`
+    """
+    from permask.cli.data import bar
+    from permask.cli.masking import Request
+    from permask.cli.output import check_writable, write_whole
+
+    check_writable(out)
+    if weights is not None and "=" in weights.name:  # the first of the key=value arguments
+        arguments, weights = [str(weights), *(arguments or [])], None
+    given = tuple(exclude) if exclude is not None else EXCLUDED
+    request = Request(
+        by,
+        sparsity,
+        weights,
+        model,
+        arguments or [],
+        data,
+        batch_size,
+        batches,
+        inputs or [],
+        given,
+        earlier,
+        seed,
+    )
+    with bar(as_json) as progress:
+        progress.add_task(f"pruning by {by}", total=None)
+        made = request.make()
+    write_whole(out, made.save)
+    _tell(_summary(made) | {"out": str(out)}, as_json)
+
+
+@mask.command()
+def show(path: Annotated[Path, MASK], as_json: Annotated[bool, JSON] = False) -> None:
+    """Show what a mask keeps, layer by layer.
+
+    Example: `permask mask show mask.safetensors`
+    """
+    from permask.masks.formats import read_mask
+
+    _tell(_summary(read_mask(path)), as_json)
+
+
+@mask.command()
+def compare(
+    first: Annotated[Path, MASK], second: Annotated[Path, MASK], as_json: Annotated[bool, JSON] = False
+) -> None:
+    """Compare two masks of one network: how many weights both keep, and how many by chance.
+
+    Example: `permask mask compare mask.safetensors transported.safetensors`
+    """
+    from permask.mask import check_fits
+    from permask.masks.formats import read_mask
+
+    a, b = read_mask(first), read_mask(second)
+    check_fits(a, b)
+    check_fits(b, a)
+    layers = []
+    for name in a:
+        both, either = int((a[name] & b[name]).sum()), int((a[name] | b[name]).sum())
+        chance = int(a[name].sum()) * int(b[name].sum()) / a[name].numel()
+        layers.append({"name": name, "both": both, "either": either, "by_chance": chance})
+    totals = {key: sum(layer[key] for layer in layers) for key in ("both", "either", "by_chance")}
+    content = {"layers": layers, **totals, "kept": [a.count, b.count], "equal": a == b}
+    if as_json:
+        typer.echo(json.dumps(content, indent=1))
+        return
+    rows = [(x["name"], f"{x['both']:,}", f"{x['by_chance']:,.0f}", f"{x['either']:,}") for x in layers]
+    _table(("weight", "kept by both", "by chance", "by either"), rows)
+    typer.echo(f"{totals['both']:,} weights kept by both, {totals['by_chance']:,.0f} expected by chance")
+
+
+@mask.command()
+def export(
+    path: Annotated[Path, MASK],
+    to: Annotated[Form, typer.Option(help="prune: torch.nn.utils.prune buffers; zeros: pruned weights set to zero.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write; .pt or .safetensors.")],
+    weights: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="The checkpoint that the mask belongs to.")
+    ] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Write a mask, or a checkpoint under it, in a form that other tools read.
+
+    Examples:
+
+    `permask mask export mask.safetensors --to prune --weights checkpoint.pt -o pruned.pt`
+
+    `permask mask export mask.safetensors --to 2:4 --weights checkpoint.pt -o compressed.safetensors`
+    """
+    import torch
+    from safetensors.torch import save_file
+
+    from permask.cli.output import check_writable, write_whole
+    from permask.errors import PermaskError
+    from permask.mask import check_fits
+    from permask.masks.exports import state_with_buffers, state_with_two_four, state_with_zeros
+    from permask.masks.formats import plain_state, read_mask, read_state
+
+    check_writable(out)
+    found = read_mask(path)
+    if to is Form.safetensors:
+        write_whole(out, found.save)
+        _tell(_summary(found) | {"out": str(out)}, as_json)
+        return
+    if weights is None:
+        raise PermaskError(f"--to {to} needs --weights")
+    state = plain_state(read_state(weights))
+    check_fits(found, state)
+    under = {Form.prune: state_with_buffers, Form.zeros: state_with_zeros, Form.two_four: state_with_two_four}
+    exported = under[to](state, found)
+    as_safetensors = out.suffix == ".safetensors"
+    write_whole(out, (lambda p: save_file(exported, p)) if as_safetensors else (lambda p: torch.save(exported, p)))
+    _tell(_summary(found) | {"out": str(out)}, as_json)
+
+
+def _summary(found: Any) -> dict[str, Any]:
+    from permask.masks.exports import fits_two_four
+
+    layers = [
+        {"name": name, "shape": list(kept.shape), "size": kept.numel(), "kept": int(kept.sum())}
+        | {"two_four": fits_two_four(kept)}
+        for name, kept in found.items()
+    ]
+    return {"layers": layers, "size": found.size, "kept": found.count, "sparsity": found.sparsity}
+
+
+def _tell(summary: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(summary, indent=1))
+        return
+    rows = [
+        (x["name"], "×".join(map(str, x["shape"])), f"{x['size']:,}", f"{x['kept']:,}", f"{_pruned(x):.4f}")
+        for x in summary["layers"]
+    ]
+    _table(("weight", "shape", "size", "kept", "sparsity"), rows)
+    typer.echo(f"{summary['kept']:,} of {summary['size']:,} weights kept, sparsity {summary['sparsity']:.4f}")
+    if fitting := sum(layer["two_four"] for layer in summary["layers"]):
+        typer.echo(f"{fitting} of {len(rows)} weights fit 2:4")
+    if "out" in summary:
+        typer.echo(f"wrote {summary['out']}")
+
+
+def _pruned(layer: dict[str, Any]) -> float:
+    return 1 - layer["kept"] / layer["size"] if layer["size"] else 0.0
+
+
+def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -1,0 +1,103 @@
+"""Masks, and weights under them, in forms that other tools read."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils import prune
+
+from permask.errors import NetworkError
+from permask.mask import Mask
+
+
+def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
+    """Attach a mask to a network as `torch.nn.utils.prune` does, in place: `weight_orig` and `weight_mask`.
+
+    Raises:
+        NetworkError: The mask does not fit.
+    """
+    mask.check(model)
+    for name, kept in mask.items():
+        module, _, parameter = name.rpartition(".")
+        prune.custom_from_mask(model.get_submodule(module), parameter, kept.to(model.get_parameter(name).device))
+    return model
+
+
+def state_with_buffers(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
+    """A `state_dict` with `*_orig` and `*_mask` in place of what is masked, as `torch.nn.utils.prune` saves it."""
+    exported = {name: x for name, x in state.items() if name not in mask}
+    for name, kept in mask.items():
+        exported |= {f"{name}_orig": state[name], f"{name}_mask": kept.to(state[name].dtype)}
+    return exported
+
+
+def state_with_zeros(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
+    """A `state_dict` with zeros in place of pruned weights."""
+    return {name: x * mask[name].to(x.dtype) if name in mask else x for name, x in state.items()}
+
+
+def state_with_two_four(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
+    """A `state_dict` in which weights whose mask fits 2:4 are compressed to `*.values` and `*.place`.
+
+    Other masked weights have zeros in place of what is pruned.
+
+    Raises:
+        NetworkError: No mask fits.
+    """
+    fitting = [name for name, kept in mask.items() if fits_two_four(kept)]
+    if not fitting:
+        raise NetworkError(
+            "no weight's mask fits 2:4, which is two of every four neighbours along a linear layer's input"
+        )
+    exported = {name: x for name, x in state_with_zeros(state, mask).items() if name not in fitting}
+    for name in fitting:
+        exported[f"{name}.values"], exported[f"{name}.place"] = compress_two_four(state[name], mask[name])
+    return exported
+
+
+def fits_two_four(kept: Tensor) -> bool:
+    """Whether a weight's mask keeps at most two of every four neighbours along its input dim."""
+    return kept.ndim == 2 and kept.shape[1] % 4 == 0 and bool((kept.unflatten(1, (-1, 4)).sum(-1) <= 2).all())
+
+
+def compress_two_four(weight: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
+    """A weight under a 2:4 mask as `values` `[out, in / 2]` and, for each, its `place` (0 to 3) among its four.
+
+    Raises:
+        NetworkError: The mask does not fit 2:4.
+    """
+    if not fits_two_four(kept):
+        raise NetworkError("this mask keeps more than two of four neighbours somewhere, so it does not fit 2:4")
+    fours = kept.unflatten(1, (-1, 4))
+    # kept places first, in order; where fewer than two are kept, pruned ones (zeros) fill up
+    place = fours.logical_not().byte().sort(dim=-1, stable=True).indices[..., :2].sort(dim=-1).values
+    values = (weight * kept).unflatten(1, (-1, 4)).gather(-1, place)
+    return values.flatten(1), place.to(torch.uint8).flatten(1)
+
+
+def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
+    """Store the linear layers whose mask fits 2:4 in the format that sparse tensor cores compute with, in place.
+
+    Args:
+        model: A network on a GPU, in float16 or bfloat16.
+        mask: A mask of it.
+
+    Returns:
+        Names of the weights that were converted.
+
+    Raises:
+        NetworkError: The mask does not fit the network, or the network is not where the format exists.
+    """
+    mask.check(model)
+    layers = {f"{n}.weight".lstrip("."): m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    fitting = [name for name, kept in mask.items() if name in layers and fits_two_four(kept)]
+    for name in fitting:
+        weight = layers[name].weight
+        if not weight.is_cuda or weight.dtype not in (torch.float16, torch.bfloat16):
+            raise NetworkError(
+                f"{name}: 2:4 sparsity needs a GPU and float16 or bfloat16, got {weight.dtype} on {weight.device}"
+            )
+    for name in fitting:
+        weight = (layers[name].weight * mask[name].to(layers[name].weight.device)).detach()
+        layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
+    return fitting

@@ -1,0 +1,350 @@
+"""`permask match`, `transport`, `connect` and `mask` on files, and what they say of bad ones."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+from torch.nn.utils import prune
+
+from permask.cli.main import main
+from permask.discovery.discover import discover
+from permask.mask import Mask
+from permask.masks.scores import magnitude_mask
+from permask.matching.alignment import Alignment
+
+NETWORKS = """
+import torch
+from torch import nn
+
+def mlp(width=16):
+    return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 12), nn.ReLU(), nn.Linear(12, 3))
+
+def convolutions():
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3)
+    )
+
+def batches():
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        x = torch.randn(32, 6, generator=generator)
+        yield x, x[:, :3].argmax(1)
+
+def nothing():
+    return []
+
+def number():
+    return 3
+
+def strings():
+    return ["a", "b"]
+"""
+
+
+def mlp(seed=0, width=16):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 12), nn.ReLU(), nn.Linear(12, 3))
+
+
+def planted():
+    symmetry = discover(mlp(), (torch.zeros(2, 6),))
+    return symmetry.random(1)
+
+
+@pytest.fixture(scope="module")
+def stock(tmp_path_factory):
+    """A folder with two networks, data, a mask and an alignment, as a user has them."""
+    folder = tmp_path_factory.mktemp("stock")
+    (folder / "net.py").write_text(NETWORKS)
+    source = mlp()
+    torch.save(source.state_dict(), folder / "a.pt")
+    save_file(planted().apply(source).state_dict(), folder / "b.safetensors")
+    generator = torch.Generator().manual_seed(0)
+    inputs = torch.randn(96, 6, generator=generator)
+    np.savez(folder / "data.npz", inputs=inputs.numpy(), labels=inputs[:, :3].argmax(1).numpy())
+    np.save(folder / "inputs.npy", inputs.numpy())
+    magnitude_mask(source, 0.7).save(folder / "mask.safetensors")
+    symmetry = discover(source, (torch.zeros(2, 6),))
+    symmetry.save(folder / "symmetry.json")
+    Alignment(symmetry, planted(), "planted", 0.0, ()).save(folder / "alignment.json")
+    return folder
+
+
+@pytest.fixture
+def permask(stock, tmp_path, monkeypatch, capsys):
+    """Runs a command in an empty folder beside the stock; `@name` stands for a file of the stock."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv("COLUMNS", "160")
+
+    def run(line):
+        words = [word.replace("@", f"{stock}/") for word in line.split()]
+        monkeypatch.setattr(sys, "argv", ["permask", *words])
+        with pytest.raises(SystemExit) as stop:
+            main()
+        printed = capsys.readouterr()
+        return stop.value.code or 0, printed.out, printed.err
+
+    return run
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        "--data @data.npz",
+        "--data @inputs.npy --batch-size 7",
+        "--data @net.py:batches",
+        "--input 6",
+        "--symmetry @symmetry.json",
+        "--data @data.npz --by weights --restarts 2",
+        "--data @data.npz --by learned --epochs 1",
+        "--input 6 --source-mask @mask.safetensors",
+    ],
+)
+def test_match_finds_what_was_planted(permask, tmp_path, options):
+    code, out, _ = permask(f"match @net.py:mlp @a.pt @b.safetensors {options} --aligned aligned.safetensors")
+    assert code == 0
+    assert "wrote alignment.json" in out
+    found = Alignment.load(tmp_path / "alignment.json").permutation
+    assert all(np.array_equal(found.index[name], index) for name, index in planted().index.items())
+    target = planted().apply(mlp()).state_dict()
+    aligned = load_file(tmp_path / "aligned.safetensors")
+    assert all(torch.equal(x, target[name]) for name, x in aligned.items())
+
+
+def test_match_prints_json_alone(permask):
+    code, out, err = permask("match @net.py:mlp @a.pt @b.safetensors --data @data.npz --json")
+    content = json.loads(out)
+    assert (code, err) == (0, "")
+    assert content["method"] == "activations"
+    assert [group["size"] for group in content["groups"]] == [16, 12]
+
+
+def test_transport_moves_the_mask_with_the_weights(permask, tmp_path):
+    code, out, _ = permask("transport @mask.safetensors @alignment.json -o moved.safetensors")
+    assert code == 0 and "sparsity 0.7" in out
+    expected = magnitude_mask(planted().apply(mlp()), 0.7)
+    assert Mask.load(tmp_path / "moved.safetensors") == expected
+    _, out, _ = permask("transport @mask.safetensors @alignment.json --json")
+    assert json.loads(out)["kept"] == expected.count
+
+
+def test_connect_measures_the_path_before_and_after(permask, tmp_path):
+    line = "connect @net.py:mlp @a.pt @b.safetensors --data @data.npz --alphas 5 --json"
+    before = json.loads(permask(line)[1])
+    after = json.loads(permask(f"{line} --alignment @alignment.json -o path.json")[1])
+    assert before["alphas"] == [0, 0.25, 0.5, 0.75, 1]
+    assert after["values"]["loss"] == pytest.approx([after["values"]["loss"][0]] * 5, rel=1e-4)
+    assert before["values"]["loss"][0] == pytest.approx(after["values"]["loss"][0])
+    assert after["barrier"]["loss"] < 1e-4
+    assert abs(before["values"]["loss"][2] - after["values"]["loss"][2]) > 1e-4
+    assert json.loads((tmp_path / "path.json").read_text()) == after
+    assert "barrier" in permask("connect @net.py:mlp @a.pt @b.safetensors --data @data.npz")[1]
+
+
+@pytest.mark.parametrize("statistics", ["keep", "reset", "repair"])
+def test_connect_writes_the_network_half_way(permask, tmp_path, statistics):
+    torch.manual_seed(0)
+    for name in ("c.pt", "d.pt"):
+        net = nn.Sequential(
+            *(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+        )
+        torch.save(net.state_dict(), tmp_path / name)
+    images = torch.randn(64, 3, 5, 5)
+    save_file({"images": images, "labels": images.mean((2, 3)).argmax(1)}, tmp_path / "images.safetensors")
+    code, _, _ = permask(
+        "connect @net.py:convolutions c.pt d.pt --data images.safetensors --merged m.safetensors "
+        f"--statistics {statistics}"
+    )
+    merged = load_file(tmp_path / "m.safetensors")
+    c, d = (torch.load(tmp_path / name) for name in ("c.pt", "d.pt"))
+    assert code == 0
+    torch.testing.assert_close(merged["0.weight"], (c["0.weight"] + d["0.weight"]) / 2)
+    assert torch.equal(merged["1.running_mean"], torch.zeros(8)) == (statistics == "keep")
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        "@a.pt",
+        "@a.pt --by layer-magnitude",
+        "@a.pt --by random --seed 3",
+        "@a.pt --by erk",
+        "--model @net.py:mlp --by random width=16",
+        "@a.pt --model @net.py:mlp --by snip --data @data.npz",
+        "@a.pt --model @net.py:mlp --by grasp --data @net.py:batches",
+        "@a.pt --model @net.py:mlp --by synflow --input 6",
+    ],
+)
+def test_mask_make_keeps_the_exact_count(permask, tmp_path, how):
+    code, out, _ = permask(f"mask make {how} --sparsity 0.7 --json")
+    mask = Mask.load(tmp_path / "mask.safetensors")
+    assert code == 0
+    assert mask.size == 6 * 16 + 16 * 12 + 12 * 3
+    assert abs(mask.count - round(mask.size * 0.3)) <= ("layer" in how)
+    assert json.loads(out)["kept"] == mask.count
+
+
+def test_mask_make_by_magnitude_is_that_of_python(permask, tmp_path):
+    permask("mask make @a.pt --sparsity 0.7 -o m.safetensors")
+    assert Mask.load(tmp_path / "m.safetensors") == magnitude_mask(mlp(), 0.7)
+    permask("mask make @a.pt --sparsity 0.9 --earlier m.safetensors -o n.safetensors --exclude 9*")
+    earlier = magnitude_mask(mlp(), 0.7)
+    assert Mask.load(tmp_path / "n.safetensors") == magnitude_mask(mlp(), 0.9, mask=earlier)
+
+
+def test_mask_show_and_compare(permask, tmp_path):
+    code, out, _ = permask("mask show @mask.safetensors")
+    assert code == 0 and "16×6" in out and "sparsity 0.7" in out
+    permask("transport @mask.safetensors @alignment.json -o moved.safetensors")
+    a, b = Mask.load(tmp_path / "moved.safetensors"), magnitude_mask(mlp(), 0.7)
+    content = json.loads(permask("mask compare @mask.safetensors moved.safetensors --json")[1])
+    assert content["both"] == sum(int((a[name] & b[name]).sum()) for name in a)
+    assert content["kept"] == [a.count, a.count] and not content["equal"]
+    assert "expected by chance" in permask("mask compare @mask.safetensors moved.safetensors")[1]
+
+
+def test_mask_export_and_back(permask, tmp_path):
+    for form, out in (("prune", "p.pt"), ("zeros", "z.safetensors"), ("safetensors", "s.safetensors")):
+        code, _, _ = permask(f"mask export @mask.safetensors --to {form} --weights @a.pt -o {out}")
+        assert code == 0
+        permask(f"mask export {out} --to safetensors -o again.safetensors")
+        assert Mask.load(tmp_path / "again.safetensors") == magnitude_mask(mlp(), 0.7)
+    net = mlp(1)
+    for layer in (net[0], net[2], net[4]):
+        prune.identity(layer, "weight")
+    net.load_state_dict(torch.load(tmp_path / "p.pt"))
+    x = torch.randn(4, 6)
+    torch.testing.assert_close(net(x), magnitude_mask(mlp(), 0.7).apply_(mlp())(x))
+
+
+class Harmful:
+    def __reduce__(self):
+        return (os.system, ("touch harmed",))
+
+
+def damage(folder, stock):
+    """Everything that can be wrong with a file."""
+    state = mlp().state_dict()
+    half = (stock / "a.pt").read_bytes()
+    (folder / "half.pt").write_bytes(half[: len(half) // 2])
+    (folder / "half.safetensors").write_bytes((stock / "b.safetensors").read_bytes()[:100])
+    (folder / "empty.pt").write_bytes(b"")
+    (folder / "text.pt").write_text("hello")
+    torch.save({"0.weight": Harmful()}, folder / "harmful.pt")
+    torch.save({"epoch": 3}, folder / "no_tensors.pt")
+    torch.save(mlp(width=17).state_dict(), folder / "wider.pt")
+    torch.save({**state, "2.weight": torch.full_like(state["2.weight"], float("nan"))}, folder / "nan.pt")
+    torch.save({n: x for n, x in state.items() if n != "4.bias"}, folder / "missing.pt")
+    torch.save({**state, "9.weight": torch.ones(2)}, folder / "more.pt")
+    save_file({"inputs": torch.zeros(0, 6)}, folder / "no_samples.safetensors")
+    save_file({"inputs": torch.zeros(8, 7), "labels": torch.zeros(8).long()}, folder / "other_inputs.safetensors")
+    save_file({"inputs": torch.zeros(8, 6), "labels": torch.zeros(7).long()}, folder / "few_labels.safetensors")
+    save_file({"inputs": torch.zeros(8, 6), "labels": torch.full((8,), 5)}, folder / "high_labels.safetensors")
+    save_file({"p": torch.zeros(8, 6), "q": torch.zeros(8)}, folder / "unnamed.safetensors")
+    np.save(folder / "objects.npy", np.array([Harmful()], dtype=object))
+    (folder / "text.npz").write_text("hello")
+    Mask({"0.weight": torch.ones(5, 6).bool()}).save(folder / "other_mask.safetensors")
+    Mask({"7.weight": torch.ones(5, 6).bool()}).save(folder / "unknown_mask.safetensors")
+    Mask({"2.weight": torch.ones(12, 16).bool()}).save(folder / "whole.safetensors")
+    text = (stock / "alignment.json").read_text()
+    (folder / "half.json").write_text(text[: len(text) // 2])
+    (folder / "other.json").write_text("{}")
+    (folder / "altered.json").write_text(text.replace('"2.weight"', '"2.height"'))
+    content = json.loads(text)
+    name = next(iter(content["permutation"]))
+    content["permutation"][name][0] = content["permutation"][name][1]
+    (folder / "twice.json").write_text(json.dumps(content))
+
+
+MATCH = "match @net.py:mlp @a.pt @b.safetensors"
+CONNECT = "connect @net.py:mlp @a.pt @b.safetensors --data"
+BAD = {
+    "a file that is not there": ("match @net.py:mlp gone.pt @b.safetensors --input 6", "gone.pt: no such file"),
+    "a truncated checkpoint": ("match @net.py:mlp half.pt @b.safetensors --input 6", "half.pt: expected"),
+    "a truncated safetensors file": ("match @net.py:mlp half.safetensors @a.pt --input 6", "half.safetensors"),
+    "an empty checkpoint": ("match @net.py:mlp empty.pt @b.safetensors --input 6", "empty.pt"),
+    "a text file": ("match @net.py:mlp text.pt @b.safetensors --input 6", "text.pt"),
+    "a pickle that would run code": ("match @net.py:mlp harmful.pt @a.pt --input 6", "never runs code"),
+    "a checkpoint without tensors": ("match @net.py:mlp no_tensors.pt @a.pt --input 6", "found none"),
+    "another width": ("match @net.py:mlp wider.pt @a.pt --input 6", "the network has [16, 6], the file [17, 6]"),
+    "another architecture": ("match @net.py:convolutions @a.pt @a.pt --input 3x5x5", "the network has"),
+    "a tensor that is missing": ("match @net.py:mlp missing.pt @a.pt --input 6", "4.bias: the network has [3]"),
+    "a tensor too many": ("match @net.py:mlp more.pt @a.pt --input 6", "9.weight: the network has nothing"),
+    "NaN weights, by weights": (
+        "match @net.py:mlp nan.pt @a.pt --input 6",
+        "2.weight holds values that are not finite",
+    ),
+    "NaN weights, by data": ("match @net.py:mlp @a.pt nan.pt --data @data.npz", "of the target network is not finite"),
+    "no such module": ("match nowhere:mlp @a.pt @a.pt --input 6", "nowhere cannot be imported"),
+    "no such function": ("match @net.py:mpl @a.pt @a.pt --input 6", "did you mean mlp"),
+    "a function of something else": ("match @net.py:number @a.pt @a.pt --input 6", "returned a int"),
+    "an unknown argument": (f"{MATCH} depth=3 --input 6", "unexpected keyword"),
+    "nothing to trace with": (MATCH, "give --data, --input or --symmetry"),
+    "inputs that do not fit": (f"{MATCH} --input 7", "does not take what --input says"),
+    "an input that is no shape": (f"{MATCH} --input big", "expected SIZES"),
+    "data that does not fit": (f"{MATCH} --data other_inputs.safetensors", "cannot be captured"),
+    "no samples": (f"{MATCH} --data no_samples.safetensors", "at least one batch"),
+    "no batches": (f"{MATCH} --data @net.py:nothing", "at least one batch"),
+    "data that is no iterable": (f"{MATCH} --data @net.py:number", "expected an iterable of batches"),
+    "batches that are no tensors": (f"{MATCH} --data @net.py:strings", "expected tensors"),
+    "data that is not there": (f"{MATCH} --data gone.npy", "gone.npy: no such file"),
+    "data of several unknown names": (f"{MATCH} --data unnamed.safetensors", "expected a tensor named inputs"),
+    "arrays that would run code": (f"{MATCH} --data objects.npy", "expected arrays saved by numpy"),
+    "arrays that are text": (f"{MATCH} --data text.npz", "expected arrays saved by numpy"),
+    "activations without data": (f"{MATCH} --by activations --input 6", "needs --data"),
+    "learned without labels": (f"{MATCH} --by learned --data @inputs.npy", "needs labels"),
+    "a mask of another network": (f"{MATCH} --input 6 --source-mask other_mask.safetensors", "mask of 0.weight"),
+    "masks with activations": (f"{MATCH} --data @data.npz --source-mask @mask.safetensors", "go with --by weights"),
+    "a symmetry that is none": (f"{MATCH} --symmetry other.json", "expected a symmetry"),
+    "a folder that is not there": (f"{MATCH} --input 6 -o nowhere/out.json", "nowhere is not a folder"),
+    "a folder as a file": (f"{MATCH} --input 6 -o .", "this is a folder"),
+    "a truncated alignment": ("transport @mask.safetensors half.json", "half.json: expected an alignment"),
+    "another kind of JSON": ("transport @mask.safetensors other.json", "other.json: expected an alignment"),
+    "an altered alignment": ("transport @mask.safetensors altered.json", "the file was altered"),
+    "a permutation with a unit twice": ("transport @mask.safetensors twice.json", "expected a permutation"),
+    "transporting a mask of another shape": ("transport other_mask.safetensors @alignment.json", "[5, 6]"),
+    "transporting a mask of unknown names": ("transport unknown_mask.safetensors @alignment.json", "names 7.weight"),
+    "transporting a dense checkpoint": ("transport @a.pt @alignment.json", "there is no mask here"),
+    "connecting without labels": (f"{CONNECT} @inputs.npy", "expected labels"),
+    "labels of another number": (f"{CONNECT} few_labels.safetensors", "one label per sample"),
+    "labels without a class": (f"{CONNECT} high_labels.safetensors", "expected labels from 0 to 2"),
+    "an alignment of another network": (
+        "connect @net.py:convolutions c.pt c.pt --data @data.npz --alignment @alignment.json",
+        "the symmetry expects",
+    ),
+    "a sparsity of 1.3": ("mask make @a.pt --sparsity 1.3", "expected a share in [0, 1), got 1.3"),
+    "excluding every weight": ("mask make @a.pt --sparsity 0.5 --exclude *", "no weights to prune"),
+    "nothing to prune": ("mask make --sparsity 0.5", "expected a checkpoint, or --model"),
+    "snip without a network": ("mask make @a.pt --sparsity 0.5 --by snip", "needs --model"),
+    "snip without data": ("mask make @a.pt --model @net.py:mlp -s 0.5 --by snip", "needs --data"),
+    "pruning back": ("mask make @a.pt -s 0.5 --earlier @mask.safetensors", "ask for at least"),
+    "pruning NaN": ("mask make nan.pt -s 0.5", "2.weight holds NaN"),
+    "showing a dense checkpoint": ("mask show @a.pt", "there is no mask here"),
+    "comparing masks of two networks": ("mask compare @mask.safetensors other_mask.safetensors", "the network"),
+    "exporting without weights": ("mask export @mask.safetensors --to prune -o x.pt", "needs --weights"),
+    "2:4 where it does not fit": ("mask export whole.safetensors --to 2:4 --weights @a.pt -o x.pt", "fits 2:4"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_bad_input_is_one_clear_message_and_nothing_is_written(permask, stock, tmp_path, kind):
+    line, message = BAD[kind]
+    damage(tmp_path, stock)
+    torch.save(
+        nn.Sequential(
+            *(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
+        ).state_dict(),
+        tmp_path / "c.pt",
+    )
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    code, out, err = permask(line)
+    assert code == 2
+    assert message in err.replace("\n", " ")
+    assert "Traceback" not in err + out
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != "__pycache__"} == before
