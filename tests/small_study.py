@@ -40,6 +40,6 @@ def permask(*arguments: object, **options: object) -> subprocess.Popen:
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
     """Run the command to its end and check its exit code."""
     with permask(*arguments) as process:
-        out, err = process.communicate(timeout=120)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
