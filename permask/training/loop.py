@@ -74,17 +74,16 @@ def train(
     model.train()
     for epoch in range(first_epoch, recipe.epochs if stop is None else stop):
         shuffled = torch.randperm(len(images), generator=order(epoch))
-        epoch_images, epoch_labels = images[shuffled], labels[shuffled]
+        batches = zip(images[shuffled].split(recipe.batch_size), labels[shuffled].split(recipe.batch_size), strict=True)
         loss_sum = torch.zeros(())
-        for step in range(steps_per_epoch):
-            batch = slice(step * recipe.batch_size, (step + 1) * recipe.batch_size)
+        for step, (batch_images, batch_labels) in enumerate(batches):
             progress = (epoch + step / steps_per_epoch) / recipe.epochs
             optimizer.param_groups[0]["lr"] = recipe.learning_rate_at(progress)
-            loss = F.cross_entropy(model(epoch_images[batch]), epoch_labels[batch])
+            loss = F.cross_entropy(model(batch_images), batch_labels)
             loss.backward()
             optimizer.step()
             optimizer.zero_grad()
-            loss_sum += loss.detach() * len(epoch_labels[batch])
+            loss_sum += loss.detach() * len(batch_labels)
         after_epoch(epoch + 1, loss_sum.item() / len(images))
     if held is not None:
         held.remove()
