@@ -231,7 +231,7 @@ def one_bias_for_two():
     def forward(net, x):
         return net.c(torch.relu(net.a(x) + net.bias) * net.b(net.a(x)) + net.bias.flip(0))
 
-    return dense(forward, 6, 8, 8, 3, bias=nn.Parameter(torch.empty(8)))
+    return dense(forward, 6, 8, 8, 3, bias=nn.Parameter(torch.zeros(8)))
 
 
 @example(floats(4, 8))
@@ -572,7 +572,7 @@ def complex_numbers():
         turned = z * torch.polar(torch.ones_like(net.angle), net.angle)
         return net.b(torch.view_as_real(turned).flatten(1))
 
-    return dense(forward, 6, 8, 3, angle=nn.Parameter(torch.empty(4)))
+    return dense(forward, 6, 8, 3, angle=nn.Parameter(torch.zeros(4)))
 
 
 @example(floats(4, 6))

@@ -17,7 +17,7 @@ from permask.groups import Axis, Group
 from permask.permutation import Permutation
 
 TOLERANCE = 1e-8
-RESPONSE = 1e-10
+RESPONSE = 1e-12  # relative to the largest
 UNITS = 16  # of each group, for the negative control
 
 State = Mapping[str, Tensor]
@@ -53,9 +53,10 @@ def certify(
     """
     state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    trial = _Trial(capture, groups, randomised(state, groups, seed), inputs, parameters, seed)
+    trial = _Trial(capture, groups, randomised(state, parameters, seed), inputs, parameters, seed)
     if not all(torch.isfinite(y).all() for y in trial.expected):
-        trial = _Trial(capture, groups, randomised(state, (), seed), inputs, parameters, seed)
+        plain = {name: x.double() if x.is_floating_point() else x for name, x in state.items()}
+        trial = _Trial(capture, groups, plain, inputs, parameters, seed)
     error, failed = trial.error([group.name for group in groups]), set()
     if not error <= TOLERANCE:
         failed = set(trial.failing([group.name for group in groups]))
@@ -68,12 +69,12 @@ def certify(
     return Certificate(error, names, tuple(trial.idle(kept)))
 
 
-def randomised(state: State, groups: Sequence[Group], seed: int) -> dict[str, Tensor]:
-    """Other float64 weights of about the same scale; scales and statistics that move keep their signs.
+def randomised(state: State, parameters: Set[str], seed: int) -> dict[str, Tensor]:
+    """Other float64 weights of about the same scale, and running statistics; positive scales stay positive.
 
-    Tensors that share memory get the same numbers.
+    Of other buffers every entry is scaled, so that zeros and signs, which masks are made of, remain. Tensors
+    that share memory get the same numbers.
     """
-    moving = {axis.parameter for group in groups for axis in group.axes}
     generator = torch.Generator().manual_seed(seed)
     made: dict[Any, Tensor] = {}
     result = {}
@@ -81,10 +82,14 @@ def randomised(state: State, groups: Sequence[Group], seed: int) -> dict[str, Te
         memory = (old.untyped_storage().data_ptr(), old.storage_offset(), old.shape, old.stride())
         if memory not in made:
             made[memory] = x = old.detach().double() if old.is_floating_point() else old
-            if old.is_floating_point() and name in moving:
+            if old.is_floating_point():
                 noise = torch.rand(x.shape, generator=generator).to(x) - 0.5  # [-0.5, 0.5)
-                keeps_sign = x.ndim < 2 and bool((x > 0).all())
-                made[memory] = x + noise * (x if keeps_sign else 1.0 if x.ndim < 2 else 2 / x[0].numel() ** 0.5)
+                if name in parameters or name.endswith("running_mean"):
+                    x = x.nan_to_num(0.0, 0.0, 0.0)  # memory that nobody has initialised
+                    keeps_sign = x.ndim < 2 and bool((x > 0).all())
+                    made[memory] = x + noise * (x if keeps_sign else 1.0 if x.ndim < 2 else 2 / x[0].numel() ** 0.5)
+                else:
+                    made[memory] = x * (1 + noise)
         result[name] = made[memory]
     return result
 
@@ -168,13 +173,16 @@ class _Trial:
         zero, which takes one backward pass for the axes of all parameters together.
         """
         axes = [(group, axis) for group in groups for axis in group.axes if axis.parameter in self.gradients]
-        return [f"{g.name}: {axis.parameter} {axis.dim}" for g, axis in axes if not self._responds(g, axis)]
+        responses = [self._response(group, axis) for group, axis in axes]
+        least = RESPONSE * max(responses, default=0.0)
+        idle = [place for place, response in zip(axes, responses, strict=True) if response <= least]
+        return [f"{group.name}: {axis.parameter} {axis.dim}" for group, axis in idle]
 
-    def _responds(self, group: Group, axis: Axis) -> bool:
-        """Whether trading some units along this axis alone changes the outputs."""
+    def _response(self, group: Group, axis: Axis) -> float:
+        """How much, to first order, trading some units along this axis alone changes the outputs."""
         gradient = self.gradients[axis.parameter]
         if gradient is None:
-            return False
+            return 0.0
         few = slice(min(group.size, UNITS))
         table = axis.table[..., few, :]
         source = np.arange(axis.length)
@@ -188,4 +196,4 @@ class _Trial:
             alone = Group("alone", axis.length, (replace(axis, table=np.arange(axis.length)[:, None]),))
             moved = Permutation((alone,), {"alone": source}).apply({axis.parameter: weights})
             change = moved[axis.parameter] - weights
-        return float((gradient * change).sum().abs()) > RESPONSE * float(gradient.norm() * change.norm())
+        return float((gradient * change).sum().abs())

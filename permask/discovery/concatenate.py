@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
+from jaxtyping import Int
 
 from permask.discovery.atoms import Bundle, Dim, Value, value
-from permask.discovery.constraints import Constraints
+from permask.discovery.constraints import Constraints, UnsupportedError
 from permask.discovery.contract import align, contract
-from permask.discovery.layout import collapse, insert
+from permask.discovery.layout import collapse, insert, take
 
 
 def concatenate(constraints: Constraints, values: Sequence[Value], axis: int) -> Value:
@@ -54,6 +55,24 @@ def concatenate(constraints: Constraints, values: Sequence[Value], axis: int) ->
     joined = constraints.copies(atoms, dims) if len(np.unique(atoms)) < atoms.size else Bundle(dims, atoms)
     axes = [last if k == axis else dims for k, dims in enumerate(base.axes)]
     return value(axes, [*base.bundles, joined], base.constant)
+
+
+def replace(constraints: Constraints, x: Value, axis: int, index: Int[np.ndarray, "taken"], new: Value) -> Value:
+    """A value with the entries at some neighbouring positions along an axis replaced.
+
+    Raises:
+        UnsupportedError: The positions are not neighbours.
+    """
+    if (np.diff(index) != 1).any():
+        raise UnsupportedError("replaces entries that are not next to each other")
+    size = x.shape[axis]
+    before, after = np.arange(index[0]), np.arange(index[-1] + 1, size)
+    parts = [new]
+    if before.size:
+        parts.insert(0, take(constraints, x, axis, before))
+    if after.size:
+        parts.append(take(constraints, x, axis, after))
+    return concatenate(constraints, parts, axis) if len(parts) > 1 else new
 
 
 def _touches(bundle: Bundle, x: Value, axis: int, spanned: set[Dim]) -> bool:

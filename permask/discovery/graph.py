@@ -176,6 +176,7 @@ def _call(node: fx.Node, prefix: str, args: Any, kwargs: Any) -> Op:
             **kwargs,
         }
         written = [x.name for x in schema.arguments if x.alias_info is not None and x.alias_info.is_write]
+        written = [] if name == "detach_" else written  # which changes no entry
         if arguments.get(UPDATES_STATISTICS.get(name, "")):
             written += ["running_mean", "running_var"]
         writes = []

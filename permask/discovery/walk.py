@@ -5,12 +5,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from permask.discovery.atoms import Places, Value, pinned, same, value
+from permask.discovery.concatenate import replace
 from permask.discovery.constraints import Constraints
+from permask.discovery.layout import insert
 from permask.discovery.parameters import state, structures
 from permask.discovery.program import Capture, Op, substitute
 from permask.discovery.rules import RULES, Step, UnsupportedError
+from permask.discovery.rules.segments import picked
 
 UNSUPPORTED = "unsupported op"
 
@@ -86,11 +90,18 @@ def _call(op: Op, found: Walk, numbers: Mapping[str, np.ndarray]) -> Any:
         result = RULES[op.function](Step(op, arguments, found.constraints, numbers))
     except UnsupportedError as error:
         return _pin(op, arguments, found.constraints, str(error))
+    except Exception as error:  # the op is called in a way that its rule does not know; what it demanded so far stays
+        return _pin(op, arguments, found.constraints, f"its rule failed: {type(error).__name__}: {error}")
     results = [result] if isinstance(result, Value) else list(result)
-    for x, output in zip(results, op.outputs, strict=False):
-        if x is not None and output is not None and x.shape != tuple(output.shape):
-            raise AssertionError(f"rule for {op.function}: expected shape {tuple(output.shape)}, got {x.shape}")
-    return results if op.many else results[0] if results else None
+    checked = [_checked(x, output) for x, output in zip(results, op.outputs, strict=False)]
+    return checked if op.many else checked[0] if checked else None
+
+
+def _checked(x: Value | None, output: Tensor | None) -> Value | None:
+    """A result, if it has the shape that the graph says; else something that pins it once it is read."""
+    if x is None or output is None or x.shape == tuple(output.shape):
+        return x
+    return Places(pinned(tuple(output.shape)).axes, source=x, along=tuple(range(x.ndim)))
 
 
 def _settle(x: Places, constraints: Constraints) -> Value:
@@ -128,25 +139,47 @@ def _tensors(arguments: Any) -> list[Value]:
 def _write(position: int, ops: tuple[Op, ...], found: Walk) -> None:
     """Account for an op that modifies its argument in place.
 
-    If the argument moves afterwards as it did before, so does everything that shares its memory. If nothing
-    else that shares its memory is read later, it takes its new value. Otherwise all of it is pinned. (A
-    part of a constant is no longer like the rest of it once it was modified.)
+    If the argument moves afterwards as it did before, so does everything that shares its memory. (But a part
+    of a constant is no longer like the rest of it.) Otherwise it takes its new value, and so does what it is
+    a slice of. If anything else that shares its memory is read later, all of it is pinned.
     """
-    op = ops[position]
-    result = found.values[op.name]
+    op, result = ops[position], found.values[ops[position].name]
+    by_name = {other.name: other for other in ops[: position + 1]}
+    later = {name for other in ops[position + 1 :] for name in other.inputs}
     for name in op.writes:
         before = found.values[name]
-        if isinstance(result, Value) and not before.constant and same(result, before):
-            continue
-        written = next(other for other in ops[:position] if other.name == name)
-        later = {name for other in ops[position + 1 :] for name in other.inputs}
-        aliases = [x.name for x in ops[:position] if x.name != name and x.storages & written.storages]
-        if isinstance(result, Value) and not later.intersection(aliases):
-            found.values[name] = result
+        if isinstance(result, Value) and isinstance(before, Value):
+            if not before.constant and same(result, before):
+                continue
+            changed = _sliced_from(name, result, by_name, found)
+        else:
+            changed = {}
+        storages = by_name[name].storages
+        aliases = [x for x in by_name if by_name[x].storages & storages and x not in (name, op.name)]
+        if changed and not later.intersection(aliases) - changed.keys():
+            found.values |= changed
             continue
         for alias in [*aliases, name, op.name]:
-            for x in _tensors(found.values[alias]):
+            pinned_ones = [
                 found.constraints.pin(x, "modified in place where another view of it is read", UNSUPPORTED)
-            many = isinstance(found.values[alias], list)
-            unknown = [value(new.axes) for new in _tensors(found.values[alias])]
-            found.values[alias] = unknown if many else unknown[0]
+                for x in _tensors(found.values[alias])
+            ]
+            found.values[alias] = pinned_ones if isinstance(found.values[alias], list) else pinned_ones[0]
+
+
+def _sliced_from(name: str, new: Value, ops: Mapping[str, Op], found: Walk) -> dict[str, Value]:
+    """The values after one of them has changed: itself, what it is a slice of, and so on; none if unclear."""
+    changed = {name: new}
+    while ops[name].function in ("slice", "select"):
+        arguments = ops[name].arguments or {}
+        parent = arguments["self"].name
+        whole = found.values[parent]
+        axis, index = picked(arguments, whole.shape)
+        new = insert(new, axis) if ops[name].function == "select" else new
+        try:
+            new = replace(found.constraints, whole, axis, index, new)
+        except UnsupportedError:
+            return {}
+        changed[parent] = new
+        name = parent
+    return changed

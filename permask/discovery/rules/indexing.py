@@ -1,10 +1,9 @@
 """Picking and placing entries by numbers."""
 
-import numpy as np
-
-from permask.discovery import layout
+from permask.discovery import concatenate, layout
 from permask.discovery.atoms import Value, pinned, value
-from permask.discovery.rules.registry import Step, UnsupportedError, rule
+from permask.discovery.rules.registry import Step, rule
+from permask.discovery.rules.segments import picked
 
 
 @rule("index", "index_select", "_unsafe_index")
@@ -70,21 +69,9 @@ def scatter(step: Step) -> Value:
 def slice_scatter(step: Step) -> Value:
     """A value with a range along an axis replaced: segments before, in and after it."""
     x, source = step["self"], step["src"]
-    axis = step["dim"] % x.ndim
-    numbers = np.arange(x.shape[axis])
-    if step.op.function == "select_scatter":
-        source, chosen = layout.insert(source, axis), numbers[[step["index"]]]
-    else:
-        chosen = numbers[slice(step["start"], step["end"], step["step"])]
-    if len(chosen) > 1 and chosen[1] - chosen[0] != 1:
-        raise UnsupportedError("replaces entries that are not next to each other")
-    before, after = numbers[: chosen[0]], numbers[chosen[-1] + 1 :]
-    parts = [
-        step.take(x, axis, part) if part is not None else source
-        for part in (before, None, after)
-        if part is None or len(part)
-    ]
-    return step.concatenate(parts, axis) if len(parts) > 1 else source
+    axis, index = picked(step.arguments, x.shape)
+    source = layout.insert(source, axis) if step.op.function == "select_scatter" else source
+    return concatenate.replace(step.constraints, x, axis, index, source)
 
 
 @rule("one_hot")

@@ -23,3 +23,14 @@ def pool(step: Step) -> Value | list[Value]:
     new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
     result = step.contract((x, [*axes, *places]), to=[*axes, *new], pin=places, new=new)
     return [result] * len(step.shapes) if step.op.many else result
+
+
+@rule("max_unpool2d", "max_unpool3d")
+def unpool(step: Step) -> Value:
+    """Puts maxima back to the positions that they came from, within each channel."""
+    x, places = step["self"], step["indices"]
+    spatial = int(step.op.function[-2])
+    axes = list(range(x.ndim - spatial))
+    pooled = [("place", k) for k in range(spatial)]
+    new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
+    return step.contract((x, [*axes, *pooled]), (places, [*axes, *pooled]), to=[*axes, *new], pin=pooled, new=new)

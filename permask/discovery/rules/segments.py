@@ -1,8 +1,11 @@
 """Ops that join values, cut them up, or bring entries into another order."""
 
 import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 
 from permask.discovery import layout
 from permask.discovery.atoms import Value
@@ -53,30 +56,30 @@ def unbind(step: Step) -> list[Value]:
     return [layout.drop(step.take(x, axis, np.array([k])), axis) for k in range(x.shape[axis])]
 
 
-@rule("slice", "slice_copy")
+def picked(arguments: Mapping[str, Any], shape: Sequence[int]) -> tuple[int, Int[np.ndarray, "taken"]]:
+    """The axis of a slice, select or narrow, and the positions along it."""
+    axis = arguments["dim"] % len(shape)
+    positions = np.arange(shape[axis])
+    if "index" in arguments:
+        return axis, positions[[arguments["index"]]]
+    if "length" in arguments:
+        start = arguments["start"] % shape[axis]
+        return axis, positions[start : start + arguments["length"]]
+    return axis, positions[slice(arguments["start"], arguments["end"], arguments["step"])]
+
+
+@rule("slice", "slice_copy", "narrow")
 def slice_(step: Step) -> Value:
     """A range along an axis."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    index = np.arange(x.shape[axis])[slice(step["start"], step["end"], step["step"])]
-    return x if len(index) == x.shape[axis] else step.take(x, axis, index)
+    axis, index = picked(step.arguments, step["self"].shape)
+    return step["self"] if len(index) == step["self"].shape[axis] else step.take(step["self"], axis, index)
 
 
 @rule("select", "select_copy")
 def select(step: Step) -> Value:
     """One entry along an axis."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    return layout.drop(step.take(x, axis, np.array([step["index"] % x.shape[axis]])), axis)
-
-
-@rule("narrow")
-def narrow(step: Step) -> Value:
-    """A range along an axis."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    start = step["start"] % x.shape[axis] if step["start"] < 0 else step["start"]
-    return step.take(x, axis, np.arange(start, start + step["length"]))
+    axis, index = picked(step.arguments, step["self"].shape)
+    return layout.drop(step.take(step["self"], axis, index), axis)
 
 
 @rule("roll")

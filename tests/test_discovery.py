@@ -1,0 +1,266 @@
+"""What `discover` promises besides finding the right groups: names, activations, pins, the certificate."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from example import Net
+from networks import NETWORKS
+from torch import nn
+
+import permask
+from permask.discovery.certify import certify
+from permask.discovery.graph import capture
+from permask.discovery.rules import RULES
+from permask.errors import NetworkError
+from permask.groups import Group
+from permask.symmetry import Symmetry
+from permask.training.networks.resnet import ResNet20
+from permask.training.networks.vgg import VGG11
+
+
+def found(name: str) -> Symmetry:
+    return permask.discover(NETWORKS[name].make(), NETWORKS[name].inputs())
+
+
+@pytest.fixture(scope="module")
+def resnet20() -> Symmetry:
+    return permask.discover(ResNet20((3, 32, 32), 10), (torch.zeros(1, 3, 32, 32),))
+
+
+def published_resnet20() -> dict[str, set[tuple[str, int]]]:
+    """The permutation specification of git-re-basin (Ainsworth et al. 2023) for ResNet20, on our names."""
+    spec: dict[str, set[tuple[str, int]]] = {}
+
+    def conv(name: str, before: str | None, after: str) -> None:
+        spec.setdefault(after, set()).add((f"{name}.weight", 0))
+        if before:
+            spec.setdefault(before, set()).add((f"{name}.weight", 1))
+
+    def norm(name: str, group: str) -> None:
+        spec[group] |= {(f"{name}.{part}", 0) for part in ("weight", "bias", "running_mean", "running_var")}
+
+    conv("conv1", None, "stage0")
+    norm("bn1", "stage0")
+    for stage in range(3):
+        for block in range(3):
+            name, after = f"layer{stage + 1}.{block}", f"stage{stage}"
+            before = f"stage{stage - 1}" if block == 0 and stage > 0 else after
+            conv(f"{name}.conv1", before, name)
+            norm(f"{name}.bn1", name)
+            conv(f"{name}.conv2", name, after)
+            norm(f"{name}.bn2", after)
+            if before != after:
+                conv(f"{name}.shortcut.0", before, after)
+                norm(f"{name}.shortcut.1", after)
+    spec["stage2"].add(("linear.weight", 1))
+    return spec
+
+
+def test_resnet20_has_the_groups_of_the_published_specification(resnet20):
+    groups = [{(axis.parameter, axis.dim) for axis in group.axes} for group in resnet20.groups]
+    expected = published_resnet20()
+    assert len(groups) == len(expected) == 12
+    assert all(axes in groups for axes in expected.values())
+    for group in resnet20.groups:  # a unit is one channel everywhere
+        assert all(np.array_equal(axis.table, np.arange(group.size)[:, None]) for axis in group.axes)
+
+
+def test_groups_are_named_after_the_module_that_makes_their_units(resnet20):
+    assert [group.name for group in resnet20.groups][:4] == [
+        "conv1",
+        "layer1.0.conv1",
+        "layer1.1.conv1",
+        "layer1.2.conv1",
+    ]
+    assert [group.name for group in found("mlp").groups] == ["0", "2"]
+    assert [(group.name, group.parent) for group in found("attention").groups] == [
+        ("i", None),
+        ("q", None),
+        ("q.inside", "q"),
+        ("v.inside", "q"),
+    ]
+
+
+def test_a_residual_stream_is_observed_at_the_last_block_of_its_stage(resnet20):
+    captured = capture(ResNet20((3, 32, 32), 10), (torch.zeros(1, 3, 32, 32),))
+    modules = {op.name: (op.function, op.module) for op in captured.ops if op.kind == "call"}
+    seen = {group.name: modules[group.activation.node] for group in resnet20.groups}
+    assert seen["conv1"] == ("relu", "layer1.2")
+    assert seen["layer3.1.conv1"] == ("relu", "layer3.1")
+    assert {seen[group.name] for group in resnet20.groups if group.size == 64} >= {("relu", "layer3.2")}
+
+
+def test_convolutions_are_observed_before_they_are_flattened():
+    network, x = VGG11((3, 32, 32), 10), torch.zeros(1, 3, 32, 32)
+    shapes = {op.name: op.shape for op in capture(network, (x,)).ops}
+    for group in permask.discover(network, (x,)).groups:
+        assert shapes[group.activation.node][group.activation.dim] == group.size
+        assert group.activation.table.shape == (group.size, 1)
+
+
+def test_a_gate_of_one_number_per_channel_is_no_place_to_observe_channels():
+    symmetry = found("squeeze_excite")
+    example = NETWORKS["squeeze_excite"]
+    shapes = {op.name: op.shape for op in capture(example.make(), example.inputs()).ops}
+    channels = max(symmetry.groups, key=lambda group: len(group.axes))
+    assert np.prod(shapes[channels.activation.node][2:]) > 1
+
+
+def test_activations_show_the_units_that_weights_have():
+    """Permuting the weights permutes what is observed, by the activation's table."""
+    for name in ("resnet", "attention", "vgg", "fused_glu", "lstm"):
+        network, inputs = NETWORKS[name].make(), NETWORKS[name].inputs()
+        symmetry = permask.discover(network, inputs)
+        permutation = symmetry.random(1)
+        state = network.state_dict()
+        values: dict[str, list[torch.Tensor]] = {}
+        shown = [group for group in symmetry.groups if group.activation is not None]  # not inside of an nn.LSTM
+        watch = frozenset(group.activation.node for group in shown)
+        capture(network, inputs).run([state, permutation.apply(state)], inputs, values.__setitem__, watch)
+        for group in shown:
+            if group.parent is None and not any(other.parent == group.name for other in symmetry.groups):
+                before, after = values[group.activation.node]
+                table = group.activation.table
+                moved = table[permutation.index[group.name]]
+                dim = group.activation.dim
+                expected = before.index_select(dim, torch.as_tensor(moved.ravel()))
+                torch.testing.assert_close(after.index_select(dim, torch.as_tensor(table.ravel())), expected)
+
+
+def test_the_network_is_left_as_it_is():
+    network = NETWORKS["resnet"].make().float().train()
+    network[1].eval()
+    before = copy.deepcopy(network.state_dict())
+    permask.discover(network, (torch.randn(2, 3, 6, 6),))
+    assert all(
+        torch.equal(x, before[name]) and x.dtype == before[name].dtype for name, x in network.state_dict().items()
+    )
+    assert network.training and network[0].training and not network[1].training
+
+
+def test_training_mode_makes_no_difference():
+    example = NETWORKS["resnet"]
+    assert permask.discover(example.make().train(), example.inputs()).hash == found("resnet").hash
+
+
+def test_an_op_without_a_rule_pins_what_it_touches_and_says_so():
+    network = Net(
+        lambda net, x: net.c(torch.relu(net.b(torch.linalg.qr(net.a(x))[0]))),
+        a=nn.Linear(6, 8),
+        b=nn.Linear(4, 7),
+        c=nn.Linear(7, 3),
+    )
+    network.a = nn.Linear(6, 4)
+    inputs = (torch.randn(5, 6),)
+    symmetry = permask.discover(network, inputs)
+    assert [(group.name, group.size) for group in symmetry.groups] == [("b", 7)]
+    unsupported = {(pin.parameter, pin.dim, pin.count) for pin in symmetry.pinned if pin.kind == "unsupported op"}
+    assert unsupported == {("a.weight", 0, 4), ("a.bias", 0, 4)}
+    assert all("linalg_qr" in pin.op for pin in symmetry.pinned if pin.kind == "unsupported op")
+    with pytest.raises(NetworkError, match=r"linalg_qr.*no rule for this op"):
+        permask.discover(network, inputs, strict=True)
+
+
+def test_inputs_and_outputs_are_pinned_and_counted():
+    symmetry = found("mlp")
+    pins = {(pin.parameter, pin.dim): (pin.count, pin.kind) for pin in symmetry.pinned}
+    assert pins == {
+        ("0.weight", 1): (6, "genuine"),
+        ("4.weight", 0): (3, "genuine"),
+        ("4.bias", 0): (3, "genuine"),
+    }
+    assert symmetry.movable == pytest.approx(1 - 3 / (6 * 8 + 8 + 8 * 5 + 5 + 5 * 3 + 3))
+
+
+def test_rows_that_the_example_does_not_reach_are_pinned():
+    class Positions(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table = nn.Parameter(torch.randn(10, 4))
+            self.out = nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.out(x + self.table[: x.shape[1]])
+
+    symmetry = permask.discover(Positions(), (torch.randn(1, 6, 4),))
+    (pin,) = [pin for pin in symmetry.pinned if (pin.parameter, pin.dim) == ("table", 0) and "not used" in pin.reason]
+    assert pin.count == 4 and not symmetry.groups
+
+
+def test_a_tied_parameter_moves_under_all_its_names():
+    network = NETWORKS["tied_embedding"].make()
+    (group,) = found("tied_embedding").groups
+    names = {axis.parameter for axis in group.axes}
+    state = network.state_dict()
+    tied = [name for name in state if sum(x.data_ptr() == state[name].data_ptr() for x in state.values()) > 1]
+    assert len(tied) == 2 and names.issuperset(tied)
+
+
+def claimed(symmetry: Symmetry, name: str, drop: str) -> tuple[Group, ...]:
+    """The groups of a symmetry with an axis left out of one of them."""
+    return tuple(
+        Group(
+            g.name, g.size, tuple(a for a in g.axes if g.name != name or a.parameter != drop), None, g.parent, g.blocks
+        )
+        for g in symmetry.groups
+    )
+
+
+def test_the_certificate_finds_the_group_that_is_wrong():
+    example = NETWORKS["resnet"]
+    network, inputs = example.make(), example.inputs()
+    symmetry = permask.discover(network, inputs)
+    captured = capture(network, inputs)
+    assert certify(captured, symmetry.groups, network, inputs).failed == ()
+    for group in symmetry.groups:
+        for axis in group.axes:
+            certificate = certify(captured, claimed(symmetry, group.name, axis.parameter), network, inputs)
+            assert certificate.failed == (group.name,)
+            assert certificate.error <= 1e-9
+
+
+def test_what_lies_inside_a_wrong_group_falls_with_it():
+    example = NETWORKS["attention"]
+    network, inputs = example.make(), example.inputs()
+    symmetry = permask.discover(network, inputs)
+    groups = claimed(symmetry, "q", "v.weight")
+    assert certify(capture(network, inputs), groups, network, inputs).failed == ("q", "q.inside", "v.inside")
+
+
+def test_the_negative_control_names_axes_without_influence():
+    """Biases of keys cancel in the softmax."""
+    symmetry = found("attention")
+    assert symmetry.report["idle"] == ["q: k.bias 0", "q.inside: k.bias 0"]
+
+
+def test_a_broken_rule_is_noticed_and_its_groups_are_left_out(monkeypatch):
+    monkeypatch.setitem(RULES, "batch_norm", lambda step: step["input"])
+    example = NETWORKS["resnet"]
+    network, inputs = example.make(), example.inputs()
+    with pytest.warns(UserWarning, match="a rule must be wrong"):
+        symmetry = permask.discover(network, inputs)
+    assert len(symmetry.report["failed"]) == 6 and symmetry.groups == ()
+
+
+def test_a_rule_that_raises_pins_and_says_so(monkeypatch):
+    def failing(step):
+        raise KeyError("padding")
+
+    monkeypatch.setitem(RULES, "relu", failing)
+    symmetry = found("mlp")
+    reasons = {pin.reason for pin in symmetry.pinned if pin.kind == "unsupported op"}
+    assert reasons == {"its rule failed: KeyError: 'padding'"}
+    assert [group.name for group in symmetry.groups] == ["2"]
+
+
+def test_weights_that_are_all_alike_hide_nothing():
+    """A head that starts at zero makes every permutation look right; the certificate randomises first."""
+    network = NETWORKS["mlp"].make()
+    for parameter in network.parameters():
+        nn.init.zeros_(parameter)
+    inputs = NETWORKS["mlp"].inputs()
+    symmetry = permask.discover(network, inputs)
+    certificate = certify(capture(network, inputs), claimed(symmetry, "0", "0.bias"), network, inputs)
+    assert certificate.failed == ("0",)

@@ -1,0 +1,167 @@
+"""Every family of rules on its own: one op between two layers, the groups it leaves, and the function they keep.
+
+A group is written as its size, or as (size, blocks) inside another group. Units that nobody reads, and columns that
+read a constant, may trade places, too.
+"""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from example import Net
+from invariance import TOLERANCE, randomise_, worst_change
+from torch import Tensor, nn
+
+import permask
+from permask.discovery.rules import RULES
+
+Case = tuple[Callable[..., Tensor], dict[str, nn.Module | nn.Parameter], tuple[int, ...], list]
+CASES: dict[str, Case] = {}
+
+
+def dense(name: str, op: Callable[[Tensor], Tensor], groups: list, units: int = 8, out: int | None = None) -> None:
+    """A case with `units` features from a linear layer, an op, and a linear layer on its `out` features."""
+    parts = {"a": nn.Linear(6, units), "b": nn.Linear(out or units, 3)}
+    CASES[name] = (lambda net, x: net.b(op(net.a(x))), parts, (4, 5, 6), groups)
+
+
+def image(name: str, op: Callable[[Tensor], Tensor], groups: list, channels: int = 8, out: int | None = None) -> None:
+    """A case with `channels` of 6 x 6 pixels from a convolution, an op, and a convolution on its `out` channels."""
+    parts = {"a": nn.Conv2d(3, channels, 1), "b": nn.Conv2d(out or channels, 2, 1)}
+    CASES[name] = (lambda net, x: net.b(op(net.a(x))), parts, (2, 3, 6, 6), groups)
+
+
+def between(
+    name: str, module: nn.Module, shape: tuple[int, ...], first: nn.Module, last: nn.Module, groups: list
+) -> None:
+    """A case with a module between two others."""
+    CASES[name] = (lambda net, x: net.b(net.m(net.a(x))), {"a": first, "m": module, "b": last}, shape, groups)
+
+
+# elementwise
+dense("where", lambda y: torch.where(y > 0, y, 0.1 * y), [8])
+dense("clamp_and_power", lambda y: y.clamp(-1, 1).pow(3) / (1 + y.abs()), [8])
+dense("two_halves_treated_alike", lambda y: torch.relu(torch.stack(y.chunk(2, -1))).sum(0), [4], out=4)
+dense("masked_by_units", lambda y: y * torch.arange(8.0), [])
+dense("masked_in_turns", lambda y: y * torch.tensor([1.0, 2.0]).repeat(4), [4, 4])
+between("prelu", nn.PReLU(8), (4, 6), nn.Linear(6, 8), nn.Linear(8, 3), [8])
+dense("triangle", lambda y: y.tril(), [])
+
+# products
+dense("gram_matrix", lambda y: torch.einsum("bti,bsi->bts", y, y) @ y, [8])
+dense("einsum_with_dots", lambda y: torch.einsum("...i,...j->...ij", y, y).sum(-1), [8])
+dense("baddbmm", lambda y: torch.baddbmm(y, y @ y.mT, y), [8])
+dense("outer_of_vectors", lambda y: torch.outer(y[0, 0], y[0, 1]).sum(0, keepdim=True), [8])
+
+# convolutions
+between("conv1d", nn.Conv1d(8, 7, 3), (2, 3, 9), nn.Conv1d(3, 8, 1), nn.Conv1d(7, 2, 1), [7, 8])
+between("conv3d", nn.Conv3d(8, 7, 2), (2, 3, 4, 4, 4), nn.Conv3d(3, 8, 1), nn.Conv3d(7, 2, 1), [7, 8])
+pair = (nn.Conv2d(3, 8, 1), nn.Conv2d(6, 2, 1))
+between("transposed", nn.ConvTranspose2d(8, 6, 2, 2), (2, 3, 5, 5), *pair, [6, 8])
+between("transposed_by_group", nn.ConvTranspose2d(8, 6, 2, 2, groups=2), (2, 3, 5, 5), *pair, [2, (3, 2), (4, 2)])
+between("transposed_by_channel", nn.ConvTranspose2d(6, 6, 2, groups=6), (2, 3, 5, 5), nn.Conv2d(3, 6, 1), pair[1], [6])
+between("unbatched", nn.Conv2d(8, 6, 3), (3, 5, 5), *pair, [6, 8])
+
+# pooling and interpolation
+image("pools", lambda y: F.avg_pool2d(F.max_pool2d(y, 3, 1), 2), [8])
+image("pool_with_places", lambda y: F.max_unpool2d(*F.max_pool2d(y, 2, return_indices=True), 2), [8])
+image("interpolation", lambda y: F.interpolate(y, scale_factor=2, mode="bilinear") + F.interpolate(y, (12, 12)), [8])
+
+# norms
+image("instance_norm", lambda y: F.instance_norm(y), [8])
+image("group_norm", lambda y: F.group_norm(y, 4), [4, (2, 4)])
+image("batch_statistics", lambda y: F.batch_norm(y, None, None, training=True), [8])
+image("local_response", lambda y: F.local_response_norm(y, 3), [])
+dense("layer_norm", lambda y: F.layer_norm(y, (8,)), [8])
+dense("rms_norm_of_heads", lambda y: F.rms_norm(y.unflatten(-1, (4, 2)), (2,)).flatten(-2), [4, (2, 4)])
+dense("unit_length", lambda y: F.normalize(y, dim=-1), [8])
+
+# reductions
+dense("softmax_of_pairs", lambda y: y.unflatten(-1, (4, 2)).softmax(-1).flatten(-2), [4, (2, 4)])
+dense("largest_of_pairs", lambda y: y.unflatten(-1, (4, 2)).max(-1).values, [4, (2, 4)], out=4)
+dense("which_is_largest", lambda y: y * y.argmax(-1, keepdim=True), [])
+dense("where_the_largest_is", lambda y: y.max(-1, keepdim=True).indices + y, [])
+dense("sorted", lambda y: y.sort(-1).values, [8])
+dense("sorted_with_places", lambda y: y.sort(-1).values + y.sort(-1).indices, [])
+dense("three_largest", lambda y: y.topk(3, -1).values, [8], out=3)
+dense("summed_up", lambda y: y.cumsum(-1), [])
+dense("summed_up_over_time", lambda y: y.cumsum(1), [8])
+dense("spread", lambda y: y - y.mean(-1, keepdim=True) / y.std(-1, keepdim=True), [8])
+dense("all_at_once", lambda y: y * y.norm() + y.amax(), [8])
+
+# shapes and segments
+dense("there_and_back", lambda y: y.reshape(20, 8).t().reshape(8, 4, 5).permute(1, 2, 0).contiguous(), [8])
+dense("repeated", lambda y: y.repeat(1, 1, 2), [8, (2, 8)], out=16)
+dense("repeated_one_by_one", lambda y: y.repeat_interleave(2, -1), [8, (2, 8)], out=16)
+dense("glu", lambda y: F.glu(y, -1), [4], out=4)
+dense("reversed", lambda y: y + y.flip(-1), [4])  # a trade inside each pair is no trade of components
+dense("shifted", lambda y: y + y.roll(1, -1), [])
+dense("concatenated_with_itself", lambda y: torch.cat([y, y.relu()], -1), [8], out=16)
+dense("padded", lambda y: F.pad(y, (1, 2)), [2, 8], out=11)
+dense("cut", lambda y: F.pad(y, (-1, -2)), [3, 5], out=5)
+dense("padded_over_time", lambda y: F.pad(y, (0, 0, 1, 1)), [8])
+image("padded_by_reflection", lambda y: F.pad(y, (1, 1, 1, 1), mode="reflect"), [8])
+image("pixel_unshuffle", lambda y: F.pixel_unshuffle(y, 2), [8], out=32)
+image("channel_shuffle", lambda y: F.channel_shuffle(y, 2), [8])
+dense("slice_replaced", lambda y: torch.slice_scatter(y, 0 * y[..., :3], 2, 0, 3), [3, 5])
+dense("entry_replaced", lambda y: torch.select_scatter(y, y[..., 1], 2, 0), [6])
+
+# indices
+dense("units_in_another_order", lambda y: y[..., torch.tensor([1, 0, 3, 2, 5, 4, 7, 6])].relu() * y, [4])
+dense("some_units_twice", lambda y: y[..., torch.tensor([0, 0, 1, 2])], [2, 5], out=4)
+dense("gathered_over_time", lambda y: y.gather(1, torch.tensor([[[0], [3]]]).expand(4, 2, 8)), [8])
+dense("picked_by_rank", lambda y: y.gather(-1, y.argsort(-1)), [])
+dense(
+    "scattered",
+    lambda y: torch.zeros(4, 5, 8, dtype=y.dtype).scatter(1, torch.zeros(4, 5, 8, dtype=torch.long), y),
+    [8],
+)
+dense("diagonal", lambda y: torch.diagonal(y[:, :4, :4], dim1=1, dim2=2), [4], out=4)
+
+# windows, samples, frequencies
+image("windows", lambda y: F.unfold(y, 2).unflatten(1, (8, 4)).sum(2)[..., None], [8])
+image("windows_and_back", lambda y: F.fold(F.unfold(y, 2), (6, 6), 2), [8])
+image("windows_along_an_axis", lambda y: y.unfold(2, 2, 1).mean(-1), [8])
+image("sampled", lambda y: F.grid_sample(y, torch.zeros(2, 4, 4, 2, dtype=y.dtype), align_corners=False), [8])
+dense("fourier_over_time", lambda y: torch.fft.rfft(y, dim=1).abs(), [8])
+dense("fourier_over_units", lambda y: torch.fft.fft(y).real, [])
+dense("complex_pairs", lambda y: torch.view_as_complex(y.unflatten(-1, (4, 2))).abs(), [4], out=4)
+
+# in place
+dense("assigned", lambda y: _assigned(y), [3, 3, 5])
+dense("filled_in", lambda y: _filled_in(y), [8], out=16)
+
+
+def _assigned(y: Tensor) -> Tensor:
+    y[..., :3] = 1
+    return y
+
+
+def _filled_in(y: Tensor) -> Tensor:
+    z = torch.zeros(4, 5, 16, dtype=y.dtype)
+    z[..., :8] = y
+    z[..., 8:] = y.relu()
+    return z
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_groups_and_the_function(name):
+    forward, parts, shape, groups = CASES[name]
+    network = Net(forward, **parts).double().eval()
+    randomise_(network)
+    inputs = (torch.randn(*shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),)
+    symmetry = permask.discover(network, inputs)
+    found = [(group.size, group.blocks) if group.parent else group.size for group in symmetry.groups]
+    assert sorted(found, key=str) == sorted(groups, key=str)
+    assert not symmetry.report["failed"]
+    assert worst_change(symmetry, network, inputs) <= TOLERANCE
+    assert not [pin for pin in symmetry.pinned if pin.kind == "unsupported op"]
+
+
+def test_an_op_has_one_rule():
+    from permask.discovery.rules.registry import rule
+
+    with pytest.raises(ValueError, match="two rules for relu"):
+        rule("relu")(lambda step: step.values[0])
+    assert len(RULES) > 200
