@@ -26,7 +26,7 @@ class Apply(nn.Module):
     def __init__(self, text: str, function: Callable[..., Tensor], *shapes: tuple[int, ...]):
         super().__init__()
         self.text, self.function = text, function
-        self.own = nn.ParameterList(torch.empty(shape) for shape in shapes)
+        self.own = nn.ParameterList(torch.zeros(shape) for shape in shapes)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         return self.function(*inputs, *self.own)
