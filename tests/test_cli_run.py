@@ -49,6 +49,17 @@ def test_bad_input_is_one_clear_message_and_leaves_nothing(tmp_path, change, arg
     assert [path.name for path in tmp_path.iterdir()] == ["small.yaml"]
 
 
+@pytest.mark.parametrize("verb", ["run", "demo"])
+def test_results_that_cannot_be_written(tmp_path, verb):
+    study = write_study(tmp_path)
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", "/proc/sys"):
+        arguments = [verb, *([study] if verb == "run" else []), "--store", tmp_path / "store", "--out", out]
+        found = run(*arguments, code=2)
+        assert f"{out}: cannot write results" in found.stderr.replace("\n", " ") and "--out" in found.stderr
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "small.yaml"]
+
+
 def test_a_missing_study(tmp_path):
     found = run("run", tmp_path / "missing.yaml", "--store", tmp_path / "store", code=2)
     assert found.stderr == f"error: {tmp_path}/missing.yaml: cannot read the study: No such file or directory\n"

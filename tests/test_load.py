@@ -92,6 +92,40 @@ def test_overrides_that_are_none(tmp_path, override):
     assert any(override in line for line in messages(write(tmp_path, GOOD), override))
 
 
+def test_an_override_leaves_alone_what_an_alias_shares(tmp_path):
+    text = GOOD.replace("dense: {", "dense: &recipe {").replace("sparse: {learning_rate: 0.1}", "sparse: *recipe")
+    study = load_study(write(tmp_path, text), ["sparse.learning_rate=0.5"])
+    assert (study.dense.learning_rate, study.sparse.learning_rate) == (0.1, 0.5)
+
+
+def test_an_error_in_an_override_is_not_blamed_on_the_file(tmp_path):
+    assert messages(write(tmp_path, GOOD), "sparsities=[1.3]") == [
+        "sparsities=[1.3]: sparsities.0: expected less than 1; got 1.3"
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["description: 2020-13-45", "description: !!timestamp abc", "pairs: !!int abc", "description: &d [*d]", "a: \x00"],
+)
+def test_text_that_no_yaml_reader_takes_is_one_message(tmp_path, line):
+    text = "\n".join(old for old in GOOD.splitlines() if old.split(":")[0] != line.split(":")[0])
+    assert all("expected" in message for message in messages(write(tmp_path, f"{text}\n{line}\n")))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (("{learning_rate: 0.1}", ""), "6:1: dense: expected a section with keys; got None"),
+        (("{name: digits}", "digits"), "2:1: data: expected a section with keys; got 'digits'"),
+        (("[0.5]", "0.5"), "8:1: sparsities: expected a list; got 0.5"),
+        (("pairs: 1", "pairs: true"), "4:1: pairs: expected a valid integer; got True"),
+    ],
+)
+def test_a_value_of_another_kind(tmp_path, change, message):
+    assert messages(write(tmp_path, GOOD.replace(*change, 1))) == [message]
+
+
 def test_files_that_are_no_study(tmp_path):
     assert messages(tmp_path / "missing.yaml") == [" cannot read the study: No such file or directory"]
     (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")

@@ -120,6 +120,16 @@ def test_a_damaged_result_is_named_and_computed_again(store, name, harm):
     assert contents(plan, store) == before
 
 
+def test_a_result_without_a_manifest_is_damage(store):
+    plan, told = plan_of(), []
+    compute(plan, store)
+    step = next(step for step in plan.steps.values() if step.kind == "prune")
+    (store.folder(step.key) / "manifest.json").unlink()
+    report = compute(plan, store, lambda happening, step, detail: told.append((happening, detail)))
+    assert report.computed == {step.key}
+    assert ("damaged", f"{store.folder(step.key)}/manifest.json is truncated or altered") in told
+
+
 def test_manifests_say_how_a_result_came_about(store):
     plan = plan_of()
     compute(plan, store)

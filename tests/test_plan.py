@@ -42,6 +42,19 @@ def test_rounds_of_pruning_are_shared_by_the_sparsities():
     assert sorted(step.specification["round"] for step in rounds) == [1, 2, 3, 4, 4, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize(
+    ("rate", "sparsity", "rounds"), [(0.2, 0.2, 1), (0.2, 0.36, 2), (0.1, 0.19, 2), (0.5, 0.75, 2)]
+)
+def test_a_sparsity_on_the_schedule_takes_no_extra_round(rate, sparsity, rounds):
+    plan = plan_of(pairs=1, sparsities=[sparsity], prune={"epochs": 2, "rate": rate})
+    assert len(keys("prune", plan)) == rounds
+
+
+def test_hundreds_of_rounds():
+    plan = plan_of(pairs=1, sparsities=[0.99], prune={"epochs": 2, "rate": 0.01})
+    assert len(keys("prune", plan)) == 459  # 0.99^458 > 0.01 > 0.99^459
+
+
 def test_the_papers_grid_has_19_distinct_rounds():
     plan = plan_of(pairs=1, sparsities=[0.80, 0.90, 0.95, 0.97])
     assert len(keys("prune", plan)) == 19

@@ -28,7 +28,7 @@ def computed(tmp_path_factory):
 def compute_all(folder, **changes):
     plan, store = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes)), Store(folder / "store")
     for step in plan.steps.values():
-        assert compute(step, store, {}, lambda done, total: None) == "computed"
+        assert compute(step.task, store, {}, lambda done, total: None) == "computed"
     return plan, store
 
 

@@ -39,8 +39,13 @@ class LiveProgress:
         self.progress.start()
         return self
 
-    def __exit__(self, *exception: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self.progress.stop()
+        if kind is KeyboardInterrupt:
+            there, total = sum(self.counts.values()), len(self.plan.steps)
+            self.console.print(
+                f"stopped: {there} of {total} steps are in the store; run again to go on", highlight=False
+            )
         seconds = time.monotonic() - self.started
         done = f"{self.counts['computed']} steps computed, {self.counts['present']} were in the store"
         self.console.print(f"{self.plan.study.name}: {done}; {seconds:.1f} s", highlight=False)
@@ -62,16 +67,8 @@ class LiveProgress:
             case "retried":
                 self._drop(step)
                 self.progress.console.print(f"[yellow]retrying:[/] {step.title} ({detail})", highlight=False)
-            case "failed":
+            case "failed" | "elsewhere":
                 self._drop(step)
-
-    def interrupted(self) -> None:
-        """Say what Ctrl-C leaves."""
-        total = len(self.plan.steps)
-        done = sum(self.counts.values())
-        self.progress.console.print(
-            f"stopped: {done} of {total} steps are in the store; run again to go on", highlight=False
-        )
 
     def _done(self, step: Step, happening: Literal["present", "computed"]) -> None:
         self._drop(step)

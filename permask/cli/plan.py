@@ -23,7 +23,7 @@ def plan(
     from permask.study.store import Store
 
     planned = make_plan(load_study(study, overrides or []))
-    there = Store(store) if store is not None and store.exists() else None
+    there = Store(store, existing=True) if store is not None and store.exists() else None
     table = Table("step", "count", "epochs", "in the store", title=f"{planned.study.name}: {planned.study.description}")
     for column in table.columns[1:]:
         column.justify = "right"

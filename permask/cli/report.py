@@ -84,4 +84,4 @@ def _results(source: Path, overrides: list[str], store: Path | None) -> "Results
     from permask.study.plan import make_plan
     from permask.study.store import Store
 
-    return collect(make_plan(load_study(source, overrides)), Store(store))
+    return collect(make_plan(load_study(source, overrides)), Store(store, existing=True))

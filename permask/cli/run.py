@@ -1,14 +1,17 @@
 """`permask run`: compute a study, show how it goes, write and print what it found."""
 
-import os
+import tempfile
 from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, STORE, STUDY
+
+if TYPE_CHECKING:
+    from permask.study.store import Store
 
 
 class Engine(StrEnum):
@@ -48,35 +51,26 @@ def run_study(path: Path, overrides: Sequence[str], store_root: Path, out: Path 
     from permask.study.engines.local import run_locally, warm_up
     from permask.study.load import load_study
     from permask.study.plan import make_plan
-    from permask.study.store import Store
+    from permask.study.provenance import available_cores
 
     plan = make_plan(load_study(path, overrides))
-    store = Store(store_root)
-    folder = out or Path("results") / plan.study.name
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"{folder}: cannot write results: {error.strerror}; choose another folder with --out"
-        ) from error
-
+    folder, store = _places(out or Path("results") / plan.study.name, store_root)
     if not all(map(store.has, plan.steps)):
         warm_up()
     from permask.report.tables import terminal_table  # matplotlib loads while torch does
     from permask.report.write import write_report
     from permask.study.collect import collect
 
-    cores = os.cpu_count() or 1
+    cores = available_cores()
     jobs = min(jobs or cores, len(plan.steps))
     console = Console()
     with LiveProgress(console, plan) as live:
-        try:
-            report = run_locally(plan, store, jobs, max(1, cores // jobs), live.listen)
-        except KeyboardInterrupt:
-            live.interrupted()
-            raise typer.Exit(130) from None
+        report = run_locally(plan, store, jobs, max(1, cores // jobs), live.listen)
     results = collect(plan, store)
-    files = write_report(results, folder)
+    try:
+        files = write_report(results, folder)
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot write results: {error.strerror}; choose another with --out") from error
     console.print(terminal_table(results))
     console.print(f"wrote {files[0]} and, beside it, {', '.join(file.name for file in files[1:])}", highlight=False)
     for key, log in report.failed.items():
@@ -84,3 +78,23 @@ def run_study(path: Path, overrides: Sequence[str], store_root: Path, out: Path 
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
         raise typer.Exit(1)
+
+
+def _places(folder: Path, store_root: Path) -> "tuple[Path, Store]":
+    """The folder for the results and the store, both seen to be writable before any work starts."""
+    from permask.errors import StoreError
+    from permask.study.store import Store
+
+    is_new = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise StoreError(f"{folder}: cannot write results: {error.strerror}; choose another with --out") from error
+    try:
+        return folder, Store(store_root)
+    except StoreError:
+        if is_new:
+            folder.rmdir()
+        raise

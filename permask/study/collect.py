@@ -3,6 +3,7 @@
 import json
 from typing import Any
 
+from permask.errors import StoreError
 from permask.study.plan import Plan
 from permask.study.provenance import provenance
 from permask.study.results import Results
@@ -49,4 +50,8 @@ def collect(plan: Plan, store: Store) -> Results:
 
 
 def _metrics(store: Store, step: Step) -> dict[str, Any]:
-    return json.loads((store.folder(step.key) / "metrics.json").read_text())
+    try:
+        return json.loads((store.folder(step.key) / "metrics.json").read_text())
+    except (OSError, ValueError) as error:
+        damage = store.damage(step.key) or f"{store.folder(step.key)} cannot be read"
+        raise StoreError(f"{damage}; run the study again to compute {step.title} anew") from error

@@ -15,6 +15,9 @@ from permask.study.spec import Study
 KeyPath = tuple[str | int, ...]
 Places = dict[KeyPath, str]  # where a key was written: file:line:column, or the override
 
+# what PyYAML raises, by its own kind or another's, for text that is no YAML, impossible dates, endless aliases
+NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError)
+
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     """Read and check a study file.
@@ -55,15 +58,16 @@ def parse(text: str, name: str) -> tuple[dict[str, Any], Places]:
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
+        if isinstance(content, dict):
+            _locate(root, (), name, places)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
         raise StudyError(f"{where}: expected YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
-        raise StudyError(f"{name}: expected YAML: {error}") from error
+    except NOT_YAML as error:
+        raise StudyError(f"{name}: expected YAML: {_first_line(error)}") from error
     if not isinstance(content, dict):
         raise StudyError(f"{name}:1:1: expected a study with keys such as name, data, network; got {_show(content)}")
-    _locate(root, (), name, places)
     return content, places
 
 
@@ -90,13 +94,16 @@ def _override(content: dict[str, Any], places: Places, override: str) -> str | N
     path = tuple(key.split("."))
     section = content
     for part in path[:-1]:
-        section = section.setdefault(part, {})
-        if not isinstance(section, dict):
+        if not isinstance(section.get(part, {}), dict):
             return f"{override}: {part} is not a section with keys"
+        section[part] = dict(section.get(part, {}))  # an alias may share it with another section
+        section = section[part]
     try:
         section[path[-1]] = yaml.safe_load(value)
-    except yaml.YAMLError:
+    except NOT_YAML:
         return f"{override}: expected a YAML value after {key}="
+    for replaced in [place for place in places if place[: len(path)] == path]:
+        del places[replaced]
     places[path] = override
     return None
 
@@ -125,6 +132,10 @@ def _explain(detail: ErrorDetails, path: KeyPath) -> str:
         case "literal_error":
             known = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
             return f"expected {' or '.join(known)}; got {_show(detail['input'])}{_nearest(str(detail['input']), known)}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"expected a section with keys; got {_show(detail['input'])}"
+        case "tuple_type" | "list_type":
+            return f"expected a list; got {_show(detail['input'])}"
         case "repeated" | "late":
             return detail["msg"]
         case _:
@@ -169,6 +180,10 @@ def _nearest(word: str, known: Sequence[str]) -> str:
 
 def _dotted(path: KeyPath) -> str:
     return ".".join(str(part) for part in path) or "study"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _show(value: Any) -> str:

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from permask.study.spec import Method, Study
+from permask.study.spec import Method, Optimisation, Study
 from permask.study.step import Step
 
 # raised when what a kind of step computes changes, so that results of before are not taken for results of now
 VERSIONS = {"dense": 1, "prune": 1, "match": 1, "sparse": 1, "connect": 1}
+
+ROUNDING = 1e-9  # 1 - 0.8 is a little less than 0.2, and 20% is still one round
 
 
 @dataclass(frozen=True)
@@ -118,11 +120,8 @@ class _Planner:
         return Step(kind, VERSIONS[kind], self.setting | specification, parents or {}, goes_on_from, epochs)
 
     def recipe(self, epochs: int, section: str) -> dict[str, Any]:
-        optimisation = getattr(self.study, section)
-        rates = ("learning_rate", "momentum", "weight_decay")
-        return {"epochs": epochs, "batch_size": self.study.batch_size} | {
-            name: getattr(optimisation, name) for name in rates
-        }
+        optimisation = getattr(self.study, section).model_dump(include=set(Optimisation.model_fields))
+        return {"epochs": epochs, "batch_size": self.study.batch_size} | optimisation
 
     def dense(self, seed: int, rewinds: Iterable[int]) -> dict[int, Step]:
         """A network after each rewind epoch and after the last: every one goes on from the one before."""
@@ -163,7 +162,7 @@ class _Planner:
         wanted = sorted(study.sparsities)
         for number in count(1):
             full = 1 - (1 - options.rate) ** number
-            while wanted and wanted[0] <= full:
+            while wanted and wanted[0] <= full + ROUNDING:
                 sparsity = wanted.pop(0)
                 reached[sparsity] = round_to(sparsity, number, before)
             if not wanted:

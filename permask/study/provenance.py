@@ -21,8 +21,13 @@ def provenance() -> dict[str, str | int]:
         "commit": _commit(),
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": _cpu(),
-        "cores": os.cpu_count() or 1,
+        "cores": available_cores(),
     }
+
+
+def available_cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _commit() -> str:

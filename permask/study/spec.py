@@ -2,12 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic_core import PydanticCustomError
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0)]
-Epoch = Annotated[int, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
+Epoch = Annotated[int, Field(ge=0, strict=True)]
+PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, lt=1)]
@@ -25,7 +26,9 @@ class Digits(Section):
     """scikit-learn's 1,797 digits, 8×8 pixels."""
 
     name: Literal["digits"]
-    train: Annotated[int, Field(ge=10, le=1787, description="training images; the rest is the test set")] = 897
+    train: Annotated[
+        int, Field(ge=10, le=1787, strict=True, description="training images; the rest is the test set")
+    ] = 897
     split_seed: Annotated[Seed, Field(description="seed of the train / test split")] = 0
 
 
@@ -69,7 +72,7 @@ class Prune(Optimisation):
             "rewind_learning_rate keeps the weights and replays the schedule from there (Renda et al. 2020)"
         ),
     ] = "fine_tune"
-    rate: Annotated[Share, Field(description="share of the surviving weights that a round removes")] = 0.2
+    rate: Annotated[Share, Field(ge=0.01, description="share of the surviving weights that a round removes")] = 0.2
     epochs: Annotated[PositiveInt, Field(description="epochs per round of fine_tune")] = 50
     rewind: Annotated[Epoch, Field(description="epoch that the two rewinding policies go back to")] = 0
     exclude: Annotated[tuple[str, ...], Field(description="parameters never pruned, as shell patterns")] = (
@@ -83,7 +86,9 @@ class Prune(Optimisation):
 class Connect(Section):
     """Loss and accuracy along the straight line between the dense networks, before and after permuting A."""
 
-    points: Annotated[int, Field(ge=2, le=1001, description="points along the path, both ends included")] = 11
+    points: Annotated[
+        int, Field(ge=2, le=1001, strict=True, description="points along the path, both ends included")
+    ] = 11
 
 
 class Study(Section):

@@ -3,22 +3,48 @@
 import hashlib
 import json
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 
-@dataclass(frozen=True, eq=False)
-class Step:
-    """One node of a plan.
+@dataclass(frozen=True)
+class Task:
+    """All that a process needs to compute a step.
 
     Attributes:
         kind: Name of a module in `permask.study.steps`.
         version: Version of that kind; a change of what it computes raises it.
         specification: All that determines the result besides the parents, as JSON values, defaults left out.
+        parents: Role to the key of the step whose result is read.
+        goes_on_from: The same computation at an earlier epoch: that epoch and the key.
+        key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
+    """
+
+    kind: str
+    version: int
+    specification: dict[str, Any]
+    parents: dict[str, str]
+    goes_on_from: tuple[int, str] | None
+    key: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        identity = {name: getattr(self, name) for name in ("kind", "version", "specification", "parents")}
+        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+        object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest())
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """One node of a plan: a task, tied to the steps that come before it.
+
+    Attributes:
+        kind: As in `Task`.
+        version: As in `Task`.
+        specification: As in `Task`.
         parents: Role to the step whose result is read.
         goes_on_from: The same computation at an earlier epoch, if the plan has it. It saves time and does not change
             the result, so it is not part of the key.
         epochs: Epochs that the step trains when it can go on from there.
+        task: What a process needs to compute it.
     """
 
     kind: str
@@ -27,17 +53,23 @@ class Step:
     parents: dict[str, "Step"] = field(default_factory=dict)
     goes_on_from: "Step | None" = None
     epochs: int = 0
+    task: Task = field(init=False)
 
-    @cached_property
+    def __post_init__(self) -> None:
+        earlier = self.goes_on_from
+        task = Task(
+            self.kind,
+            self.version,
+            self.specification,
+            {role: parent.key for role, parent in self.parents.items()},
+            (earlier.specification["epoch"], earlier.key) if earlier else None,
+        )
+        object.__setattr__(self, "task", task)
+
+    @property
     def key(self) -> str:
-        """SHA-256, in hex, over canonical JSON of everything that determines the result."""
-        identity = {
-            "kind": self.kind,
-            "version": self.version,
-            "specification": self.specification,
-            "parents": {role: parent.key for role, parent in self.parents.items()},
-        }
-        return hashlib.sha256(json.dumps(identity, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+        """The key of its task."""
+        return self.task.key
 
     @property
     def needs(self) -> "list[Step]":

@@ -25,13 +25,18 @@ class Store:
 
     Args:
         root: The folder; it is created.
+        existing: Whether to expect a store there, only to read it, and to create nothing.
 
     Raises:
         StoreError: The folder cannot be created or written, or holds other things than a store.
     """
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, existing: bool = False):
         self.root = root
+        if existing:
+            if not self._lock_file.exists():
+                raise StoreError(f"{root}: expected a store that permask has written")
+            return
         try:
             root.mkdir(parents=True, exist_ok=True)
             if not self._lock_file.exists() and any(root.iterdir()):
@@ -102,8 +107,10 @@ class Store:
             offset = int(key[:16], 16) >> 2
             try:
                 fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
-            except OSError:
+            except (BlockingIOError, PermissionError):  # what POSIX lets a system say of a lock that another holds
                 yield False
+            except OSError as error:
+                raise StoreError(f"{self._lock_file}: cannot be locked: {error.strerror}") from error
             else:
                 yield True  # closing the file releases the lock
 

@@ -5,6 +5,7 @@ worker that dies is replaced and its step tried again; a step that fails takes d
 """
 
 import heapq
+import signal
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
@@ -27,7 +28,7 @@ POLL = 0.2  # seconds between looks at a step that another process is computing
 # what workers are forked with; the optimizers of torch import torch._dynamo when the first of them is made
 PRELOADED = ["permask.study.engines.worker", *(f"permask.study.steps.{kind}" for kind in VERSIONS), "torch._dynamo"]
 
-Happening = Literal["present", "damaged", "started", "progress", "computed", "retried", "failed"]
+Happening = Literal["present", "damaged", "started", "progress", "computed", "elsewhere", "retried", "failed"]
 Listener = Callable[[Happening, Step, Any], None]
 
 
@@ -41,15 +42,14 @@ class Report:
     blocked: set[str] = field(default_factory=set)
 
 
-def warm_up() -> None:
-    """Start loading torch for the workers, in the background."""
-    _forkserver()
-    ensure_running()
-
-
-def _forkserver() -> ForkServerContext:
+def warm_up() -> ForkServerContext:
+    """Start loading torch for the workers, in the background, unless that is done."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
+    # Ctrl-C is for this process alone: the server and the workers inherit that they ignore it
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    ensure_running()
+    signal.signal(signal.SIGINT, handler)
     return context
 
 
@@ -70,7 +70,7 @@ class _Worker:
     """A worker process and the step it is at."""
 
     def __init__(self, store: Store, threads: int):
-        context = _forkserver()
+        context = warm_up()
         self.connection: Connection
         self.connection, theirs = context.Pipe()
         self.process: BaseProcess = context.Process(
@@ -83,7 +83,7 @@ class _Worker:
     def begin(self, step: Step) -> bool:
         """Hand over a step; False if the worker has died since its last one."""
         try:
-            self.connection.send(step)
+            self.connection.send(step.task)
         except OSError:
             self.stop()
             return False
@@ -160,7 +160,7 @@ class _LocalRun:
         return self.report
 
     def _is_present(self, step: Step) -> bool:
-        if not self.store.has(step.key):
+        if not self.store.folder(step.key).exists():
             return False
         damage = self.store.damage(step.key)
         if damage:
@@ -190,6 +190,7 @@ class _LocalRun:
                 return True
             case ("ended", "busy"):
                 self.elsewhere.append((time.monotonic() + POLL, step))
+                self.listen("elsewhere", step, None)
             case ("ended", outcome):
                 self._finish(step, outcome)
             case ("failed", log):

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from permask.study.compute import compute
-from permask.study.step import Step
+from permask.study.step import Task
 from permask.study.store import Store
 
 INTERVAL = 0.2  # seconds between messages of progress
@@ -25,6 +25,7 @@ def work(connection: Connection, root: Path, provenance: dict[str, Any], threads
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     store = Store(root)
+    provenance = provenance | {"threads": threads}
 
     last_sent = 0.0
 
@@ -36,9 +37,9 @@ def work(connection: Connection, root: Path, provenance: dict[str, Any], threads
 
     while True:
         try:
-            step: Step = connection.recv()
+            task: Task = connection.recv()
             try:
-                connection.send(("ended", compute(step, store, provenance, progress)))
+                connection.send(("ended", compute(task, store, provenance, progress)))
             except BrokenPipeError:
                 raise
             except Exception:

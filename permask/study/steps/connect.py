@@ -23,13 +23,12 @@ def compute(run: Run) -> None:
         found = evaluate(network, data.test)
         return {"loss": found.loss, "error": 100 - found.accuracy}
 
-    curve, barrier = [], {}
+    curve = []
     for permuted in (False, True):
         start = alignment.permutation.apply(source) if permuted else source
         path = connect(start, target, measure, alphas=points)
-        barrier["permuted" if permuted else "unpermuted"] = path.barrier
         assert isinstance(path.values, dict)
         for alpha, loss, error in zip(path.alphas, path.values["loss"], path.values["error"], strict=True):
             curve.append({"permuted": permuted, "alpha": alpha, "accuracy": 100 - error, "loss": loss})
         run.progress(1 + permuted, 2)
-    run.write_metrics({"path": curve, "barrier": barrier})
+    run.write_metrics({"path": curve})
