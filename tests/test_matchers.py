@@ -12,7 +12,7 @@ from permask.matching.activations import match_activations
 from permask.matching.weights import match_weights
 
 SMALL_ZOO = [name for name, entry in ZOO.items() if entry.small]
-ARCHITECTURES = ["resnet18", "vgg11_bn", "mobilenet_v2", "shufflenet_v2_x0_5", "resnext50_32x4d", "densenet121"]
+ARCHITECTURES = ["resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "resnext50_32x4d", "densenet121"]
 ARCHITECTURES += ["squeezenet1_1", "regnet_y_400mf", "convnext_tiny", "vit_b_16", "swin_t", "efficientnet_b0"]
 
 
@@ -34,7 +34,7 @@ MATCHERS = {
 }
 
 
-def recovers(matcher, network, inputs, noise=1e-4):
+def recovers(matcher, network, inputs, noise=1e-6):
     """Whether the matched source has the target's weights, but for the noise."""
     randomise_(network)
     symmetry = discover(network, inputs)
