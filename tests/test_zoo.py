@@ -1,7 +1,10 @@
 """The zoo: permuting all that discovery finds leaves a network's function unchanged, and hardly anything is missed."""
 
 import pytest
+import torch
+from example import Net, floats
 from invariance import TOLERANCE, change, randomise_, rolled, worst_change
+from torch import nn
 from zoo import ZOO
 
 import permask
@@ -35,6 +38,20 @@ def test_a_small_network(name):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_large_network(name):
     check(ZOO[name])
+
+
+def test_rounding_inside_a_float64_network_is_not_mistaken_for_a_wrong_rule():
+    """Language models compute their norms in float32, whatever the type of the rest."""
+
+    def forward(net, x):
+        y = net.a(x)
+        scale = torch.rsqrt(y.float().square().mean(-1, keepdim=True) + 1e-6)
+        return net.b(torch.relu(y * scale.to(y.dtype)))
+
+    network = Net(forward, a=nn.Linear(6, 8), b=nn.Linear(8, 3)).double()
+    symmetry = permask.discover(network, floats(4, 6)())
+    assert [group.size for group in symmetry.groups] == [8]
+    assert symmetry.report["error"] <= TOLERANCE
 
 
 def without_statistics(step):
