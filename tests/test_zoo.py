@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from example import Net, floats
+from example import Net, floats, found_groups
 from invariance import TOLERANCE, change, randomise_, rolled, worst_change
 from torch import nn
 from zoo import ZOO
@@ -38,6 +38,16 @@ def test_a_small_network(name):
 @pytest.mark.filterwarnings("ignore::FutureWarning")
 def test_a_large_network(name):
     check(ZOO[name])
+
+
+@pytest.mark.parametrize("name", ["llama", "transformer", "gru"])
+def test_a_float32_network_has_the_same_groups(name):
+    network, inputs = ZOO[name].make(), ZOO[name].inputs()
+    single = tuple(x.float() if x.is_floating_point() else x for x in inputs)
+    found = [permask.discover(network, inputs), permask.discover(network.float(), single)]
+    assert found_groups(found[0]) == found_groups(found[1])
+    assert not found[1].report["failed"]
+    assert found[1].report["error"] <= TOLERANCE  # the certificate works in float64 all the same
 
 
 def test_rounding_inside_a_float64_network_is_not_mistaken_for_a_wrong_rule():

@@ -206,7 +206,9 @@ class Capture:
             call = self._calls[op.name]
             args, kwargs = (substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs))
             with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):
-                return call.target(*args, **kwargs)
+                result = call.target(*args, **kwargs)
+            # what an op makes from integers has the default type, whatever the type of this run
+            return substitute(result, lambda ref: ref, adapt)
         if op.kind == "input":
             value = given[op.name]
         elif op.name in self._constants:
