@@ -66,6 +66,7 @@ def main() -> None:
     parts.append("\n## Figures\n\n![accuracy against sparsity](figures/demo_accuracy_against_sparsity.png)\n")
     parts.append("\n![accuracy against rewind epoch](figures/demo_accuracy_against_rewind.png)\n")
     parts.append(f"\n![connectivity](figures/demo_connectivity.png)\n\n{barrier_sentence(results)}\n")
+    parts.append("\n![correlation of paired units, by group](figures/demo_matching.png)\n")
     parts.append(TAIL.format(seconds=seconds, networks=len(results.rows), **results.provenance))
     (DOCS / "demo.md").write_text("".join(parts))
 
