@@ -111,13 +111,29 @@ dense("entry_replaced", lambda y: torch.select_scatter(y, y[..., 1], 2, 0), [6])
 dense("units_in_another_order", lambda y: y[..., torch.tensor([1, 0, 3, 2, 5, 4, 7, 6])].relu() * y, [4])
 dense("some_units_twice", lambda y: y[..., torch.tensor([0, 0, 1, 2])], [2, 5], out=4)
 dense("gathered_over_time", lambda y: y.gather(1, torch.tensor([[[0], [3]]]).expand(4, 2, 8)), [8])
-dense("picked_by_rank", lambda y: y.gather(-1, y.argsort(-1)), [])
+dense("picked_by_rank", lambda y: y.gather(-1, y.argsort(-1)), [8])
 dense(
     "scattered",
     lambda y: torch.zeros(4, 5, 8, dtype=y.dtype).scatter(1, torch.zeros(4, 5, 8, dtype=torch.long), y),
     [8],
 )
 dense("diagonal", lambda y: torch.diagonal(y[:, :4, :4], dim1=1, dim2=2), [4], out=4)
+
+dense("ranked_then_placed_back", lambda y: torch.zeros_like(y).scatter(-1, *y.topk(3, -1)[::-1]), [8])
+dense("picked_back_by_place", lambda y: y * 2 + y.exp().gather(-1, y.topk(1, -1).indices), [8])
+dense("best_as_a_class", lambda y: F.one_hot(y.argmax(-1), 8) * y, [8])
+
+CASES["experts"] = (
+    lambda net, x: torch.einsum("bte,betd->btd", _routed(net.a(x)), _stack(net, x)),
+    {
+        "a": nn.Linear(6, 4),
+        "w1": nn.Parameter(torch.empty(4, 6, 5)),
+        "b1": nn.Parameter(torch.empty(4, 5)),
+        "w2": nn.Parameter(torch.empty(4, 5, 3)),
+    },
+    (2, 7, 6),
+    [4, (5, 4)],
+)
 
 # windows, samples, frequencies
 image("windows", lambda y: F.unfold(y, 2).unflatten(1, (8, 4)).sum(2)[..., None], [8])
@@ -143,6 +159,15 @@ def _filled_in(y: Tensor) -> Tensor:
     z[..., :8] = y
     z[..., 8:] = y.relu()
     return z
+
+
+def _routed(scores: Tensor) -> Tensor:
+    best, index = scores.softmax(-1).topk(2, -1)
+    return torch.zeros_like(scores).scatter(-1, index, best)
+
+
+def _stack(net: Net, x: Tensor) -> Tensor:
+    return (x[:, None] @ net.w1 + net.b1[:, None]).relu() @ net.w2
 
 
 @pytest.mark.parametrize("name", CASES)

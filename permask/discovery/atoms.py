@@ -113,7 +113,8 @@ class Value:
 class Places(Value):
     """A tensor whose entries are places along axes of another one (the indices of an argmax).
 
-    If the other one moves, the entries change. They may be dropped, but whoever reads them pins these axes.
+    If the other one moves, the entries change. They may be dropped, or pick entries along an axis that moves
+    alike; whoever reads them otherwise pins these axes.
 
     Attributes:
         source: The other value.
@@ -122,6 +123,16 @@ class Places(Value):
 
     source: Value = Value(())
     along: tuple[int, ...] = ()
+
+    @property
+    def axis(self) -> Value | None:
+        """What the entries are places along, as a value with one axis; None if it depends on other axes."""
+        if len(self.along) != 1:
+            return None
+        dims = self.source.axes[self.along[0]]
+        bundles = [bundle for bundle in self.source.bundles if set(bundle.dims) & set(dims)]
+        alone = all(set(bundle.dims) <= set(dims) for bundle in bundles)
+        return Value((dims,), tuple(bundles)) if alone and bundles else None
 
 
 def value(axes: Iterable[Iterable[Dim]], bundles: Iterable[Bundle] = (), constant: Iterable[Dim] = ()) -> Value:

@@ -101,9 +101,24 @@ class Part:
 
     def blocks(self, family: int, on: Set[int]) -> int:
         """How many components hold a parent of `family`, with the families in `on` active."""
+        return len(np.unique(self._component(on)[self.parent[self.family == family]]))
+
+    def fixing(self, family: int, on: Set[int]) -> frozenset[int]:
+        """The families with a parent in a component that holds a parent of `family`."""
+        return self._in_blocks(family, on, self.parent)
+
+    def touched(self, family: int, on: Set[int]) -> frozenset[int]:
+        """The families with a child in a component that holds a parent of `family`."""
+        return self._in_blocks(family, on, self.child)
+
+    def _component(self, on: Set[int]) -> Integers:
         active = self.rigid | np.isin(self.family, list(on))
-        component = components(self.count, self.parent[active], self.child[active])
-        return len(np.unique(component[self.parent[self.family == family]]))
+        return components(self.count, self.parent[active], self.child[active])
+
+    def _in_blocks(self, family: int, on: Set[int], ends: Integers) -> frozenset[int]:
+        component = self._component(on)
+        moving = np.isin(component, component[self.parent[self.family == family]])
+        return frozenset(np.unique(self.family[moving[ends] & ~self.rigid]).tolist())
 
 
 class _Components:

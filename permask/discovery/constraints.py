@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
-from permask.discovery.atoms import Atoms, Bundle, Dim, Value, value
+from permask.discovery.atoms import Atoms, Bundle, Dim, Places, Value, value
 from permask.symmetry import PinKind
 
 
@@ -106,6 +106,14 @@ class Constraints:
         """Forbid every movement of some atoms."""
         self.colours.append((atoms.ravel(), np.arange(atoms.size)))
         self.pins.append((atoms.ravel(), Reason(self.here, reason, kind)))
+
+    def settle(self, x: Places) -> Value:
+        """The value of places that are read: what they are places of may not move."""
+        for axis in x.along:
+            for dim in x.source.axes[axis]:
+                for bundle in x.source.bundles_of(dim):
+                    self.pin_dim(bundle, dim, "places along it are read")
+        return value(x.axes, x.bundles, x.constant)
 
     def equate(self, a: Bundle, b: Bundle) -> None:
         """Demand that two bundles over the same dims move alike."""

@@ -67,7 +67,10 @@ def structures(ops: Sequence[Op]) -> Mapping[str, Structure]:
             found[op.key] = Structure(op.shape[0], (1, 2))
     stacks = {(op.shape[0], n) for op in ops if op.key in found and len(op.shape) == 3 for n in op.shape[1:]}
     for op in ops:  # the biases of stacked matrices
-        if op.kind == "state" and op.shape in stacks and op.shape[0] > 1 and op.name in users:
+        products = [
+            use for use, _ in users.get(op.name, []) if use.function in ("linear", "matmul", "mm", "addmm", "einsum")
+        ]
+        if op.kind == "state" and op.shape in stacks and op.shape[0] > 1 and op.name in users and not products:
             found[op.key] = Structure(op.shape[0], (1,))
     return found
 
@@ -93,5 +96,5 @@ def _is_stack(use: Op, name: str, users: Mapping[str, Sequence[tuple[Op, str]]])
         inputs, _, output = arguments["equation"].replace(" ", "").partition("->")
         place = [isinstance(x, Ref) and x.name == name for x in arguments["tensors"]].index(True)
         letter = inputs.split(",")[place][:1]
-        return letter in output and inputs.count(letter) > 1
+        return letter in output
     return False

@@ -26,7 +26,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Int
 
-from permask.discovery.coloured import ColouredGraph
+from permask.discovery.coloured import ColouredGraph, Part
 from permask.discovery.constraints import Constraints
 
 Units = Int[np.ndarray, "units ranks"]
@@ -64,15 +64,35 @@ def _switchings(graph: ColouredGraph) -> Iterator[frozenset[int]]:
 
 
 def _plans(graph: ColouredGraph, families: Sequence[int]) -> list[frozenset[int]]:
-    """For every family, the largest set around it that leaves its blocks apart; the largest sets first."""
-    subgraph = graph.around(families)
-    plans = []
-    for family in families:
-        on = frozenset([family])
-        blocks = subgraph.blocks(family, on)
-        waiting = [other for other in families if other != family]
-        while joined := [other for other in waiting if subgraph.blocks(family, on | {other}) == blocks]:
-            on |= {joined[0]}
-            waiting = joined[1:]
-        plans.append(on)
-    return sorted(dict.fromkeys(plans), key=len, reverse=True)
+    """For every family, the set that has to be on for its blocks to move; the largest sets first."""
+    part = graph.around(families)
+    plans = (_plan(part, family) for family in families)
+    return sorted(dict.fromkeys(plan for plan in plans if plan), key=len, reverse=True)
+
+
+def _plan(part: Part, family: int) -> frozenset[int] | None:
+    """A set of families that lets the blocks of one move, and keeps them apart; None if there is none.
+
+    A family whose parents lie in what moves has to be on, since those would be fixed otherwise. One that only has
+    children there (blocks within the blocks) comes along where it joins no two blocks.
+    """
+    on = _forced(part, family, frozenset([family]))
+    if on is None:
+        return None
+    tried: set[int] = set()
+    while further := part.touched(family, on) - on - tried:
+        other = min(further)
+        tried.add(other)
+        on = _forced(part, family, on | {other}) or on
+    return on
+
+
+def _forced(part: Part, family: int, on: frozenset[int]) -> frozenset[int] | None:
+    """Switch on what has to be on as well; None if blocks are joined then."""
+    blocks = part.blocks(family, frozenset([family]))
+    while part.blocks(family, on) == blocks:
+        more = part.fixing(family, on) - on
+        if not more:
+            return on
+        on |= more
+    return None

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from permask.discovery.atoms import Places, Value, pinned, same, value
+from permask.discovery.atoms import Places, Value, pinned, same
 from permask.discovery.concatenate import replace
 from permask.discovery.constraints import Constraints
 from permask.discovery.layout import insert
 from permask.discovery.parameters import state, structures
-from permask.discovery.program import Capture, Op, substitute
-from permask.discovery.rules import RULES, Step, UnsupportedError
+from permask.discovery.program import Capture, Op, Ref, substitute
+from permask.discovery.rules import READ_PLACES, RULES, Step, UnsupportedError
 from permask.discovery.rules.segments import picked
 
 UNSUPPORTED = "unsupported op"
@@ -57,7 +57,7 @@ def walk(capture: Capture, names: Mapping[str, str], numbers: Mapping[str, np.nd
                 _write(position, capture.ops, found)
         elif op.kind == "output":
             for x in _tensors([found.values[name] for name in op.inputs]):
-                x = _settle(x, found.constraints) if isinstance(x, Places) else x
+                x = found.constraints.settle(x) if isinstance(x, Places) else x
                 found.constraints.pin(x, "output of the network")
         elif op.kind == "state" and op.name in used and _floating(op):
             key = names[op.key]
@@ -77,11 +77,12 @@ def _floating(op: Op) -> bool:
 
 
 def _call(op: Op, found: Walk, numbers: Mapping[str, np.ndarray]) -> Any:
-    def read(name: str) -> Any:
-        x = found.values[name]
-        return _settle(x, found.constraints) if isinstance(x, Places) else x
+    def read(ref: Ref) -> Any:
+        x = found.values[ref.name]
+        return found.constraints.settle(x) if isinstance(x, Places) and ref is not picking else x
 
-    arguments = substitute(op.arguments, lambda ref: read(ref.name))
+    picking = (op.arguments or {}).get(READ_PLACES.get(op.function, ""))
+    arguments = substitute(op.arguments, read)
     try:
         if _empty(op) or any(0 in x.shape for x in _tensors(arguments)):
             raise UnsupportedError("a tensor without entries")
@@ -102,15 +103,6 @@ def _checked(x: Value | None, output: Tensor | None) -> Value | None:
     if x is None or output is None or x.shape == tuple(output.shape):
         return x
     return Places(pinned(tuple(output.shape)).axes, source=x, along=tuple(range(x.ndim)))
-
-
-def _settle(x: Places, constraints: Constraints) -> Value:
-    """The value of places that are read: where they are may not move."""
-    for axis in x.along:
-        for dim in x.source.axes[axis]:
-            for bundle in x.source.bundles_of(dim):
-                constraints.pin_dim(bundle, dim, "places along it are read")
-    return value(x.axes, x.bundles, x.constant)
 
 
 def _empty(op: Op) -> bool:

@@ -15,9 +15,10 @@ from permask.discovery.rules import (
     shape,
     spatial,
 )
-from permask.discovery.rules.registry import RULES, Step, UnsupportedError
+from permask.discovery.rules.registry import READ_PLACES, RULES, Step, UnsupportedError
 
 __all__ = [
+    "READ_PLACES",
     "RULES",
     "Step",
     "UnsupportedError",

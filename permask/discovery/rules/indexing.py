@@ -1,7 +1,7 @@
 """Picking and placing entries by numbers."""
 
 from permask.discovery import concatenate, layout
-from permask.discovery.atoms import Value, pinned, value
+from permask.discovery.atoms import Value, pinned
 from permask.discovery.rules.registry import Step, rule
 from permask.discovery.rules.segments import picked
 
@@ -31,30 +31,32 @@ def index(step: Step) -> Value:
     return step.contract((x, axes), to=[*kept[:first], *new, *kept[first:]], pin=places, new=new)
 
 
-@rule("gather", "take_along_dim")
+@rule("gather", places="index")
 def gather(step: Step) -> Value:
     """Along one axis, entries by numbers that may differ from place to place."""
-    x, numbers = step["self"], step.values[1]
+    x, numbers = step["self"], step["index"]
     axis = step["dim"] % x.ndim
     axes: list[object] = list(range(x.ndim))
     to = [k if k != axis else "picked" for k in axes]
-    return step.contract((x, axes), (numbers, to), to=to, pin=[axis, "picked"])
+    along = step.picks(numbers, x.shape[axis])
+    pin = ["picked"] if along is not None else [axis, "picked"]
+    return step.contract((x, axes), (numbers, to), (along, [axis]), to=to, pin=pin)
 
 
-@rule(
-    "scatter",
-    "scatter_",
-    "scatter_add",
-    "scatter_add_",
-    "scatter_reduce",
-    "index_add",
-    "index_add_",
-    "index_copy",
-    "index_copy_",
-    "index_fill",
-    "index_fill_",
-)
+@rule("scatter", "scatter_", "scatter_add", "scatter_add_", places="index")
 def scatter(step: Step) -> Value:
+    """Along one axis, entries are placed by numbers that may differ from place to place."""
+    x, numbers, source = step["self"], step["index"], step["src"]
+    axis = step["dim"] % x.ndim
+    axes: list[object] = list(range(x.ndim))
+    placed = [k if k != axis else "placed" for k in axes]
+    along = step.picks(numbers, x.shape[axis])
+    pin = ["placed"] if along is not None else [axis, "placed"]
+    return step.contract((x, axes), (numbers, placed), (source, placed), (along, [axis]), to=axes, pin=pin)
+
+
+@rule("index_add", "index_add_", "index_copy", "index_copy_", "index_fill", "index_fill_", "scatter_reduce")
+def place(step: Step) -> Value:
     """Along one axis, entries are placed by number."""
     x = step["self"]
     axis = step["dim"] % x.ndim
@@ -74,13 +76,15 @@ def slice_scatter(step: Step) -> Value:
     return concatenate.replace(step.constraints, x, axis, index, source)
 
 
-@rule("one_hot")
+@rule("one_hot", places="self")
 def one_hot(step: Step) -> Value:
-    """A new axis of classes; the numbers name them, so they stay."""
-    x = step["self"]
+    """A new axis of classes, which move as what the numbers are places along."""
+    x, classes = step["self"], step.shape[-1]
     axes = list(range(x.ndim))
-    step.constraints.pin(x, "numbers that name classes")
-    return step.contract((value(x.axes), axes), to=[*axes, "class"], new={"class": step.shape[-1]})
+    along = step.picks(x, classes)
+    if along is not None:
+        return step.contract((x, axes), (along, ["class"]), to=[*axes, "class"])
+    return step.contract((x, axes), to=[*axes, "class"], new={"class": classes})
 
 
 @rule("diagonal", "diag")

@@ -18,7 +18,7 @@ from permask.discovery.atoms import Places, Value, constant
 from permask.discovery.constraints import Constraints, UnsupportedError
 from permask.discovery.program import Op, Ref
 
-__all__ = ["RULES", "Result", "Step", "UnsupportedError", "names", "rule"]
+__all__ = ["READ_PLACES", "RULES", "Result", "Step", "UnsupportedError", "names", "rule"]
 
 Result = Value | Sequence[Value | None]
 
@@ -71,6 +71,18 @@ class Step:
         """A result whose entries are places along axes of another value."""
         return Places(result.axes, result.bundles, result.constant, source, tuple(along))
 
+    def picks(self, numbers: Value, size: int) -> Value | None:
+        """The axis that numbers are places along, if it moves by itself and has the size of what they pick from.
+
+        Otherwise what picks them is pinned, and so has to be what they pick from.
+        """
+        axis = numbers.axis if isinstance(numbers, Places) else None
+        if axis is not None and axis.shape == (size,):
+            return axis
+        if isinstance(numbers, Places):
+            self.constraints.settle(numbers)
+        return None
+
     def contract(
         self,
         *operands: tuple[Value | None, Sequence[Hashable]],
@@ -100,16 +112,23 @@ class Step:
 
 Rule = Callable[[Step], Result]
 RULES: dict[str, Rule] = {}
+READ_PLACES: dict[str, str] = {}
 
 
-def rule(*functions: str) -> Callable[[Rule], Rule]:
-    """Register a rule for ops, by their names without overload; `namespace::name` outside of ATen."""
+def rule(*functions: str, places: str = "") -> Callable[[Rule], Rule]:
+    """Register a rule for ops, by their names without overload; `namespace::name` outside of ATen.
+
+    Args:
+        functions: The ops.
+        places: Name of an argument that may come as `Places`, which `Step.picks` looks through.
+    """
 
     def register(read: Rule) -> Rule:
         for function in functions:
             if function in RULES:
                 raise ValueError(f"two rules for {function}")
             RULES[function] = read
+            READ_PLACES[function] = places
         return read
 
     return register
