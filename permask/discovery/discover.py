@@ -27,7 +27,8 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
         strict: Raise if an op has no rule, rather than pin what it touches.
 
     Raises:
-        NetworkError: The network cannot be captured, or `strict` and an op without a rule.
+        NetworkError: The network cannot be captured, or cannot be run in float64 for the certificate, or
+            `strict` and an op without a rule.
     """
     started = time.perf_counter()
     captured = capture(model, example_inputs)
@@ -42,7 +43,10 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
     seconds["solve"] = time.perf_counter() - started
 
     started = time.perf_counter()
-    certificate = certify(captured, groups, model, example_inputs)
+    try:
+        certificate = certify(captured, groups, model, example_inputs)
+    except RuntimeError as error:
+        raise NetworkError(f"the network does not run in float64, so that nothing can be certified: {error}") from error
     if certificate.failed:
         warnings.warn(
             "a rule must be wrong: these groups change the network's output and are left out; please report them: "
