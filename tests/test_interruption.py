@@ -79,5 +79,5 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert re.search(r"stopped: \d+ of \d+ steps are in the store; run again to go on", out)
     assert "Traceback" not in out + err
-    again = run("run", study, "--store", tmp_path / "store", "--out", tmp_path / "out", "--jobs", 2, "pairs=1")
+    again = run("run", study, "--store", tmp_path / "store", "--out", tmp_path / "out", "--jobs", 2, "pairs=2")
     assert computed(again.stdout)[1] > 0
