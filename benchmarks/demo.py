@@ -34,7 +34,8 @@ TAIL = """
 
 The whole demo took {seconds:.0f} s of wall clock on {cores} cores ({cpu}), training of {networks} reported networks and
 all pruning rounds, matching, connectivity, figures and the page included, with Python {python}, torch {torch}, numpy
-{numpy}, scipy {scipy}, permask {permask} at commit `{commit}`. Timings on a shared machine vary by a third.
+{numpy}, scipy {scipy}, permask {permask} at commit `{commit}`. Timings on a shared machine vary: the
+engine alone took between 36 and 51 s in runs of this same study.
 
 ## Where the settings come from
 

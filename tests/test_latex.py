@@ -1,9 +1,8 @@
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import pytest
-from made_results import made_results
+from made_results import made_results, three_pairs
 
 from permask.report.latex import escape_latex, latex_tables
 from permask.report.outcomes import Outcomes
@@ -12,20 +11,7 @@ from permask.report.write import write_tables
 
 
 def test_a_table_has_sparsities_down_and_methods_across() -> None:
-    rows: list[dict[str, Any]] = [
-        {
-            "method": method,
-            "sparsity": 0.9,
-            "sparsity_network": 0.829,
-            "rewind": 5,
-            "pair": pair,
-            "step": f"{method}{pair}",
-            "accuracy": accuracy,
-        }
-        for method, accuracies in {"naive": [90.0, 92.0, 94.0], "permuted": [92.0, 93.0, 97.0]}.items()
-        for pair, accuracy in enumerate(accuracies)
-    ]
-    text = latex_tables([AccuracyTable.of(Outcomes.of(rows), 5)], "my_study")
+    text = latex_tables([AccuracyTable.of(Outcomes.of(three_pairs()), 5)], "my_study")
     lines = [line.strip() for line in text.splitlines()]
     assert r"sparsity & all weights & permuted & naive & permuted $-$ naive \\" in lines
     assert r"90\% & 82.9\% & 94.00 $\pm$ 2.65 & 92.00 $\pm$ 2.00 & +2.00 [$-$0.48, 4.48] \\" in lines

@@ -1,8 +1,7 @@
 import re
-from typing import Any
 
 import pytest
-from made_results import made_results
+from made_results import made_results, three_pairs
 from rich.console import Console, RenderableType
 
 from permask.errors import PermaskError
@@ -30,20 +29,7 @@ def printed(renderable: RenderableType, width: int = 80) -> str:
 def test_markdown_states_mean_std_n_and_the_paired_interval() -> None:
     # naive 90, 92, 94; permuted 92, 93, 97: differences 2, 1, 3 have mean 2, std 1,
     # so that Student's interval is 2 ± 4.303 / √3
-    rows: list[dict[str, Any]] = [
-        {
-            "method": method,
-            "sparsity": 0.9,
-            "sparsity_network": 0.829,
-            "rewind": 5,
-            "pair": pair,
-            "step": f"{method}{pair}",
-            "accuracy": accuracy,
-        }
-        for method, accuracies in {"naive": [90.0, 92.0, 94.0], "permuted": [92.0, 93.0, 97.0]}.items()
-        for pair, accuracy in enumerate(accuracies)
-    ]
-    assert markdown_table(AccuracyTable.of(Outcomes.of(rows), 5)) == (
+    assert markdown_table(AccuracyTable.of(Outcomes.of(three_pairs()), 5)) == (
         "Test accuracy in % at rewind epoch 5 by sparsity of the pruned layers: "
         "mean ± standard deviation over n training runs.\n\n"
         "| method | 90% | n |\n"
