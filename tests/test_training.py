@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from permask.masks.scores import magnitude_mask
-from permask.training.data import load_data
+from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
 from permask.training.loop import Recipe, train
 from permask.training.networks import NETWORKS, create_network
@@ -51,14 +51,14 @@ def test_training_learns_and_tells_its_loss():
 
 def test_one_step_is_the_update_of_sgd_with_momentum_and_weight_decay():
     model = network()
-    batch = DATA.train
+    images, labels = next(DATA.train.batches(len(DATA.train)))
     expected = copy.deepcopy(model)
-    torch.nn.functional.cross_entropy(expected(batch.images), batch.labels).backward()
+    torch.nn.functional.cross_entropy(expected(images), labels).backward()
     with torch.no_grad():
         for parameter in expected.parameters():
             assert parameter.grad is not None
             parameter -= 0.1 * (parameter.grad + 5e-4 * parameter)
-    train(model, batch, Recipe(1, 120, 0.1, 0.9, 5e-4), order)
+    train(model, DATA.train, Recipe(1, 120, 0.1, 0.9, 5e-4), order)
     for got, wanted in zip(model.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(got, wanted)
 
@@ -113,12 +113,13 @@ def test_streams_are_apart_by_seed_purpose_and_step():
 
 def test_evaluation_weights_every_image_alike():
     model = network().eval()
-    logits = model(DATA.test.images)
+    images, labels = next(DATA.test.batches(len(DATA.test)))
+    logits = model(images)
     found = evaluate(model.train(), DATA.test, batch_size=100)
     assert model.training
-    correct = (logits.argmax(1) == DATA.test.labels).double()
+    correct = (logits.argmax(1) == labels).double()
     assert found.accuracy == pytest.approx(100 * correct.mean().item(), abs=1e-9)
-    assert found.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, DATA.test.labels).item(), rel=1e-6)
+    assert found.loss == pytest.approx(torch.nn.functional.cross_entropy(logits, labels).item(), rel=1e-6)
 
 
 def test_digits_are_split_once_and_for_all():

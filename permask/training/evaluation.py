@@ -21,11 +21,10 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 1024) -> Evaluati
     """Evaluate in evaluation mode; the model's mode is restored."""
     was_training = model.training
     model.eval()
-    correct = torch.zeros((), dtype=torch.int64, device=split.labels.device)
-    loss = torch.zeros((), dtype=torch.float64, device=split.labels.device)
-    for images, labels in zip(split.images.split(batch_size), split.labels.split(batch_size), strict=True):
+    correct, loss = 0, 0.0
+    for images, labels in split.batches(batch_size):
         logits = model(images)
         correct += (logits.argmax(1) == labels).sum()
-        loss += F.cross_entropy(logits, labels, reduction="sum")
+        loss += F.cross_entropy(logits, labels, reduction="sum").double()
     model.train(was_training)
-    return Evaluation(100 * correct.item() / len(split.labels), loss.item() / len(split.labels))
+    return Evaluation(100 * int(correct) / len(split), float(loss) / len(split))

@@ -38,6 +38,7 @@ def train(
     start: tuple[int, dict[str, Tensor]] = (0, {}),
     stop: int | None = None,
     after_epoch: Callable[[int, float], None] = lambda epoch, loss: None,
+    augmentation: Callable[[int], torch.Generator] | None = None,
 ) -> dict[str, Tensor]:
     """Train a network in place.
 
@@ -53,13 +54,13 @@ def train(
         start: Epochs done before, and the momentum then, by parameter name.
         stop: Epoch after which to stop; None for the recipe's last.
         after_epoch: Called after every epoch with the number of epochs done and their last mean training loss in nats.
+        augmentation: Epoch (from 0) to the generator that augments its images; None trains on them as they are.
 
     Returns:
         The momentum by parameter name, to go on with.
     """
     first_epoch, momentum = start
-    images, labels = split.images, split.labels
-    steps_per_epoch = math.ceil(len(images) / recipe.batch_size)
+    steps_per_epoch = math.ceil(len(split) / recipe.batch_size)
     parameters = dict(model.named_parameters())
     optimizer = SGD(
         parameters.values(),
@@ -73,8 +74,7 @@ def train(
     held = hold_mask(model, mask, optimizer) if mask is not None else None
     model.train()
     for epoch in range(first_epoch, recipe.epochs if stop is None else stop):
-        shuffled = torch.randperm(len(images), generator=order(epoch))
-        batches = zip(images[shuffled].split(recipe.batch_size), labels[shuffled].split(recipe.batch_size), strict=True)
+        batches = split.epoch(recipe.batch_size, order(epoch), augmentation(epoch) if augmentation else None)
         loss_sum = torch.zeros(())
         for step, (batch_images, batch_labels) in enumerate(batches):
             progress = (epoch + step / steps_per_epoch) / recipe.epochs
@@ -84,7 +84,7 @@ def train(
             optimizer.step()
             optimizer.zero_grad()
             loss_sum += loss.detach() * len(batch_labels)
-        after_epoch(epoch + 1, loss_sum.item() / len(images))
+        after_epoch(epoch + 1, loss_sum.item() / len(split))
     if held is not None:
         held.remove()
     return {

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["initialisation", "order", "split"]
+Purpose = Literal["initialisation", "order", "augmentation", "split"]
 
 
 def stream(seed: int, purpose: Purpose, step: str = "") -> torch.Generator:

@@ -16,7 +16,7 @@ def compute(run: Run) -> None:
     source, target = run.network_of("source"), run.network_of("target")
     alignment = Alignment.load(run.parents["alignment"] / ALIGNMENT)
     data, points = run.data, run.specification["points"]
-    images = data.train.images.split(BATCH_SIZE)
+    images = data.train.inputs(BATCH_SIZE)
 
     def measure(network: nn.Module) -> dict[str, float]:
         reset_batchnorm(network, images)

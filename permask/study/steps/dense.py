@@ -26,6 +26,7 @@ def compute(run: Run) -> None:
             start=(done, momentum),
             stop=epoch,
             after_epoch=run.report(done, epoch, history),
+            augmentation=run.augmentation("dense"),
         )
     run.write_tensors(MOMENTUM, momentum)
     run.write_trained(network, history)

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from permask.mask import Mask
 from permask.study.spec import DataSet, Network
-from permask.training.data import Data, load_data
+from permask.training.data.dataset import Data
+from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
 from permask.training.loop import Recipe
 from permask.training.networks import create_network, outline_network
@@ -75,6 +76,10 @@ class Run:
     def order(self, purpose: str) -> Callable[[int], torch.Generator]:
         """Epoch to the generator that orders its images, from this step's seed."""
         return lambda epoch: stream(self.specification["seed"], "order", f"{purpose} epoch {epoch}")
+
+    def augmentation(self, purpose: str) -> Callable[[int], torch.Generator]:
+        """Epoch to the generator that augments its images, from this step's seed."""
+        return lambda epoch: stream(self.specification["seed"], "augmentation", f"{purpose} epoch {epoch}")
 
     def report(self, first: int, last: int, history: list[dict[str, float]]) -> Callable[[int, float], None]:
         """What the training loop calls after every epoch: note the loss, tell how far the training is."""

@@ -10,9 +10,9 @@ BATCH_SIZE = 512
 def compute(run: Run) -> None:
     """Match by activations on all training images, in one pass."""
     source, target = run.network_of("source"), run.network_of("target")
-    images = run.data.train.images
-    symmetry = discover(source, (images[:2],))
-    alignment = match_activations(symmetry, source, target, images.split(BATCH_SIZE))
+    images = run.data.train.inputs(BATCH_SIZE)
+    symmetry = discover(source, (images[0][:2],))
+    alignment = match_activations(symmetry, source, target, images)
     alignment.save(run.folder / ALIGNMENT)
     run.write_metrics(
         {

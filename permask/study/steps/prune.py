@@ -30,5 +30,6 @@ def compute(run: Run) -> None:
         mask=mask,
         start=(first, {}),
         after_epoch=run.report(first, last, history),
+        augmentation=run.augmentation(f"prune round {run.specification['round']}"),
     )
     run.write_trained(network, history, mask)

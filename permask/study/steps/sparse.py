@@ -28,5 +28,6 @@ def compute(run: Run) -> None:
         run.order("sparse"),
         mask=mask,
         after_epoch=run.report(0, run.recipe.epochs, history),
+        augmentation=run.augmentation("sparse"),
     )
     run.write_trained(network, history, mask)

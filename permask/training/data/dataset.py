@@ -1,21 +1,88 @@
-"""What a data set is to the training loop: images and labels as tensors, and a fixed split."""
+"""What a data set is to the training loop and to everything that measures networks: splits that give batches.
 
+Batches are `(images, labels)`: float32 `[B, C, H, W]`, normalised, and int64 `[B]`, on the split's device. The last one
+of an epoch may be short.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Self, overload
 
+import torch
 from torch import Tensor
+
+Batch = tuple[Tensor, Tensor]
+
+
+class Split(ABC):
+    """Images with labels, in memory or on disk."""
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Number of images."""
+
+    @property
+    @abstractmethod
+    def image_shape(self) -> tuple[int, ...]:
+        """`[C, H, W]`."""
+
+    @abstractmethod
+    def to(self, device: torch.device | str) -> Self:
+        """The same images, with batches on another device."""
+
+    @abstractmethod
+    def batch(self, rows: Sequence[int]) -> Batch:
+        """The images of some rows, as they are evaluated: not augmented."""
+
+    @abstractmethod
+    def batches(self, batch_size: int) -> Iterator[Batch]:
+        """All images once, in their own order, as they are evaluated."""
+
+    @abstractmethod
+    def epoch(
+        self, batch_size: int, order: torch.Generator, augmentation: torch.Generator | None = None
+    ) -> Iterator[Batch]:
+        """All images once, shuffled and augmented, as they are trained on.
+
+        Args:
+            batch_size: Images per batch.
+            order: Generator of the order; on the CPU, so that every device trains on the same.
+            augmentation: Generator of flips and crops; on the CPU. Without it the images come as they are.
+        """
+
+    def inputs(self, batch_size: int) -> "Inputs":
+        """The images alone, as they are evaluated, to be read as often as needed."""
+        return Inputs(self, batch_size)
 
 
 @dataclass(frozen=True, eq=False)
-class Split:
-    """Images `[N, C, H, W]` in float32 and their labels `[N]`."""
+class Inputs(Sequence[Tensor]):
+    """Batches of the images of a split, made when they are read."""
 
-    images: Tensor
-    labels: Tensor
+    split: Split
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.split) // self.batch_size)
+
+    @overload
+    def __getitem__(self, index: int) -> Tensor: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Tensor]: ...
+    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+        if isinstance(index, slice):
+            return [self[number] for number in range(*index.indices(len(self)))]
+        first = range(len(self))[index] * self.batch_size
+        return self.split.batch(range(first, min(first + self.batch_size, len(self.split))))[0]
+
+    def __iter__(self) -> Iterator[Tensor]:
+        return (images for images, _ in self.split.batches(self.batch_size))
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set with its fixed split and its number of classes."""
+    """A data set with its fixed splits and its number of classes."""
 
     train: Split
     test: Split
@@ -24,4 +91,4 @@ class Data:
     @property
     def image_shape(self) -> tuple[int, ...]:
         """`[C, H, W]`."""
-        return tuple(self.train.images.shape[1:])
+        return self.train.image_shape

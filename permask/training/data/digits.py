@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from sklearn import datasets
 
-from permask.training.data.dataset import Data, Split
+from permask.training.data.dataset import Data
+from permask.training.data.resident import Resident
 from permask.training.streams import stream
 
 BRIGHTEST = 16
@@ -18,12 +19,12 @@ def load_digits(train: int, split_seed: int) -> Data:
         split_seed: Seed of the split.
     """
     pixels, targets = datasets.load_digits(return_X_y=True)
-    images = torch.from_numpy((pixels / BRIGHTEST).astype(np.float32)).reshape(-1, 1, 8, 8)
+    images = torch.from_numpy((pixels / BRIGHTEST).astype(np.float32)).reshape(-1, 8, 8, 1)
     labels = torch.from_numpy(targets.astype(np.int64))
     order = torch.randperm(len(images), generator=stream(split_seed, "split"))
     train_order, test_order = order[:train], order[train:]
     return Data(
-        Split(images[train_order], labels[train_order]),
-        Split(images[test_order], labels[test_order]),
+        Resident(images[train_order], labels[train_order]),
+        Resident(images[test_order], labels[test_order]),
         classes=10,
     )
