@@ -64,9 +64,9 @@ def certify(
             if group.parent in failed:
                 failed.add(group.name)
         error = trial.error([group.name for group in groups if group.name not in failed])
-    kept = [group for group in groups if group.name not in failed]
     names = tuple(group.name for group in groups if group.name in failed)
-    return Certificate(error, names, tuple(trial.idle(kept)))
+    idle = (f"{group.name}: {axis.parameter} {axis.dim}" for group, axis in trial.idle if group.name not in failed)
+    return Certificate(error, names, tuple(idle))
 
 
 def randomised(state: State, parameters: Set[str], seed: int) -> dict[str, Tensor]:
@@ -81,17 +81,22 @@ def randomised(state: State, parameters: Set[str], seed: int) -> dict[str, Tenso
     for name, old in state.items():
         memory = (old.untyped_storage().data_ptr(), old.storage_offset(), old.shape, old.stride())
         if memory not in made:
-            made[memory] = x = old.detach().double() if old.is_floating_point() else old
-            if old.is_floating_point():
-                noise = torch.rand(x.shape, generator=generator).to(x) - 0.5  # [-0.5, 0.5)
-                if name in parameters or name.endswith("running_mean"):
-                    x = x.nan_to_num(0.0, 0.0, 0.0)  # memory that nobody has initialised
-                    keeps_sign = x.ndim < 2 and bool((x > 0).all())
-                    made[memory] = x + noise * (x if keeps_sign else 1.0 if x.ndim < 2 else 2 / x[0].numel() ** 0.5)
-                else:
-                    made[memory] = x * (1 + noise)
+            free = name in parameters or name.endswith("running_mean")
+            made[memory] = _redrawn(old.detach(), free, generator) if old.is_floating_point() else old
         result[name] = made[memory]
     return result
+
+
+def _redrawn(old: Tensor, free: bool, generator: torch.Generator) -> Tensor:
+    """A tensor plus noise, or times 1 + noise; made in place, since a large network has little memory to spare."""
+    noise = torch.empty(old.shape, dtype=torch.float64).uniform_(-0.5, 0.5, generator=generator).to(old.device)
+    if not free:
+        return noise.add_(1).mul_(old)
+    if not torch.isfinite(old.sum()):
+        old = old.nan_to_num(0.0, 0.0, 0.0)  # memory that nobody has initialised
+    if old.ndim < 2:
+        return noise.mul_(old).add_(old) if (old > 0).all() else noise.add_(old)
+    return noise.mul_(2 / max(1, old.shape[1:].numel()) ** 0.5).add_(old)
 
 
 def relative_error(a: Sequence[Tensor], b: Sequence[Tensor]) -> float:
@@ -117,7 +122,12 @@ def tensors(output: Any) -> list[Tensor]:
 
 
 class _Trial:
-    """A network with given weights, its outputs, and their gradients."""
+    """A network with given weights, and its outputs.
+
+    Attributes:
+        expected: The outputs.
+        idle: The negative control: axes that could be left out of their group without changing the outputs.
+    """
 
     def __init__(
         self,
@@ -142,7 +152,7 @@ class _Trial:
             if parts:
                 torch.stack(parts).sum().backward()
         self.expected = [y.detach() for y in outputs]
-        self.gradients = {name: tied[name].grad for name in parameters}
+        self.idle = self._idle({name: tied[name].grad for name in parameters})
 
     def index(self, group: Group) -> np.ndarray:
         units = np.broadcast_to(np.arange(group.size), group.index_shape)
@@ -166,34 +176,34 @@ class _Trial:
         middle = len(names) // 2
         return self.failing(names[:middle]) + self.failing(names[middle:]) or names
 
-    def idle(self, groups: Sequence[Group]) -> list[str]:
-        """The negative control: axes that could be left out of their group without changing the outputs.
+    def _idle(self, gradients: Mapping[str, Tensor | None]) -> list[tuple[Group, Axis]]:
+        """Axes without influence of their own, from the derivatives of the outputs along all parameters.
 
-        Leaving one axis out changes the weights by some Δ. The outputs change if their derivative along Δ is not
-        zero, which takes one backward pass for the axes of all parameters together.
+        Leaving one axis out of its group changes the weights by some Δ. The outputs change if their derivative
+        along Δ is not zero, which takes one backward pass for the axes of all parameters together.
         """
-        axes = [(group, axis) for group in groups for axis in group.axes if axis.parameter in self.gradients]
-        responses = [self._response(group, axis) for group, axis in axes]
+        axes = [(group, axis) for group in self.groups for axis in group.axes if axis.parameter in gradients]
+        responses = [
+            _response(group, axis, self.state[axis.parameter], gradients[axis.parameter]) for group, axis in axes
+        ]
         least = RESPONSE * max(responses, default=0.0)
-        idle = [place for place, response in zip(axes, responses, strict=True) if response <= least]
-        return [f"{group.name}: {axis.parameter} {axis.dim}" for group, axis in idle]
+        return [place for place, response in zip(axes, responses, strict=True) if response <= least]
 
-    def _response(self, group: Group, axis: Axis) -> float:
-        """How much, to first order, trading some units along this axis alone changes the outputs."""
-        gradient = self.gradients[axis.parameter]
-        if gradient is None:
-            return 0.0
-        few = slice(min(group.size, UNITS))
-        table = axis.table[..., few, :]
-        source = np.arange(axis.length)
-        source[table] = np.roll(table, 1, axis=-2)
-        weights = self.state[axis.parameter]
-        if axis.convolution_groups == 1:
-            there, here = (torch.as_tensor(x.ravel(), device=weights.device) for x in (source[table], table))
-            change = weights.index_select(axis.dim, there) - weights.index_select(axis.dim, here)
-            gradient = gradient.index_select(axis.dim, here)
-        else:
-            alone = Group("alone", axis.length, (replace(axis, table=np.arange(axis.length)[:, None]),))
-            moved = Permutation((alone,), {"alone": source}).apply({axis.parameter: weights})
-            change = moved[axis.parameter] - weights
-        return float((gradient * change).sum().abs())
+
+def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor | None) -> float:
+    """How much, to first order, trading some units along this axis alone changes the outputs."""
+    if gradient is None:
+        return 0.0
+    few = slice(min(group.size, UNITS))
+    table = axis.table[..., few, :]
+    source = np.arange(axis.length)
+    source[table] = np.roll(table, 1, axis=-2)
+    if axis.convolution_groups == 1:
+        there, here = (torch.as_tensor(x.ravel(), device=weights.device) for x in (source[table], table))
+        change = weights.index_select(axis.dim, there) - weights.index_select(axis.dim, here)
+        gradient = gradient.index_select(axis.dim, here)
+    else:
+        alone = Group("alone", axis.length, (replace(axis, table=np.arange(axis.length)[:, None]),))
+        moved = Permutation((alone,), {"alone": source}).apply({axis.parameter: weights})
+        change = moved[axis.parameter] - weights
+    return float((gradient * change).sum().abs())

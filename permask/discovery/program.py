@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -64,7 +65,7 @@ class Op:
         """Identities of the memory that the op's tensors live in; values that share one alias each other."""
         return {x.untyped_storage()._cdata for x in self.outputs if x is not None}
 
-    @property
+    @cached_property
     def inputs(self) -> tuple[str, ...]:
         """Names of the ops whose values are used."""
         names: list[str] = []
