@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from permask.connectivity.repair import repair
     from permask.discovery.discover import discover
     from permask.discovery.verify import verify
+    from permask.ensembles import Ensemble, evaluate_ensemble
     from permask.errors import PermaskError
     from permask.mask import Mask
     from permask.masks.hold import hold_mask
@@ -28,6 +29,7 @@ __version__ = version("permask")
 # public name -> module; imported on first use, so that `import permask` and `permask --help` need no torch
 _HOME = {
     "Alignment": "permask.matching.alignment",
+    "Ensemble": "permask.ensembles",
     "Mask": "permask.mask",
     "Path": "permask.connectivity.interpolate",
     "Permutation": "permask.permutation",
@@ -35,6 +37,7 @@ _HOME = {
     "Symmetry": "permask.symmetry",
     "connect": "permask.connectivity.interpolate",
     "discover": "permask.discovery.discover",
+    "evaluate_ensemble": "permask.ensembles",
     "hold_mask": "permask.masks.hold",
     "magnitude_mask": "permask.masks.scores",
     "match_activations": "permask.matching.activations",
@@ -50,6 +53,7 @@ _HOME = {
 
 __all__ = [
     "Alignment",
+    "Ensemble",
     "Mask",
     "Path",
     "PermaskError",
@@ -57,6 +61,7 @@ __all__ = [
     "Symmetry",
     "connect",
     "discover",
+    "evaluate_ensemble",
     "hold_mask",
     "magnitude_mask",
     "match_activations",

@@ -60,8 +60,8 @@ def test_all_errors_come_at_once_with_their_places(tmp_path):
         "prune.epoch=3: prune.epoch: expected one of the keys epochs, exclude, learning_rate, momentum, policy, rate, "
         "rewind, weight_decay; did you mean epochs?",
         "8:19: sparsities.1: expected less than 1; got 1.3",
-        "4:1: pears: expected one of the keys batch_size, connect, data, dense, description, epochs, first_seed, "
-        "methods, name, network, pairs, prune, rewinds, sparse, sparsities; did you mean pairs?",
+        "4:1: pears: expected one of the keys batch_size, connect, connect_rounds, data, dense, description, "
+        "ensembles, epochs, first_seed, methods, name, network, pairs, prune, rewinds, sparse, sparsities; did you mean pairs?",
     ]
 
 
@@ -132,3 +132,19 @@ def test_files_that_are_no_study(tmp_path):
     assert messages(tmp_path / "binary.yaml") == [" cannot read the study: not a text file"]
     assert messages(write(tmp_path, "- 1\n"))[0].startswith("1:1: expected a study with keys")
     assert messages(write(tmp_path, "!!python/object:os.system {}"))[0].startswith("1:1: expected YAML")
+
+
+@pytest.mark.parametrize(
+    ("ensembles", "said"),
+    [
+        ("{members: 2, sparsities: [0.7]}", "sparsities of the study (0.5), got 0.7"),
+        ("{members: 2, rewinds: [1, 2]}", "rewinds of the study (0), got 1, 2"),
+        ("{members: 3}", "at least as many pairs as members (3), and a multiple of 3 of them, got 2"),
+        ("{members: 2, every: 3}", "a multiple of 3 of them, got 2"),
+        ("{members: 1}", "greater than or equal to 2"),
+    ],
+)
+def test_ensembles_are_of_networks_that_the_study_has(tmp_path, ensembles, said):
+    text = GOOD.replace("pairs: 1", "pairs: 2") + f"ensembles: {ensembles}\n"
+    (message,) = messages(write(tmp_path, text))
+    assert said in message

@@ -134,3 +134,60 @@ def test_policies_of_pruning(policy, parents, epochs):
     plan = plan_of(prune={"policy": policy, "epochs": 2, "rewind": 4})
     rounds = [step for step in plan.steps.values() if step.kind == "prune"]
     assert all(set(step.parents) == parents and step.epochs == epochs for step in rounds)
+
+
+def ensembles_of(plan, method):
+    return [e for e in plan.ensembles if e.labels["method"] == method and e.labels["sparsity"] in (0, 0.8)]
+
+
+def members(ensemble):
+    return list(ensemble.step.parents.values())
+
+
+def test_ensembles_take_their_members_from_several_pairs():
+    plan = plan_of(pairs=4, rewinds=[0], ensembles={"members": 2, "sparsities": [0.8]})
+    assert [e.labels["pairs"] for e in ensembles_of(plan, "permuted")] == [[0, 1], [2, 3]]
+    (lth, _), (imp, _), (permuted, _), (dense, _) = (
+        ensembles_of(plan, method) for method in ("lth", "imp", "permuted", "dense")
+    )
+    assert {step.parents["weights"].specification["seed"] for step in members(lth)} == {0}
+    assert [step.parents["weights"].specification["seed"] for step in members(permuted)] == [1, 3]
+    assert [step.parents["weights"].specification["seed"] for step in members(imp)] == [0, 2]
+    assert [step.specification["seed"] for step in members(dense)] == [1, 3]
+    assert len({step.parents["mask"].key for step in [*members(lth), *members(permuted)]}) == 1
+    for step, seed in zip(members(permuted), (1, 3), strict=True):
+        assert step.parents["alignment"].parents["source"].specification["seed"] == 0
+        assert step.parents["alignment"].parents["target"].specification["seed"] == seed
+    # the members of lth differ in the order of the data alone
+    assert [step.specification["seed"] for step in members(lth)] == [1, 3]
+    reported = {network.step.key for network in plan.trained}
+    assert members(lth)[0].key in reported
+    assert members(lth)[1].key not in reported
+    assert all(step.key in reported for step in members(imp))
+
+
+def test_an_ensemble_at_every_pair_goes_around_the_end():
+    plan = plan_of(pairs=3, rewinds=[0], methods=["lth", "permuted"], ensembles={"members": 2, "every": 1})
+    assert [e.labels["pairs"] for e in ensembles_of(plan, "permuted")] == [[0, 1], [1, 2], [2, 0]]
+
+
+def test_ensembles_and_rounds_leave_all_other_steps_as_they_are():
+    before = plan_of()
+    after = plan_of(ensembles={"members": 2}, connect_rounds={"points": 3})
+    assert set(before.steps) < set(after.steps)
+    assert {step.kind for key, step in after.steps.items() if key not in before.steps} == {
+        "ensemble",
+        "connect_round",
+        "sparse",
+        "match",
+    }
+
+
+def test_every_round_of_pruning_is_connected_once():
+    plan = plan_of(pairs=1, connect_rounds={"points": 3, "images": 100})
+    (pair,) = plan.pairs
+    labels = [(labelled.labels["round"], labelled.labels["sparsity"]) for labelled in pair.connect_rounds]
+    assert [number for number, _ in labels] == [0, 1, 2, 3, 4, 4, 5, 6, 7, 8]
+    assert [sparsity for _, sparsity in labels] == sorted(sparsity for _, sparsity in labels)
+    assert {0.0, 0.5, 0.8} < {sparsity for _, sparsity in labels}
+    assert all(labelled.step.parents["alignment"] is pair.match for labelled in pair.connect_rounds)

@@ -1,6 +1,8 @@
 """What the steps of a study compute, seen in the files that they leave."""
 
+import csv
 import json
+from dataclasses import asdict, fields
 
 import pytest
 import torch
@@ -8,13 +10,19 @@ import yaml
 from safetensors.torch import load_file
 from small_study import SMALL
 
+from permask.ensembles import Ensemble, evaluate_ensemble
 from permask.mask import Mask
 from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
+from permask.study.collect import collect
 from permask.study.compute import compute
 from permask.study.plan import make_plan
+from permask.study.provenance import provenance
+from permask.study.results import ENSEMBLES_COLUMNS, Results
 from permask.study.spec import Study
 from permask.study.store import Store
+from permask.training.data import load_data
+from permask.training.networks import create_network
 
 SIZE = 64 * 16 + 16 * 16 + 16 * 10  # weights of the MLP 64-16-16-10
 
@@ -28,7 +36,7 @@ def computed(tmp_path_factory):
 def compute_all(folder, **changes):
     plan, store = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes)), Store(folder / "store")
     for step in plan.steps.values():
-        assert compute(step.task, store, {}, lambda done, total: None) == "computed"
+        assert compute(step.task, store, dict(provenance()), lambda done, total: None) == "computed"
     return plan, store
 
 
@@ -122,3 +130,62 @@ def test_the_path_ends_at_the_two_dense_networks(computed):
         for point, end in zip((path[0], path[-1]), ends, strict=True):
             assert point["accuracy"] == pytest.approx(end["accuracy"], abs=1e-9)
             assert point["loss"] == pytest.approx(end["loss"], rel=1e-5)
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory):
+    """Two pairs in an ensemble, and the way from every round of pruning."""
+    changes = {"ensembles": {"members": 2}, "connect_rounds": {"points": 3, "images": 50}, "connect": None}
+    return compute_all(tmp_path_factory.mktemp("together"), sparsities=[0.8], rewinds=[2], **changes)
+
+
+def test_an_ensemble_is_that_of_its_members(together):
+    plan, store = together
+    data = load_data("digits", train=128, split_seed=0)
+    for labelled in plan.ensembles:
+        networks = []
+        for member in labelled.step.parents.values():
+            network = create_network("mlp", widths=(16, 16), image_shape=(1, 8, 8), classes=10, generator=None)
+            network.load_state_dict(load_file(store.folder(member.key) / "weights.safetensors"))
+            networks.append(network.eval())
+        with torch.no_grad():
+            logits = torch.stack([network(data.test.images) for network in networks])
+        metrics = json.loads((store.folder(labelled.step.key) / "metrics.json").read_text())
+        assert metrics == pytest.approx(asdict(evaluate_ensemble(logits, data.test.labels)), rel=1e-5)
+        assert metrics["disagreement"] > 0
+    assert [labelled.labels["method"] for labelled in plan.ensembles] == [
+        *("dense", "lth", "naive", "permuted", "random", "imp")
+    ]
+
+
+def test_the_way_from_a_round_of_pruning_ends_at_its_network_and_at_dense_b(together):
+    plan, store = together
+    for labelled in [labelled for pair in plan.pairs for labelled in pair.connect_rounds]:
+        path = json.loads((store.folder(labelled.step.key) / "metrics.json").read_text())["path"]
+        ends = [
+            json.loads((store.folder(labelled.step.parents[role].key) / "metrics.json").read_text())
+            for role in ("source", "target")
+        ]
+        for statistics in ("reset", "repair"):
+            points = [point for point in path if point["statistics"] == statistics]
+            assert [point["alpha"] for point in points] == [0, 0.5, 1]
+            for point, end in zip((points[0], points[-1]), ends, strict=True):
+                assert point["loss"] == pytest.approx(end["loss"], rel=1e-5)
+        middle = {point["statistics"]: point["loss"] for point in path if point["alpha"] == 0.5}
+        assert middle["reset"] != middle["repair"]
+
+
+def test_what_was_measured_between_networks_is_collected_with_its_labels(together, tmp_path):
+    plan, store = together
+    results = collect(plan, store)
+    assert len(results.ensembles) == len(plan.ensembles)
+    assert len(results.rounds) == 6 * sum(len(pair.connect_rounds) for pair in plan.pairs)
+    files = {file.name: file for file in results.save(tmp_path)}
+    assert set(files) == {"results.csv", "results.json", "rounds.csv", "ensembles.csv"}
+    assert Results.load(files["results.json"]) == results
+    with files["ensembles.csv"].open() as file:
+        (permuted,) = [row for row in csv.DictReader(file) if row["method"] == "permuted"]
+    assert (permuted["pairs"], permuted["members"], permuted["sparsity"]) == ("0 1", "2", "0.8")
+    with files["rounds.csv"].open() as file:
+        assert len(list(csv.DictReader(file))) == len(results.rounds)
+    assert {field.name for field in fields(Ensemble)} < set(ENSEMBLES_COLUMNS)

@@ -9,6 +9,7 @@ from rich.console import Console
 from permask.cli.compare import compare
 from permask.cli.connect import connect
 from permask.cli.demo import demo
+from permask.cli.ensemble import ensemble
 from permask.cli.inspect import inspect
 from permask.cli.mask import mask
 from permask.cli.match import match
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, run, plan, report, compare, studies, inspect, match, transport, connect):
+for verb in (demo, run, plan, report, compare, studies, inspect, match, transport, connect, ensemble):
     app.command(verb.__name__)(verb)
 app.add_typer(mask, name="mask")
 

@@ -16,7 +16,7 @@ COMPARED = (("permuted", "naive"), ("lth", "permuted"))
 
 
 def write_report(results: Results, folder: Path, formats: tuple[str, ...] = ("png", "pdf")) -> list[Path]:
-    """Write results.csv, results.json, report.html and the figures.
+    """Write results.csv, results.json, report.html and the figures; ensembles.csv and rounds.csv if there are any.
 
     Args:
         results: Of the study.
@@ -26,12 +26,12 @@ def write_report(results: Results, folder: Path, formats: tuple[str, ...] = ("pn
     Returns:
         The files, report.html first.
     """
-    results.save(folder)
+    saved = results.save(folder)
     pictures = plots(results)
     figures = [file for plot in pictures for file in plot.save(folder, formats)]
     report = folder / "report.html"
     report.write_text(page(results, pictures), encoding="utf-8")
-    return [report, folder / "results.csv", folder / "results.json", *figures]
+    return [report, *saved, *figures]
 
 
 def write_tables(results: Results, folder: Path) -> list[Path]:

@@ -46,7 +46,19 @@ def collect(plan: Plan, store: Store) -> Results:
         if pair.match and store.has(pair.match.key)
         for group in _metrics(store, pair.match)["groups"]
     ]
-    return Results(study.model_dump(mode="json"), dict(provenance()), rows, connectivity, matching)
+    rounds = [
+        labelled.labels | point | {"step": labelled.step.key}
+        for pair in plan.pairs
+        for labelled in pair.connect_rounds
+        if store.has(labelled.step.key)
+        for point in _metrics(store, labelled.step)["path"]
+    ]
+    ensembles = [
+        labelled.labels | _metrics(store, labelled.step) | {"step": labelled.step.key}
+        for labelled in plan.ensembles
+        if store.has(labelled.step.key)
+    ]
+    return Results(study.model_dump(mode="json"), dict(provenance()), rows, connectivity, matching, rounds, ensembles)
 
 
 def _metrics(store: Store, step: Step) -> dict[str, Any]:

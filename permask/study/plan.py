@@ -9,7 +9,7 @@ from permask.study.spec import Method, Optimisation, Study
 from permask.study.step import Step
 
 # raised when what a kind of step computes changes, so that results of before are not taken for results of now
-VERSIONS = {"dense": 1, "prune": 1, "match": 1, "sparse": 1, "connect": 1}
+VERSIONS = {"dense": 1, "prune": 1, "match": 1, "sparse": 1, "connect": 1, "connect_round": 1, "ensemble": 1}
 
 ROUNDING = 1e-9  # 1 - 0.8 is a little less than 0.2, and 20% is still one round
 
@@ -22,11 +22,12 @@ class Pair:
     dense: dict[str, Step]
     match: Step | None
     connect: Step | None
+    connect_rounds: "list[Labelled]"
 
 
 @dataclass(frozen=True)
-class Trained:
-    """A network to be reported: one row of the results."""
+class Labelled:
+    """A step whose result is reported, and what its rows of the results are labelled with."""
 
     labels: dict[str, Any]
     step: Step
@@ -39,13 +40,15 @@ class Plan:
     Attributes:
         study: What it computes.
         pairs: One per pair of seeds.
-        trained: One per row of the results.
+        trained: Every network to report, one per row of the results.
+        ensembles: One per ensemble to report.
         steps: By key, every step after the ones that it needs.
     """
 
     study: Study
     pairs: list[Pair]
-    trained: list[Trained]
+    trained: list[Labelled]
+    ensembles: list[Labelled]
     steps: dict[str, Step]
 
     def urgency(self) -> dict[str, int]:
@@ -61,14 +64,34 @@ class Plan:
 def make_plan(study: Study) -> Plan:
     """Plan a study."""
     planner = _Planner(study)
-    pairs, trained = [], []
-    for number in range(study.pairs):
-        pair, networks = planner.pair(number)
-        pairs.append(pair)
-        trained += networks
+    tickets = [planner.ticket(number) for number in range(study.pairs)]
+    pairs = [planner.pair(ticket) for ticket in tickets]
+    trained = [network for ticket in tickets for network in planner.trained(ticket)]
+    ensembles = planner.ensembles(tickets)
     ends = [network.step for network in trained]
     ends += [step for pair in pairs for step in (pair.match, pair.connect) if step is not None]
-    return Plan(study, pairs, trained, _in_order(ends))
+    ends += [labelled.step for pair in pairs for labelled in pair.connect_rounds]
+    ends += [ensemble.step for ensemble in ensembles]
+    return Plan(study, pairs, trained, ensembles, _in_order(ends))
+
+
+@dataclass(frozen=True)
+class _Ticket:
+    """What a pair of seeds trains before any sparse training.
+
+    Attributes:
+        labels: The pair's.
+        dense_a: Epoch to network A.
+        dense_b: Epoch to network B.
+        masks: Sparsity to the round of pruning A that reaches it.
+        rounds: Every round of pruning A, by rising sparsity.
+    """
+
+    labels: dict[str, Any]
+    dense_a: dict[int, Step]
+    dense_b: dict[int, Step]
+    masks: dict[float, Step]
+    rounds: list[Step]
 
 
 class _Planner:
@@ -80,7 +103,7 @@ class _Planner:
             name: getattr(study, name).model_dump(mode="json", exclude_defaults=True) for name in ("data", "network")
         }
 
-    def pair(self, number: int) -> tuple[Pair, list[Trained]]:
+    def ticket(self, number: int) -> _Ticket:
         study = self.study
         seed_a, seed_b = study.seeds(number)
         others = [method for method in study.methods if method != "lth"]
@@ -89,25 +112,66 @@ class _Planner:
             rewinds_a.add(study.prune.rewind)
         dense_a = self.dense(seed_a, rewinds_a)
         dense_b = self.dense(seed_b, study.rewinds if others else ())
-        end_a, end_b = dense_a[study.epochs], dense_b[study.epochs]
-        ends = {"source": end_a, "target": end_b}
-        match = self.step("match", {}, ends) if study.connect or "permuted" in study.methods else None
-        connect = None
+        masks, rounds = self.prune(seed_a, dense_a)
+        return _Ticket({"pair": number, "seed_a": seed_a, "seed_b": seed_b}, dense_a, dense_b, masks, rounds)
+
+    def pair(self, ticket: _Ticket) -> Pair:
+        study = self.study
+        end_a, end_b = ticket.dense_a[study.epochs], ticket.dense_b[study.epochs]
+        needed = study.connect or study.connect_rounds or "permuted" in study.methods
+        match = self.match(ticket, ticket) if needed else None
+        connect, rounds = None, []
         if study.connect and match:
-            connect = self.step("connect", study.connect.model_dump(mode="json"), ends | {"alignment": match})
-        labels = {"pair": number, "seed_a": seed_a, "seed_b": seed_b}
+            parents = {"source": end_a, "target": end_b, "alignment": match}
+            connect = self.step("connect", study.connect.model_dump(mode="json"), parents)
+        if study.connect_rounds and match:
+            specification = study.connect_rounds.model_dump(mode="json")
+            for pruned in (end_a, *ticket.rounds):
+                parents = {"source": pruned, "target": end_b, "alignment": match}
+                labels = {key: pruned.specification.get(key, 0) for key in ("round", "sparsity")}
+                rounds.append(Labelled(ticket.labels | labels, self.step("connect_round", specification, parents)))
+        return Pair(ticket.labels, {"A": end_a, "B": end_b}, match, connect, rounds)
+
+    def trained(self, ticket: _Ticket) -> list[Labelled]:
+        """The networks of a pair that are reported one by one."""
+        study, labels = self.study, ticket.labels
         trained = [
-            Trained(labels | {"method": "dense", "sparsity": 0.0, "rewind": None, "trained": name}, end)
-            for name, end in (("A", end_a), ("B", end_b))
+            Labelled(
+                labels | {"method": "dense", "sparsity": 0.0, "rewind": None, "trained": name}, dense[study.epochs]
+            )
+            for name, dense in (("A", ticket.dense_a), ("B", ticket.dense_b))
         ]
-        for sparsity, mask in self.prune(seed_a, dense_a).items():
+        for sparsity in study.sparsities:
             for rewind in study.rewinds:
                 for method in study.methods:
-                    weights = (dense_a if method == "lth" else dense_b)[rewind]
-                    step = self.sparse(method, weights, mask, match, rewind, seed_b)
                     label = {"method": method, "sparsity": sparsity, "rewind": rewind}
-                    trained.append(Trained(labels | label | {"trained": "A" if method == "lth" else "B"}, step))
-        return Pair(labels, {"A": end_a, "B": end_b}, match, connect), trained
+                    step = self.sparse(method, ticket, ticket, sparsity, rewind)
+                    trained.append(Labelled(labels | label | {"trained": "A" if method == "lth" else "B"}, step))
+        return trained
+
+    def ensembles(self, tickets: list[_Ticket]) -> list[Labelled]:
+        """Ensembles by method, sparsity and rewind epoch, around every n-th pair's network A."""
+        options, study = self.study.ensembles, self.study
+        if options is None:
+            return []
+        made = []
+        for first in range(0, study.pairs, options.step):
+            a, members = tickets[first], [tickets[(first + i) % study.pairs] for i in range(options.members)]
+            labels = a.labels | {"pairs": [b.labels["pair"] for b in members]}
+
+            def add(method: str, sparsity: float, rewind: int | None, networks: list[Step], labels=labels) -> None:
+                parents = {f"member {i:02}": network for i, network in enumerate(networks)}
+                label = {"method": method, "sparsity": sparsity, "rewind": rewind}
+                made.append(Labelled(labels | label, self.step("ensemble", {}, parents)))
+
+            add("dense", 0.0, None, [b.dense_b[study.epochs] for b in members])
+            for sparsity in options.sparsities or study.sparsities:
+                for rewind in options.rewinds or study.rewinds:
+                    for method in study.methods:
+                        add(method, sparsity, rewind, [self.sparse(method, a, b, sparsity, rewind) for b in members])
+                    if "lth" in study.methods:
+                        add("imp", sparsity, rewind, [self.sparse("lth", b, b, sparsity, rewind) for b in members])
+        return made
 
     def step(
         self,
@@ -134,8 +198,13 @@ class _Planner:
             before = steps[epoch] = self.step("dense", specification, {}, before, epoch - done)
         return steps
 
-    def prune(self, seed: int, dense: dict[int, Step]) -> dict[float, Step]:
-        """Sparsity to the pruning round that reaches it.
+    def match(self, a: _Ticket, b: _Ticket) -> Step:
+        """The alignment of one pair's dense A to one pair's dense B."""
+        epochs = self.study.epochs
+        return self.step("match", {}, {"source": a.dense_a[epochs], "target": b.dense_b[epochs]})
+
+    def prune(self, seed: int, dense: dict[int, Step]) -> tuple[dict[float, Step], list[Step]]:
+        """Sparsity to the pruning round that reaches it, and all rounds.
 
         The full rounds are shared by all sparsities; a last round per sparsity is clipped to hit it exactly.
         """
@@ -155,9 +224,12 @@ class _Planner:
                 "first_epoch": first,
                 "recipe": recipe,
             }
-            return self.step("prune", specification, {"network": before} | rewind, None, recipe["epochs"] - first)
+            step = self.step("prune", specification, {"network": before} | rewind, None, recipe["epochs"] - first)
+            rounds[step.key] = step
+            return step
 
         reached: dict[float, Step] = {}
+        rounds: dict[str, Step] = {}
         before = dense[study.epochs]
         wanted = sorted(study.sparsities)
         for number in count(1):
@@ -166,17 +238,18 @@ class _Planner:
                 sparsity = wanted.pop(0)
                 reached[sparsity] = round_to(sparsity, number, before)
             if not wanted:
-                return {sparsity: reached[sparsity] for sparsity in study.sparsities}
+                return reached, sorted(rounds.values(), key=lambda step: step.specification["sparsity"])
             before = round_to(full, number, before)
         raise AssertionError("the full rounds come as close to 1 as any sparsity")
 
-    def sparse(self, method: Method, weights: Step, mask: Step, match: Step | None, rewind: int, seed: int) -> Step:
-        """Sparse training from a rewind epoch; the seed gives the order of the data, the same for every method."""
-        epochs = self.study.epochs - rewind
+    def sparse(self, method: Method, a: _Ticket, b: _Ticket, sparsity: float, rewind: int) -> Step:
+        """Sparse training under A's mask; B's seed gives the order of the data, the same for every method."""
+        epochs, seed = self.study.epochs - rewind, b.labels["seed_b"]
         specification: dict[str, Any] = {"seed": seed, "recipe": self.recipe(epochs, "sparse")}
-        parents = {"weights": weights, "mask": mask}
-        if method == "permuted" and match is not None:
-            parents["alignment"] = match
+        weights = (a.dense_a if method == "lth" else b.dense_b)[rewind]
+        parents = {"weights": weights, "mask": a.masks[sparsity]}
+        if method == "permuted":
+            parents["alignment"] = self.match(a, b)
         if method == "random":
             specification["shuffle"] = seed
         return self.step("sparse", specification, parents, None, epochs)

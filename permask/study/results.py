@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -32,6 +33,41 @@ COLUMNS: tuple[str, ...] = (
     "torch",
 )
 
+# the columns of the two other files, which are written when there is something for them
+ROUNDS_COLUMNS: tuple[str, ...] = (
+    "pair",
+    "seed_a",
+    "seed_b",
+    "round",  # of pruning network A; 0 is the dense network
+    "sparsity",  # of the pruned scope
+    "statistics",  # of activations at every point: reset (BatchNorm's recomputed) or repair
+    "alpha",  # 0 is network A after that round, permuted; 1 is dense B
+    "accuracy",
+    "loss",
+    "step",
+)
+ENSEMBLES_COLUMNS: tuple[str, ...] = (
+    "pair",  # whose network A the ensemble is around
+    "seed_a",
+    "seed_b",
+    "pairs",  # numbers of the pairs that the members come from
+    "method",  # dense, lth, imp, permuted, naive, random
+    "sparsity",
+    "rewind",
+    "members",  # how many, and then what `permask.ensembles.Ensemble` says of each measure
+    "samples",
+    "accuracy",
+    "loss",
+    "calibration_error",
+    "member_accuracy",
+    "member_loss",
+    "member_calibration_error",
+    "disagreement",
+    "kl",
+    "js",
+    "step",
+)
+
 
 @dataclass(frozen=True)
 class Results:
@@ -45,6 +81,9 @@ class Results:
             permuted, alpha, accuracy, loss, step`; alpha = 0 is A (permuted or not), alpha = 1 is B.
         matching: One per group and pair, with the keys `pair, seed_a, seed_b, group, size, correlation`
             (mean correlation of matched units), `correlation_identity` (of units at equal position), `step`.
+        rounds: One per point of a path from A after a round of pruning, permuted, to dense B, with the keys
+            `ROUNDS_COLUMNS`.
+        ensembles: One per ensemble, with the keys `ENSEMBLES_COLUMNS`.
     """
 
     study: dict[str, Any]
@@ -52,15 +91,25 @@ class Results:
     rows: list[dict[str, Any]] = field(default_factory=list)
     connectivity: list[dict[str, Any]] = field(default_factory=list)
     matching: list[dict[str, Any]] = field(default_factory=list)
+    rounds: list[dict[str, Any]] = field(default_factory=list)
+    ensembles: list[dict[str, Any]] = field(default_factory=list)
 
-    def save(self, folder: Path) -> None:
-        """Write `results.csv` (the rows) and `results.json` (everything) into a folder."""
-        with (folder / "results.csv").open("w", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(self.rows)
+    def save(self, folder: Path) -> list[Path]:
+        """Write `results.csv` (the rows), `results.json` (everything), and `rounds.csv` and `ensembles.csv` if any.
+
+        Returns:
+            The files.
+        """
+        files = [_write_csv(folder / "results.csv", COLUMNS, self.rows)]
+        if self.rounds:
+            files.append(_write_csv(folder / "rounds.csv", ROUNDS_COLUMNS, self.rounds))
+        if self.ensembles:
+            listed = [row | {"pairs": " ".join(map(str, row["pairs"]))} for row in self.ensembles]
+            files.append(_write_csv(folder / "ensembles.csv", ENSEMBLES_COLUMNS, listed))
         content = {"schema": SCHEMA_VERSION, **asdict(self)}
-        (folder / "results.json").write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        whole = folder / "results.json"
+        whole.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        return [*files, whole]
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -77,3 +126,11 @@ class Results:
             return cls(**content)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PermaskError(f"{path}: expected results saved by permask: {error}") from error
+
+
+def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Path:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+    return path

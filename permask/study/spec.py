@@ -91,6 +91,47 @@ class Connect(Section):
     ] = 11
 
 
+class ConnectRounds(Section):
+    """The line from network A after every round of pruning, permuted, to dense B; with and without REPAIR."""
+
+    points: Annotated[
+        int, Field(ge=3, le=1001, strict=True, description="points along each path, both ends included")
+    ] = 11
+    images: Annotated[
+        PositiveInt | None,
+        Field(description="training images that statistics of activations are taken from; all unless given"),
+    ] = None
+
+
+class Ensembles(Section):
+    """Ensembles around one network A, and how much their members differ.
+
+    Members of `lth` share A's weights and mask and differ in the order of the data; those of `permuted`, `naive` and
+    `random` share A's mask on several networks B; `imp` takes the lottery tickets of several networks A, `dense`
+    the networks B. An ensemble at pair e takes its networks from pairs e, e + 1, ..., around the end if need be.
+    """
+
+    members: Annotated[int, Field(ge=2, le=64, strict=True, description="networks per ensemble")] = 3
+    every: Annotated[
+        PositiveInt | None,
+        Field(
+            description="an ensemble at every n-th pair; as many as there are members unless given, so that no two "
+            "ensembles share a network and intervals over them hold"
+        ),
+    ] = None
+    sparsities: Annotated[
+        tuple[Share, ...] | None, Field(min_length=1, description="of the study's; all unless given")
+    ] = None
+    rewinds: Annotated[
+        tuple[Epoch, ...] | None, Field(min_length=1, description="of the study's; all unless given")
+    ] = None
+
+    @property
+    def step(self) -> int:
+        """Pairs from one ensemble to the next."""
+        return self.every or self.members
+
+
 class Study(Section):
     """One experiment: pairs of seeds × sparsities × rewind epochs × methods."""
 
@@ -115,6 +156,8 @@ class Study(Section):
     ] = (0,)
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("lth", "naive", "permuted")
     connect: Connect | None = Connect()
+    connect_rounds: ConnectRounds | None = None
+    ensembles: Ensembles | None = None
 
     @field_validator("sparsities", "rewinds", "methods")
     @classmethod
@@ -141,6 +184,29 @@ class Study(Section):
                 {"epochs": epochs, "late": ", ".join(map(str, late))},
             )
         return value
+
+    @field_validator("ensembles")
+    @classmethod
+    def _of_the_study(cls, ensembles: Ensembles | None, info) -> Ensembles | None:
+        if ensembles is None:
+            return None
+        for name in ("sparsities", "rewinds"):
+            has = info.data.get(name, ())
+            others = [str(value) for value in getattr(ensembles, name) or () if value not in has]
+            if has and others:
+                raise PydanticCustomError(
+                    "other",
+                    "expected {name} of the study ({has}), got {others}",
+                    {"name": name, "has": ", ".join(map(str, has)), "others": ", ".join(others)},
+                )
+        pairs = info.data.get("pairs", 0)
+        if pairs and (pairs < ensembles.members or pairs % ensembles.step):
+            raise PydanticCustomError(
+                "pairs",
+                "expected at least as many pairs as members ({members}), and a multiple of {step} of them, got {pairs}",
+                {"members": ensembles.members, "step": ensembles.step, "pairs": pairs},
+            )
+        return ensembles
 
     def seeds(self, pair: int) -> tuple[int, int]:
         """The seeds of networks A and B of a pair."""

@@ -1,0 +1,100 @@
+"""`permask ensemble`: what several checkpoints score together, and how much they differ."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from permask.cli.arguments import BATCH_SIZE, BATCHES, DATA, JSON, MODEL
+
+if TYPE_CHECKING:
+    from permask.ensembles import Ensemble
+
+MEMBERS = typer.Argument(
+    help="Weights of the members, two or more (.safetensors, .pt); then what to call MODEL with, as key=value.",
+    metavar="CHECKPOINT CHECKPOINT... [key=value ...]",
+)
+
+
+def ensemble(
+    model: Annotated[str, MODEL],
+    members: Annotated[list[str], MEMBERS],
+    data: Annotated[str, DATA],
+    batch_size: Annotated[int, BATCH_SIZE] = 256,
+    batches: Annotated[int | None, BATCHES] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep what was measured.")
+    ] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Measure an ensemble of classifiers, which predicts the mean of its members' distributions, and its diversity.
+
+    Accuracy, negative log-likelihood and calibration error of the ensemble and of its members; share of samples on
+    which two members disagree; Kullback–Leibler and Jensen–Shannon divergence between their predictions.
+
+    Examples:
+
+    `permask ensemble net.py:make_net a.pt b.pt c.pt --data test.npz`
+
+    `permask ensemble net.py:make_net runs/a.safetensors runs/b.safetensors width=64 --data net.py:test_batches --json`
+    """
+    import torch
+
+    from permask.cli.data import bar, load_batches
+    from permask.cli.network import load_network
+    from permask.cli.output import check_writable, write_whole
+    from permask.ensembles import evaluate_ensemble
+    from permask.errors import DataError, PermaskError
+    from permask.masks.formats import load_weights
+
+    if out:
+        check_writable(out)
+    arguments = [text for text in members if "=" in Path(text).name and not Path(text).exists()]
+    files = [Path(text) for text in members if text not in arguments]
+    if len(files) < 2:
+        raise PermaskError(f"expected the weights of two members or more, got {len(files)}")
+    test = load_batches(data, batch_size, batches)
+    labels = torch.cat([batch.labels for batch in test if batch.labels is not None] or [torch.empty(0)])
+    if len(labels) != sum(len(batch.inputs[0]) for batch in test):
+        raise DataError(f"{data}: expected labels beside the inputs, to measure accuracy with")
+    logits = []
+    with bar(as_json) as progress, torch.inference_mode():
+        task = progress.add_task("predicting", total=len(files) * len(test))
+        for file in files:
+            network = load_weights(load_network(model, arguments), file).eval()
+            predicted = []
+            for batch in test:
+                predicted.append(network(*batch.inputs))
+                progress.advance(task)
+            logits.append(torch.cat(predicted))
+    found = evaluate_ensemble(torch.stack(logits), labels)
+    text = json.dumps({"files": [str(file) for file in files], **asdict(found)}, indent=1)
+    if out:
+        write_whole(out, lambda path: path.write_text(text + "\n"))
+    if as_json:
+        typer.echo(text)
+        return
+    _show(found)
+    if out:
+        typer.echo(f"wrote {out}")
+
+
+def _show(found: "Ensemble") -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("", "ensemble", "member, mean", title=f"{found.members} members on {found.samples:,} samples")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    table.add_row("accuracy (%)", f"{found.accuracy:.2f}", f"{found.member_accuracy:.2f}")
+    table.add_row("negative log-likelihood (nats)", f"{found.loss:.4f}", f"{found.member_loss:.4f}")
+    table.add_row(
+        "expected calibration error", f"{found.calibration_error:.4f}", f"{found.member_calibration_error:.4f}"
+    )
+    Console().print(table)
+    typer.echo(
+        f"two members disagree on {100 * found.disagreement:.2f}% of samples, "
+        f"KL {found.kl:.4f} nats, JS {found.js:.4f} nats"
+    )

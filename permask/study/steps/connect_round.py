@@ -1,0 +1,46 @@
+"""Loss and accuracy along the line from one pruning round's network, permuted, to the dense network B.
+
+Every point is measured with BatchNorm statistics recomputed, and with REPAIR besides (Jordan et al. 2022). A network
+without BatchNorm is left as it is by the first.
+"""
+
+import copy
+
+from torch import nn
+
+from permask.connectivity.batchnorm import reset_batchnorm
+from permask.connectivity.interpolate import interpolate
+from permask.connectivity.repair import repair
+from permask.matching.alignment import Alignment
+from permask.study.steps.files import ALIGNMENT, Run
+from permask.training.evaluation import Evaluation, evaluate
+
+BATCH_SIZE = 512
+
+
+def compute(run: Run) -> None:
+    """Evaluate the path at evenly spaced points; at its ends there is nothing to repair."""
+    alignment = Alignment.load(run.parents["alignment"] / ALIGNMENT)
+    source, target = alignment.permutation.apply(run.network_of("source")), run.network_of("target")
+    data, points = run.data, run.specification["points"]
+    images = data.train.images[: run.specification["images"]].split(BATCH_SIZE)
+    start, end = source.state_dict(), target.state_dict()
+    curve = []
+
+    def note(statistics: str, alpha: float, found: Evaluation) -> None:
+        curve.append({"statistics": statistics, "alpha": alpha, "accuracy": found.accuracy, "loss": found.loss})
+
+    def at(alpha: float) -> nn.Module:
+        network = copy.deepcopy(source)
+        network.load_state_dict(interpolate(start, end, alpha))
+        return network
+
+    for i in range(points):
+        alpha = i / (points - 1)
+        reset = evaluate(reset_batchnorm(at(alpha), images), data.test)
+        note("reset", alpha, reset)
+        inside = 0 < i < points - 1
+        merged = repair(source, target, at(alpha), images, alpha) if inside else None
+        note("repair", alpha, evaluate(merged, data.test) if merged else reset)
+        run.progress(i + 1, points)
+    run.write_metrics({"path": curve})
