@@ -61,7 +61,8 @@ def test_all_errors_come_at_once_with_their_places(tmp_path):
         "rewind, weight_decay; did you mean epochs?",
         "8:19: sparsities.1: expected less than 1; got 1.3",
         "4:1: pears: expected one of the keys batch_size, connect, connect_rounds, data, dense, description, "
-        "ensembles, epochs, first_seed, methods, name, network, pairs, prune, rewinds, sparse, sparsities; did you mean pairs?",
+        "ensembles, epochs, first_seed, methods, name, network, pairs, prune, rewinds, sparse, sparsities; did you "
+        "mean pairs?",
     ]
 
 

@@ -99,7 +99,7 @@ class ConnectRounds(Section):
     ] = 11
     images: Annotated[
         PositiveInt | None,
-        Field(description="training images that statistics of activations are taken from; all unless given"),
+        Field(description="training images, evenly spaced, for statistics of activations; all unless given"),
     ] = None
 
 

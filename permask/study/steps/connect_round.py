@@ -5,14 +5,16 @@ without BatchNorm is left as it is by the first.
 """
 
 import copy
+from collections.abc import Sequence
 
-from torch import nn
+from torch import Tensor, nn
 
 from permask.connectivity.batchnorm import reset_batchnorm
 from permask.connectivity.interpolate import interpolate
 from permask.connectivity.repair import repair
 from permask.matching.alignment import Alignment
 from permask.study.steps.files import ALIGNMENT, Run
+from permask.training.data.dataset import Split
 from permask.training.evaluation import Evaluation, evaluate
 
 BATCH_SIZE = 512
@@ -23,7 +25,7 @@ def compute(run: Run) -> None:
     alignment = Alignment.load(run.parents["alignment"] / ALIGNMENT)
     source, target = alignment.permutation.apply(run.network_of("source")), run.network_of("target")
     data, points = run.data, run.specification["points"]
-    images = data.train.images[: run.specification["images"]].split(BATCH_SIZE)
+    images = _images(data.train, run.specification["images"])
     start, end = source.state_dict(), target.state_dict()
     curve = []
 
@@ -44,3 +46,11 @@ def compute(run: Run) -> None:
         note("repair", alpha, evaluate(merged, data.test) if merged else reset)
         run.progress(i + 1, points)
     run.write_metrics({"path": curve})
+
+
+def _images(split: Split, wanted: int | None) -> Sequence[Tensor]:
+    """All images in batches, or as many as are wanted, evenly spaced, so that sorted classes all have their share."""
+    if wanted is None or wanted >= len(split):
+        return split.inputs(BATCH_SIZE)
+    images, _ = split.batch([i * len(split) // wanted for i in range(wanted)])
+    return images.split(BATCH_SIZE)

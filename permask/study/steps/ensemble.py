@@ -14,9 +14,10 @@ BATCH_SIZE = 1024
 def compute(run: Run) -> None:
     """Let every parent predict, and measure the ensemble of all of them."""
     test = run.data.test
+    labels = torch.cat([labels for _, labels in test.batches(BATCH_SIZE)])
     predictions = []
     for number, role in enumerate(run.parents):
         network = run.network_of(role).eval()
-        predictions.append(torch.cat([network(images) for images in test.images.split(BATCH_SIZE)]))
+        predictions.append(torch.cat([network(images) for images in test.inputs(BATCH_SIZE)]))
         run.progress(number + 1, len(run.parents))
-    run.write_metrics(asdict(evaluate_ensemble(torch.stack(predictions), test.labels)))
+    run.write_metrics(asdict(evaluate_ensemble(torch.stack(predictions), labels)))
