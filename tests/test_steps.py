@@ -21,7 +21,7 @@ from permask.study.provenance import provenance
 from permask.study.results import ENSEMBLES_COLUMNS, Results
 from permask.study.spec import Study
 from permask.study.store import Store
-from permask.training.data import load_data
+from permask.training.data.load import load_data
 from permask.training.networks import create_network
 
 SIZE = 64 * 16 + 16 * 16 + 16 * 10  # weights of the MLP 64-16-16-10
