@@ -9,7 +9,7 @@ import pytest
 import yaml
 from small_study import SMALL
 
-from permask.study.engines.local import ATTEMPTS, run_locally
+from permask.study.engines.local import Local
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.store import Store
@@ -26,7 +26,7 @@ def plan_of(**changes):
 
 
 def compute(plan, store, listen=lambda *happening: None, jobs=2):
-    return run_locally(plan, store, jobs, 1, listen)
+    return Local(jobs, 1).run(plan, store, listen)
 
 
 def contents(plan, store):
@@ -68,7 +68,7 @@ def test_a_killed_worker_is_replaced_and_its_step_tried_again(store, tmp_path):
             killed.append(detail)
 
     assert compute(plan, store, kill).computed == set(plan.steps)
-    assert killed[1:] == ["killed by signal 9"]
+    assert killed[1:] == ["its worker was killed by signal 9; is there enough memory?"]
     compute(plan, clean)
     assert contents(plan, store) == contents(plan, clean)
     assert not list((store.root / "unfinished").iterdir())
@@ -84,8 +84,8 @@ def test_a_worker_that_always_dies_is_reported_and_all_else_goes_on(store):
 
     report = compute(plan, store, kill)
     (failed,) = report.failed
-    assert deaths == [failed] * ATTEMPTS
-    assert "killed by signal 9, 3 times" in report.failed[failed]
+    assert deaths == [failed] * 3
+    assert "killed by signal 9" in report.failed[failed]
     kinds = {key: step.kind for key, step in plan.steps.items()}
     assert {kinds[key] for key in report.computed} == {"dense"}
     assert {kinds[key] for key in report.blocked} == {"sparse"}
@@ -128,6 +128,37 @@ def test_a_result_without_a_manifest_is_damage(store):
     report = compute(plan, store, lambda happening, step, detail: told.append((happening, detail)))
     assert report.computed == {step.key}
     assert ("damaged", f"{store.folder(step.key)}/manifest.json is truncated or altered") in told
+
+
+def test_damage_that_a_step_meets_under_way_is_mended_first(store, tmp_path):
+    """A byte flips in a result that was whole when the run began: nothing is computed from it."""
+    plan, clean, told = plan_of(), Store(tmp_path / "clean"), []
+    (prune,) = (step for step in plan.steps.values() if step.kind == "prune")
+    end = prune.parents["network"].key
+
+    def harm(happening, step, detail):
+        told.append((happening, step.key))
+        if told.count(("computed", end)) == 1 and told[-1] == ("computed", end):
+            path = store.folder(end) / "weights.safetensors"
+            content = path.read_bytes()
+            path.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+
+    assert compute(plan, store, harm).computed == set(plan.steps)
+    assert ("damaged", end) in told and told.count(("computed", end)) == 2
+    compute(plan, clean)
+    assert contents(plan, store) == contents(plan, clean)
+
+
+def test_retries_are_as_many_as_configured(store):
+    plan, deaths = plan_of(), []
+
+    def kill(happening, step, detail):
+        if happening == "started" and step.kind == "prune":
+            os.kill(detail, signal.SIGKILL)
+            deaths.append(step.key)
+
+    Local(1, 1, retries=0).run(plan, store, kill)
+    assert len(deaths) == 1
 
 
 def test_manifests_say_how_a_result_came_about(store):

@@ -1,8 +1,5 @@
 """The store holds whole results or none, tells damage, and lets one process compute a key."""
 
-import subprocess
-import sys
-
 import pytest
 
 from permask.errors import StoreError
@@ -64,39 +61,34 @@ def test_a_missing_file_is_damage(tmp_path):
     assert not list((store.root / "unfinished").iterdir())
 
 
-CLAIM = """
-import sys
-from pathlib import Path
-from permask.study.store import Store
-with Store(Path(sys.argv[1])).claim(sys.argv[2]) as mine:
-    print(mine, flush=True)
-    sys.stdin.read()
-"""
-
-
-def test_a_claim_excludes_other_processes_and_ends_with_its_own(tmp_path):
+def test_a_claim_excludes_other_processes_and_ends_with_its_own(tmp_path, in_another_process):
     store = Store(tmp_path / "store")
-    holder = subprocess.Popen(
-        [sys.executable, "-c", CLAIM, str(store.root), KEY],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    assert holder.stdout is not None and holder.stdin is not None
-    with holder:
-        assert holder.stdout.readline() == "True\n"
+    with in_another_process(store, KEY) as holder:
         with store.claim(KEY) as mine:
             assert not mine
+        assert store.is_claimed(KEY)
         with store.claim("cd" * 32) as mine:
             assert mine
         holder.kill()
+    assert not store.is_claimed(KEY)
     with store.claim(KEY) as mine:
         assert mine
 
 
+def test_of_two_results_of_one_key_the_first_stays(tmp_path):
+    """As on a file system whose locks other machines do not see."""
+    store = Store(tmp_path / "store")
+    with store.writing(KEY, {"kind": "made"}) as folder:
+        (folder / "a.bin").write_bytes(b"second")
+        put(store, content=b"first")
+    assert (store.folder(KEY) / "a.bin").read_bytes() == b"first"
+    assert store.damage(KEY) is None
+    assert not list((store.root / "unfinished").iterdir())
+
+
 def test_leftovers_of_a_killed_process_are_swept(tmp_path):
     store = Store(tmp_path / "store")
-    leftover = store.root / "unfinished" / f"{KEY[:12]}-xyz"
+    leftover = store.root / "unfinished" / f"{KEY[:16]}-xyz"
     leftover.mkdir()
     (leftover / "a.bin").write_bytes(b"half")
     store.sweep(KEY)

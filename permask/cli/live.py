@@ -4,9 +4,10 @@ import time
 from typing import Any, Literal, Self
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from permask.study.engines.local import Happening
+from permask.study.engines.schedule import Happening
 from permask.study.plan import Plan
 from permask.study.step import Step
 
@@ -66,7 +67,8 @@ class LiveProgress:
                 )
             case "retried":
                 self._drop(step)
-                self.progress.console.print(f"[yellow]retrying:[/] {step.title} ({detail})", highlight=False)
+                reason = escape(detail.strip().splitlines()[-1])
+                self.progress.console.print(f"[yellow]retrying:[/] {step.title} ({reason})", highlight=False)
             case "failed" | "elsewhere":
                 self._drop(step)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, STORE, STUDY
+from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, RETRIES, STORE, STUDY
 
 if TYPE_CHECKING:
     from permask.study.store import Store
@@ -30,6 +30,7 @@ def run(
     ] = None,
     engine: Annotated[Engine, ENGINE] = Engine.local,
     jobs: Annotated[int | None, JOBS] = None,
+    retries: Annotated[int, RETRIES] = 2,
 ) -> None:
     """Compute a study and report what it found. Nothing that is in the store is computed again.
 
@@ -39,16 +40,18 @@ def run(
 
     `permask run studies/digits.yaml pairs=10 sparse.learning_rate=0.04 --store store --jobs 4`
     """
-    run_study(study, overrides or [], store, out, jobs)
+    run_study(study, overrides or [], store, out, jobs, retries)
 
 
-def run_study(path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, jobs: int | None) -> None:
+def run_study(
+    path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, jobs: int | None, retries: int = 2
+) -> None:
     """Check the study, compute what the store lacks, report."""
     from rich.console import Console
 
     from permask.cli.live import LiveProgress
     from permask.errors import StoreError
-    from permask.study.engines.local import run_locally, warm_up
+    from permask.study.engines.local import Local, warm_up
     from permask.study.load import load_study
     from permask.study.plan import make_plan
     from permask.study.provenance import available_cores
@@ -65,7 +68,7 @@ def run_study(path: Path, overrides: Sequence[str], store_root: Path, out: Path 
     jobs = min(jobs or cores, len(plan.steps))
     console = Console()
     with LiveProgress(console, plan) as live:
-        report = run_locally(plan, store, jobs, max(1, cores // jobs), live.listen)
+        report = Local(jobs, max(1, cores // jobs), retries).run(plan, store, live.listen)
     results = collect(plan, store)
     try:
         files = write_report(results, folder)

@@ -5,11 +5,24 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
+from permask.errors import StoreError
 from permask.study.step import Task
 from permask.study.steps.files import Run
 from permask.study.store import Store
 
 Outcome = Literal["computed", "present", "busy"]
+
+
+class DamagedNeed(StoreError):
+    """The result of a step that comes first is damaged, or gone.
+
+    Attributes:
+        key: That step's.
+    """
+
+    def __init__(self, key: str, damage: str):
+        super().__init__(damage)
+        self.key = key
 
 
 def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Callable[[int, int], None]) -> Outcome:
@@ -23,6 +36,10 @@ def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Call
 
     Returns:
         `computed`; `present` if the store had it, whole and unaltered; `busy` if another process is computing it.
+
+    Raises:
+        DamagedNeed: A result that the step would read is not as it was written.
+        StoreError: The store takes no more.
     """
     with store.claim(task.key) as mine:
         if not mine:
@@ -32,6 +49,9 @@ def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Call
                 return "present"
             store.discard(task.key)
         store.sweep(task.key)
+        for key in task.needs:
+            if damage := store.damage(key):
+                raise DamagedNeed(key, damage)
         manifest: dict[str, Any] = {
             "kind": task.kind,
             "version": task.version,

@@ -16,6 +16,7 @@ class Task:
         specification: All that determines the result besides the parents, as JSON values, defaults left out.
         parents: Role to the key of the step whose result is read.
         goes_on_from: The same computation at an earlier epoch: that epoch and the key.
+        epochs: Epochs that the step trains when it can go on from there.
         key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
     """
 
@@ -24,12 +25,18 @@ class Task:
     specification: dict[str, Any]
     parents: dict[str, str]
     goes_on_from: tuple[int, str] | None
+    epochs: int = 0
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
         identity = {name: getattr(self, name) for name in ("kind", "version", "specification", "parents")}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest())
+
+    @property
+    def needs(self) -> list[str]:
+        """The keys of the steps that come first."""
+        return [*self.parents.values(), *([self.goes_on_from[1]] if self.goes_on_from else [])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +50,7 @@ class Step:
         parents: Role to the step whose result is read.
         goes_on_from: The same computation at an earlier epoch, if the plan has it. It saves time and does not change
             the result, so it is not part of the key.
-        epochs: Epochs that the step trains when it can go on from there.
+        epochs: As in `Task`.
         task: What a process needs to compute it.
     """
 
@@ -63,6 +70,7 @@ class Step:
             self.specification,
             {role: parent.key for role, parent in self.parents.items()},
             (earlier.specification["epoch"], earlier.key) if earlier else None,
+            self.epochs,
         )
         object.__setattr__(self, "task", task)
 

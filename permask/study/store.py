@@ -2,12 +2,17 @@
 
 A result is written into a folder of its own under a temporary name and moved into place in one rename. Its manifest
 holds the checksum of every file, so a truncated or altered result is told apart from a good one.
+
+Who may compute a key is settled by a lock of the file system, which ends with the process or the machine that holds
+it. No clock is read, so none has to be right.
 """
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +23,10 @@ from typing import Any
 from permask.errors import StoreError
 
 MANIFEST = "manifest.json"
+LOCKED = 16  # hex digits of a key that a claim locks, and that begin the name of what is unfinished
+
+# what a system says when a file system takes no more
+REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 
 
 class Store:
@@ -53,6 +62,14 @@ class Store:
     @property
     def _temporary(self) -> Path:
         return self.root / "unfinished"
+
+    def results(self) -> list[str]:
+        """The keys of all results, whole or damaged."""
+        return sorted(folder.name for folder in self.root.glob("??/*") if _KEY.fullmatch(folder.name))
+
+    def unfinished(self) -> dict[Path, str]:
+        """Folders of results that are being written, or were when a process died, and the start of their keys."""
+        return {folder: folder.name[:LOCKED] for folder in sorted(self._temporary.glob(f"{'[0-9a-f]' * LOCKED}-*"))}
 
     @property
     def _lock_file(self) -> Path:
@@ -90,10 +107,15 @@ class Store:
                 return f"{folder / name} is truncated or altered"
         return None
 
+    def size(self, key: str) -> int:
+        """The bytes that a result takes."""
+        return sum(path.stat().st_size for path in self.folder(key).iterdir())
+
     def discard(self, key: str) -> None:
         """Remove a result, so that it is computed again; only who holds the claim may."""
-        graveyard = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self._temporary))
-        self.folder(key).rename(graveyard / key)
+        with self._refusals_told():
+            graveyard = self._new_folder(key)
+            self.folder(key).rename(graveyard / key)
         shutil.rmtree(graveyard)
 
     @contextmanager
@@ -101,18 +123,30 @@ class Store:
         """Hold the only right to compute a key, among all processes; yields whether this one has it.
 
         The right ends with the process, however it ends: it is a lock on the one byte of the lock file whose offset
-        is the key's first 62 bits.
+        is the key's first 62 bits. On a shared file system the file server keeps it, and drops it when it no longer
+        hears from the machine.
+
+        Args:
+            key: The key, or the 16 digits that it begins with.
         """
-        with self._lock_file.open("r+b") as file:
-            offset = int(key[:16], 16) >> 2
+        with self._refusals_told(), self._lock_file.open("r+b") as file:
             try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, offset)
+                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(key))
             except (BlockingIOError, PermissionError):  # what POSIX lets a system say of a lock that another holds
                 yield False
             except OSError as error:
                 raise StoreError(f"{self._lock_file}: cannot be locked: {error.strerror}") from error
             else:
                 yield True  # closing the file releases the lock
+
+    def is_claimed(self, key: str) -> bool:
+        """Whether some process holds the right to compute a key; the lock that asks needs no write permission."""
+        with self._lock_file.open("rb") as file:
+            try:
+                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _offset(key))
+            except (BlockingIOError, PermissionError):
+                return True
+            return False
 
     @contextmanager
     def writing(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
@@ -122,23 +156,62 @@ class Store:
             key: The step's key.
             manifest: What to record beside the checksums; entries added inside the block count.
         """
-        folder = Path(tempfile.mkdtemp(prefix=f"{key[:12]}-", dir=self._temporary))
-        try:
-            yield folder
-            manifest["files"] = {path.name: _checksum_on_disk(path) for path in sorted(folder.iterdir())}
-            manifest["seal"] = _seal(manifest)
-            (folder / MANIFEST).write_text(_as_text(manifest))
-            _checksum_on_disk(folder / MANIFEST)
-            self.folder(key).parent.mkdir(exist_ok=True)
-            folder.rename(self.folder(key))
-            _sync_folder(self.folder(key).parent)
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
+        with self._refusals_told():
+            folder = self._new_folder(key)
+            try:
+                yield folder
+                manifest["files"] = {path.name: _checksum_on_disk(path) for path in sorted(folder.iterdir())}
+                manifest["seal"] = _seal(manifest)
+                (folder / MANIFEST).write_text(_as_text(manifest))
+                _checksum_on_disk(folder / MANIFEST)
+                self.folder(key).parent.mkdir(exist_ok=True)
+                self._move_into_place(folder, key)
+                _sync_folder(self.folder(key).parent)
+            finally:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def sweep(self, key: str) -> None:
-        """Remove what a killed process left of a step; only who holds the claim may."""
-        for leftover in self._temporary.glob(f"{key[:12]}-*"):
+        """Remove what a killed process left of a step; only who holds the claim may.
+
+        Args:
+            key: The key, or the 16 digits that it begins with.
+        """
+        for leftover in self._temporary.glob(f"{key[:LOCKED]}-*"):
             shutil.rmtree(leftover, ignore_errors=True)
+
+    def _move_into_place(self, folder: Path, key: str) -> None:
+        try:
+            folder.rename(self.folder(key))
+        except OSError as error:
+            # a file system that keeps locks to one machine lets two of them compute a key: the first result stays
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST) or not self.has(key):
+                raise
+
+    def _new_folder(self, key: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=f"{key[:LOCKED]}-", dir=self._temporary))
+
+    @contextmanager
+    def _refusals_told(self) -> Iterator[None]:
+        """Turn what a full, read-only or broken disk says into one clear error."""
+        try:
+            yield
+        except Exception as error:
+            found = _RUST_ERROR.search(str(error))  # safetensors writes by Rust, and raises an error of its own
+            number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
+            if number not in REFUSALS:
+                raise
+            raise StoreError(
+                f"{self.root}: cannot write to the store: {os.strerror(number)}; what is complete is kept: make room "
+                "or choose another with --store, and run again"
+            ) from error
+
+
+_KEY = re.compile("[0-9a-f]{64}")
+_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+
+
+def _offset(key: str) -> int:
+    return int(key[:LOCKED], 16) >> 2
 
 
 def _as_text(manifest: dict[str, Any]) -> str:

@@ -9,7 +9,8 @@ from typing import Any
 
 import torch
 
-from permask.study.compute import compute
+from permask.errors import PermaskError, StoreError
+from permask.study.compute import DamagedNeed, compute
 from permask.study.step import Task
 from permask.study.store import Store
 
@@ -19,7 +20,9 @@ INTERVAL = 0.2  # seconds between messages of progress
 def work(connection: Connection, root: Path, provenance: dict[str, Any], threads: int) -> None:
     """Serve steps until the connection closes.
 
-    Sends `("progress", done, total)` while a step runs, and then `("ended", outcome)` or `("failed", traceback)`.
+    Sends `("progress", done, total)` while a step runs, and then `("ended", outcome)`, `("lacks", key, damage)` for a
+    need that has to be computed again, `("failed", log, whether to try again)`, or `("refused", reason)` if the store
+    takes no more.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     torch.set_num_threads(threads)
@@ -42,7 +45,11 @@ def work(connection: Connection, root: Path, provenance: dict[str, Any], threads
                 connection.send(("ended", compute(task, store, provenance, progress)))
             except BrokenPipeError:
                 raise
-            except Exception:
-                connection.send(("failed", traceback.format_exc()))
+            except DamagedNeed as error:
+                connection.send(("lacks", error.key, str(error)))
+            except StoreError as error:
+                connection.send(("refused", str(error)))
+            except Exception as error:
+                connection.send(("failed", traceback.format_exc(), not isinstance(error, PermaskError)))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return

@@ -1,0 +1,200 @@
+"""`permask store`: what a store holds, whether it is whole, what of it can go, and copies of it."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from permask.cli.arguments import JSON, STORE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from permask.study.store import Store
+
+store = typer.Typer(help="List, show, verify, clean and copy the results of a store.", no_args_is_help=True)
+
+KEY = typer.Argument(help="A key, or as much of its beginning as only it has.", metavar="KEY")
+STUDIES = typer.Argument(
+    help="Study files, each followed by changes to it if there are any.", metavar="[STUDY.yaml [key=value ...] ...]"
+)
+
+
+@store.command()
+def ls(
+    root: Annotated[Path, STORE] = Path("store"),
+    kind: Annotated[str | None, typer.Option(help="Only this kind of step, such as prune.")] = None,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """List the results: key, kind of step, bytes, seconds that they took.
+
+    Example: `permask store ls --kind prune`
+    """
+    from dataclasses import asdict
+
+    from permask.study.upkeep import list_results
+
+    entries = [entry for entry in list_results(_open(root)) if kind in (None, entry.kind)]
+    if as_json:
+        typer.echo(json.dumps([asdict(entry) for entry in entries], indent=1))
+        return
+    for entry in entries:
+        seconds = "–" if entry.seconds is None else f"{entry.seconds:,.1f} s"
+        typer.echo(f"{entry.key[:16]}  {entry.kind or 'damaged':10} {_bytes(entry.size):>10} {seconds:>12}")
+    typer.echo(f"{len(entries)} results, {_bytes(sum(entry.size for entry in entries))}")
+
+
+@store.command()
+def show(key: Annotated[str, KEY], root: Annotated[Path, STORE] = Path("store")) -> None:
+    """Show one result, as JSON: its manifest, its folder, what was measured.
+
+    Example: `permask store show 3f2a`
+    """
+    from permask.errors import StoreError
+    from permask.study.upkeep import find_key
+
+    found = _open(root)
+    whole = find_key(found, key)
+    folder = found.folder(whole)
+    if damage := found.damage(whole):
+        raise StoreError(f"{damage}; run the study again to compute it anew")
+    metrics = folder / "metrics.json"
+    content: dict[str, Any] = {"key": whole, "folder": str(folder), **found.manifest(whole)}
+    if metrics.exists():
+        content["metrics"] = json.loads(metrics.read_text())
+    typer.echo(json.dumps(content, indent=1))
+
+
+@store.command()
+def verify(
+    studies: Annotated[list[str] | None, STUDIES] = None,
+    root: Annotated[Path, STORE] = Path("store"),
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Compare every file with its checksum; exit code 1 if one is damaged. Running the study computes it anew.
+
+    Example: `permask store verify studies/digits.yaml`
+    """
+    from permask.study.upkeep import verify as compare
+
+    found = _open(root)
+    keys = _keys(found, studies)
+    with _bar("verifying", len(keys), as_json) as tell:
+        damaged = compare(found, keys, tell)
+    if as_json:
+        typer.echo(json.dumps({"results": len(keys), "damaged": damaged}, indent=1))
+    else:
+        for damage in damaged.values():
+            typer.echo(f"damaged: {damage}")
+        typer.echo(f"{len(keys) - len(damaged)} of {len(keys)} results are as they were written")
+    if damaged:
+        raise typer.Exit(1)
+
+
+@store.command()
+def gc(
+    studies: Annotated[list[str] | None, STUDIES] = None,
+    root: Annotated[Path, STORE] = Path("store"),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Remove what killed processes left and, where studies are given, every result that none of them needs.
+
+    What a running process is at is left alone.
+
+    Examples:
+
+    `permask store gc`
+
+    `permask store gc studies/digits.yaml other.yaml pairs=3 --dry-run`
+    """
+    from permask.study.upkeep import find_garbage, remove_garbage
+
+    found = _open(root, write=not dry_run)
+    needed = _planned(studies) if studies else None
+    garbage = find_garbage(found, needed)
+    if not dry_run:
+        remove_garbage(found, garbage)
+    if as_json:
+        content = {"leftovers": list(map(str, garbage.leftovers)), "results": garbage.unneeded, "bytes": garbage.size}
+        typer.echo(json.dumps(content | {"removed": not dry_run}, indent=1))
+        return
+    typer.echo(
+        f"{'would remove' if dry_run else 'removed'} {len(garbage.leftovers)} leftovers and {len(garbage.unneeded)} "
+        f"results, {_bytes(garbage.size)}"
+    )
+
+
+@store.command()
+def export(
+    out: Annotated[Path, typer.Argument(help="Another store, or a folder to make one in.", metavar="OUT")],
+    studies: Annotated[list[str] | None, STUDIES] = None,
+    root: Annotated[Path, STORE] = Path("store"),
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Copy results, all or those of some studies, to another store, with their checksums compared.
+
+    Example: `permask store export /mnt/share/digits-store studies/digits.yaml`
+    """
+    from permask.study.store import Store
+    from permask.study.upkeep import export as copy
+
+    found, target = _open(root), Store(out)
+    keys = _keys(found, studies)
+    with _bar("copying", len(keys), as_json) as tell:
+        copied = copy(found, keys, target, tell)
+    if as_json:
+        typer.echo(json.dumps({"copied": copied, "present": len(keys) - copied, "to": str(out)}, indent=1))
+        return
+    typer.echo(f"{copied} results copied to {out}, {len(keys) - copied} were there")
+
+
+def _open(root: Path, write: bool = False) -> "Store":
+    from permask.study.store import Store
+
+    found = Store(root, existing=True)
+    return Store(root) if write else found
+
+
+def _keys(found: "Store", studies: list[str] | None) -> list[str]:
+    """The keys that the store has, of some studies or all."""
+    keys = found.results()
+    if not studies:
+        return keys
+    planned = _planned(studies)
+    return [key for key in keys if key in planned]
+
+
+def _planned(arguments: list[str]) -> set[str]:
+    from permask.errors import StudyError
+    from permask.study.load import load_study
+    from permask.study.plan import make_plan
+
+    studies: list[tuple[Path, list[str]]] = []
+    for argument in arguments:
+        if "=" not in argument:
+            studies.append((Path(argument), []))
+        elif studies:
+            studies[-1][1].append(argument)
+        else:
+            raise StudyError(f"{argument}: expected a study file before changes to it")
+    return {key for path, overrides in studies for key in make_plan(load_study(path, overrides)).steps}
+
+
+@contextmanager
+def _bar(what: str, total: int, quiet: bool) -> "Iterator[Callable[[], None]]":
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda: progress.advance(task)
+
+
+def _bytes(size: float) -> str:
+    from rich.filesize import decimal
+
+    return decimal(int(size))

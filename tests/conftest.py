@@ -1,0 +1,32 @@
+"""Fixtures that several test modules share."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+CLAIM = """
+import sys
+from pathlib import Path
+from permask.study.store import Store
+with Store(Path(sys.argv[1])).claim(sys.argv[2]) as mine:
+    print(mine, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def in_another_process():
+    """Hold the claim to a key of a store in a process of its own."""
+
+    @contextmanager
+    def holding(store, key):
+        command = [sys.executable, "-c", CLAIM, str(store.root), key]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "True\n"
+            yield holder
+            holder.kill()
+
+    return holding
