@@ -43,7 +43,7 @@ def test_training_that_stops_and_goes_on_equals_training_in_one_go(name):
 def test_training_learns_and_tells_its_loss():
     model, losses = network(), []
     before = evaluate(model, DATA.train)
-    train(model, DATA.train, RECIPE, order, after_epoch=lambda epoch, loss: losses.append((epoch, loss)))
+    train(model, DATA.train, RECIPE, order, after_epoch=lambda epoch, loss, _: losses.append((epoch, loss)))
     assert [epoch for epoch, _ in losses] == [1, 2, 3, 4, 5, 6]
     assert losses[0][1] > losses[-1][1]
     assert evaluate(model, DATA.train).accuracy > before.accuracy + 30

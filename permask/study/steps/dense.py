@@ -27,6 +27,7 @@ def compute(run: Run) -> None:
             stop=epoch,
             after_epoch=run.report(done, epoch, history),
             augmentation=run.augmentation("dense"),
+            execution=run.execution(network),
         )
     run.write_tensors(MOMENTUM, momentum)
     run.write_trained(network, history)

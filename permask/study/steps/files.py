@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from permask.study.spec import DataSet, Network
 from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
-from permask.training.loop import Recipe
+from permask.training.execution import Execution, find_device
+from permask.training.loop import AfterEpoch, Recipe
 from permask.training.networks import create_network, outline_network
 from permask.training.streams import stream
 
@@ -41,22 +43,37 @@ class Run:
 
     @property
     def data(self) -> Data:
-        """The study's data set."""
-        return load_data(**_DATA.validate_python(self.specification["data"]).model_dump())
+        """The study's data set, on the device."""
+        data = load_data(**_DATA.validate_python(self.specification["data"]).model_dump())
+        return _on_device(data, self.device)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the step computes."""
+        return find_device(self._execution.get("device", "auto"))
+
+    def execution(self, network: nn.Module) -> Execution:
+        """How the step trains a network."""
+        return Execution.of(network, **self._execution)
+
+    @property
+    def _execution(self) -> dict[str, Any]:
+        return self.specification.get("execution", {})
 
     def new_network(self) -> nn.Module:
-        """The study's network, initialised from the step's seed."""
-        return create_network(**self._network, generator=stream(self.specification["seed"], "initialisation"))
+        """The study's network, initialised from the step's seed, on the device."""
+        network = create_network(**self._network, generator=stream(self.specification["seed"], "initialisation"))
+        return network.to(self.device)
 
     def network_of(self, role: str) -> nn.Module:
         """A parent's network."""
         return self.network_in(self.parents[role])
 
     def network_in(self, folder: Path) -> nn.Module:
-        """The network whose weights are in a folder."""
+        """The network whose weights are in a folder, on the device."""
         network = outline_network(**self._network)
         network.load_state_dict(load_file(folder / WEIGHTS), assign=True)
-        return network
+        return network.to(self.device)
 
     @property
     def _network(self) -> dict[str, Any]:
@@ -81,10 +98,10 @@ class Run:
         """Epoch to the generator that augments its images, from this step's seed."""
         return lambda epoch: stream(self.specification["seed"], "augmentation", f"{purpose} epoch {epoch}")
 
-    def report(self, first: int, last: int, history: list[dict[str, float]]) -> Callable[[int, float], None]:
+    def report(self, first: int, last: int, history: list[dict[str, float]]) -> AfterEpoch:
         """What the training loop calls after every epoch: note the loss, tell how far the training is."""
 
-        def after_epoch(epoch: int, loss: float) -> None:
+        def after_epoch(epoch: int, loss: float, momentum: Mapping[str, Tensor]) -> None:
             history.append({"epoch": epoch, "loss": loss})
             self.progress(epoch - first, last - first)
 
@@ -102,7 +119,7 @@ class Run:
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors by name as a safetensors file."""
-        save_file({key: tensor.detach().contiguous() for key, tensor in tensors.items()}, self.folder / name)
+        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, self.folder / name)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write what was measured."""
@@ -114,3 +131,8 @@ ALIGNMENT, METRICS, HISTORY = "alignment.json", "metrics.json", "history.jsonl"
 
 _DATA = TypeAdapter(DataSet)
 _NETWORK = TypeAdapter(Network)
+
+
+@cache
+def _on_device(data: Data, device: torch.device) -> Data:
+    return data.to(device)

@@ -31,5 +31,6 @@ def compute(run: Run) -> None:
         start=(first, {}),
         after_epoch=run.report(first, last, history),
         augmentation=run.augmentation(f"prune round {run.specification['round']}"),
+        execution=run.execution(network),
     )
     run.write_trained(network, history, mask)

@@ -29,5 +29,6 @@ def compute(run: Run) -> None:
         mask=mask,
         after_epoch=run.report(0, run.recipe.epochs, history),
         augmentation=run.augmentation("sparse"),
+        execution=run.execution(network),
     )
     run.write_trained(network, history, mask)

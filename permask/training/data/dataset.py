@@ -92,3 +92,7 @@ class Data:
     def image_shape(self) -> tuple[int, ...]:
         """`[C, H, W]`."""
         return self.train.image_shape
+
+    def to(self, device: torch.device | str) -> "Data":
+        """The same data, with batches on another device."""
+        return Data(self.train.to(device), self.test.to(device), self.classes)

@@ -1,0 +1,109 @@
+"""How training is executed: on which device, in which precision, compiled or not, bit for bit the same or not."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import cache
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Precision = Literal["float32", "bfloat16"]
+LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """How a network is trained.
+
+    Attributes:
+        device: Where.
+        precision: Of convolutions and matrix products; weights, their updates and the loss are float32 in any case.
+        compile: Whether `torch.compile` makes one program of forward pass, loss and backward pass.
+        deterministic: Whether a GPU must take algorithms that give the same bits every time. A CPU does that anyway,
+            with the same number of threads.
+    """
+
+    device: torch.device
+    precision: Precision = "float32"
+    compile: bool = False
+    deterministic: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        model: nn.Module,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        precision: Precision | Literal["auto"] = "auto",
+        compile: bool | Literal["auto"] = "auto",
+        deterministic: bool = False,
+    ) -> "Execution":
+        """Decide what is left to decide by what pays on this machine for this network.
+
+        The GPU if there is one. There, bfloat16 and compilation. On a CPU, bfloat16 for convolutions if the CPU
+        multiplies it (AMX or AVX-512 BF16), and no compilation, which takes minutes to return the seconds it costs.
+        """
+        place = find_device(device)
+        if precision == "auto":
+            convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
+            precision = "bfloat16" if _multiplies_bfloat16(place) and (convolves or place.type == "cuda") else "float32"
+        return cls(place, precision, place.type == "cuda" if compile == "auto" else compile, deterministic)
+
+    def place(self, model: nn.Module) -> nn.Module:
+        """Move a network to the device, its convolutions to channels-last, in place."""
+        return model.to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+
+    def loss_function(self, model: nn.Module) -> LossFunction:
+        """Images `[B, C, H, W]` and labels `[B]` to the mean cross-entropy, in nats."""
+        compute = _compiled(self.device.type, self.deterministic) if self.compile else mean_loss
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else None
+        return lambda images, labels: compute(model, images, labels, dtype)
+
+    @contextmanager
+    def in_force(self) -> Iterator[None]:
+        """Let the settings of torch that are the process's own be what they say here, and what they were afterwards."""
+        if self.device.type != "cuda":
+            yield
+            return
+        if self.deterministic:
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for to be deterministic
+        before = torch.are_deterministic_algorithms_enabled()
+        torch.use_deterministic_algorithms(self.deterministic)
+        try:
+            with torch.backends.cudnn.flags(
+                enabled=True, benchmark=not self.deterministic, deterministic=self.deterministic, allow_tf32=False
+            ):
+                yield
+        finally:
+            torch.use_deterministic_algorithms(before)
+
+
+def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
+    """The GPU if there is one and nothing else is wanted."""
+    if wanted == "auto":
+        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(wanted)
+
+
+def mean_loss(model: nn.Module, images: Tensor, labels: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """The mean cross-entropy of a batch, with matrix products and convolutions in a precision of their own, or not."""
+    with torch.autocast(images.device.type, dtype) if dtype is not None else nullcontext():
+        logits = model(images)
+    return F.cross_entropy(logits.float(), labels)
+
+
+@cache
+def _compiled(device: str, deterministic: bool) -> Callable[..., Tensor]:
+    """One program for all networks of a shape; on a GPU replayed as a CUDA graph."""
+    mode = "reduce-overhead" if device == "cuda" else None
+    return torch.compile(mean_loss, mode=mode, dynamic=False)
+
+
+@cache
+def _multiplies_bfloat16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

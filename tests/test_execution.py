@@ -1,0 +1,118 @@
+"""Training is the same however it is executed: twice, in channels-last, in bfloat16, compiled, on a GPU."""
+
+import pytest
+import torch
+from torch import nn
+
+from permask.masks.scores import magnitude_mask
+from permask.training.data.augmentation import FlipAndCrop, Normalisation
+from permask.training.data.load import load_data
+from permask.training.data.resident import Resident
+from permask.training.execution import Execution
+from permask.training.loop import Recipe, train
+from permask.training.networks import create_network
+from permask.training.streams import stream
+
+DATA = load_data("digits", train=90, split_seed=0)
+RECIPE = Recipe(epochs=3, batch_size=40, learning_rate=0.05, momentum=0.9, weight_decay=5e-4)
+CPU = torch.device("cpu")
+
+
+def curve(execution, name="resnet20", sparsity=None, **arguments):
+    """The training loss epoch by epoch, and the network."""
+    network = create_network(name, DATA.image_shape, DATA.classes, stream(0, "initialisation"), **arguments)
+    mask = magnitude_mask(network, sparsity) if sparsity else None
+    losses: list[float] = []
+
+    def note(epoch, loss, momentum):
+        losses.append(loss)
+
+    train(
+        network, DATA.train, RECIPE, lambda e: stream(0, "order", str(e)), mask, after_epoch=note, execution=execution
+    )
+    return losses, network
+
+
+@pytest.mark.parametrize("name", ["mlp", "resnet20"])
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_two_runs_with_the_same_seed_have_the_same_loss_curve(name, precision):
+    (first, a), (second, b) = (curve(Execution(CPU, precision), name, 0.9) for _ in range(2))
+    assert first == second
+    assert all(torch.equal(x, b.state_dict()[key]) for key, x in a.state_dict().items())
+
+
+def test_bfloat16_starts_as_float32_does_and_learns():
+    float32, _ = curve(Execution(CPU))
+    bfloat16, network = curve(Execution(CPU, "bfloat16"))
+    assert bfloat16 != float32
+    assert bfloat16[0] == pytest.approx(float32[0], rel=0.05)  # later, two trainings that differ by rounding part
+    assert bfloat16[-1] < 0.5 * bfloat16[0]
+    assert {p.dtype for p in network.parameters()} == {torch.float32}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mlp", "resnet20"])
+def test_compilation_changes_a_loss_curve_by_rounding_alone(name):
+    eager, _ = curve(Execution(CPU), name, 0.5)
+    compiled, network = curve(Execution(CPU, compile=True), name, 0.5)
+    assert compiled == pytest.approx(eager, rel=1e-4)
+    assert (network.state_dict()["linear.weight" if name == "resnet20" else "5.weight"] == 0).any()
+
+
+def test_what_is_left_open_is_decided_by_network_and_machine(monkeypatch):
+    from permask.training import execution
+
+    convolutional, plain = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Linear(1, 1))
+    for has_bfloat16 in (False, True):
+        monkeypatch.setattr(execution, "_multiplies_bfloat16", lambda device, answer=has_bfloat16: answer)
+        expected = Execution(CPU, "bfloat16" if has_bfloat16 else "float32")
+        assert Execution.of(convolutional, "cpu") == expected
+        assert Execution.of(plain, "cpu") == Execution(CPU)
+        assert Execution.of(convolutional, "cpu", "float32", compile=True, deterministic=True) == Execution(
+            CPU, "float32", True, True
+        )
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("deterministic", [False, True])
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_gpu_follows_the_loss_curve_of_a_cpu(compile, deterministic):
+    expected, _ = curve(Execution(CPU), sparsity=0.5)
+    gpu = Execution(torch.device("cuda"), "float32", compile, deterministic)
+    found, network = curve(gpu, sparsity=0.5)
+    assert found == pytest.approx(expected, rel=1e-3)
+    assert network.conv1.weight.is_cuda
+    if deterministic:
+        assert curve(gpu, sparsity=0.5)[0] == found
+
+
+class Watched(Resident):
+    """Images whose batches, but for the first of an epoch, are made and trained on without a wait of the host."""
+
+    def epoch(self, batch_size, order, augmentation=None):
+        for batch in super().epoch(batch_size, order, augmentation):
+            yield batch
+            torch.cuda.set_sync_debug_mode("error")
+        torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.gpu
+def test_a_step_on_a_gpu_waits_for_nothing():
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(256, (200, 8, 8, 1), generator=generator, dtype=torch.uint8)
+    labels = torch.randint(10, (200,), generator=generator)
+    split = Watched(images, labels, Normalisation((0.5,), (0.25,)), FlipAndCrop(1))
+    network = create_network("resnet20", (1, 8, 8), 10, stream(0, "initialisation"))
+    order = stream(0, "order")
+    try:
+        train(
+            network,
+            split,
+            RECIPE,
+            lambda epoch: order,
+            magnitude_mask(network, 0.5),
+            augmentation=lambda epoch: order,
+            execution=Execution(torch.device("cuda"), "bfloat16"),
+        )
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
