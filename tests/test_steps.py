@@ -181,7 +181,7 @@ def test_what_was_measured_between_networks_is_collected_with_its_labels(togethe
     assert len(results.ensembles) == len(plan.ensembles)
     assert len(results.rounds) == 6 * sum(len(pair.connect_rounds) for pair in plan.pairs)
     files = {file.name: file for file in results.save(tmp_path)}
-    assert set(files) == {"results.csv", "results.json", "rounds.csv", "ensembles.csv"}
+    assert set(files) == {"results.csv", "results.json", "rounds.csv", "ensembles.csv", "masks.csv"}
     assert Results.load(files["results.json"]) == results
     with files["ensembles.csv"].open() as file:
         (permuted,) = [row for row in csv.DictReader(file) if row["method"] == "permuted"]
@@ -189,3 +189,43 @@ def test_what_was_measured_between_networks_is_collected_with_its_labels(togethe
     with files["rounds.csv"].open() as file:
         assert len(list(csv.DictReader(file))) == len(results.rounds)
     assert {field.name for field in fields(Ensemble)} < set(ENSEMBLES_COLUMNS)
+
+
+def test_a_mask_is_accounted_for_layer_by_layer(computed):
+    plan, store = computed
+    for labelled in plan.pairs[0].masks:
+        folder, parents = store.folder(labelled.step.key), labelled.step.parents
+        metrics = json.loads((folder / "metrics.json").read_text())
+        mask = Mask.load(store.folder(parents["mask"].key) / "mask.safetensors")
+        moved = transport(mask, Alignment.load(store.folder(parents["alignment"].key) / "alignment.json"))
+        weights = load_file(store.folder(parents["network"].key) / "weights.safetensors")
+        assert [layer["layer"] for layer in metrics["layers"]] == list(mask)
+        for layer in metrics["layers"]:
+            name, kept = layer["layer"], layer["kept"]
+            own = set(weights[name].abs().flatten().argsort(descending=True, stable=True)[:kept].tolist())
+            for key, found in (("kept_by_both", mask), ("kept_by_both_permuted", moved)):
+                assert layer[key] == len(own & set(found[name].flatten().nonzero().flatten().tolist()))
+        pruned = SIZE - mask.count
+        assert metrics["dense"]["flops"] - metrics["sparse"]["flops"] == 2 * pruned
+        assert metrics["dense"]["parameters"] - metrics["sparse"]["parameters"] == pruned
+
+
+def test_a_network_costs_all_that_it_rests_on(together):
+    plan, store = together
+    results = collect(plan, store)
+    rows = {row["method"]: row for row in results.rows if row["pair"] == 0}
+    # 4 dense epochs; 3 rounds of an epoch reach 0.8; 2 epochs of sparse training from epoch 2
+    assert (rows["dense"]["epochs_total"], rows["dense"]["epochs_ticket"]) == (4, 0)
+    assert {method: rows[method]["epochs_ticket"] for method in ("lth", "naive", "permuted")} == dict.fromkeys(
+        ("lth", "naive", "permuted"), 7
+    )
+    assert {method: rows[method]["epochs_total"] for method in ("lth", "naive", "permuted")} == {
+        "lth": 7 + 2,
+        "naive": 7 + 2 + 2,
+        "permuted": 7 + 4 + 2,
+    }
+    for row in results.rows:
+        assert row["seconds"] == store.manifest(row["step"])["seconds"]
+        assert row["seconds"] <= row["seconds_total"]
+        assert row["seconds_ticket"] <= row["seconds_total"]
+    assert len(results.masks) == 2

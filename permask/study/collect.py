@@ -1,6 +1,7 @@
 """The results of a study, read from the store."""
 
 import json
+from collections.abc import Collection
 from typing import Any
 
 from permask.errors import StoreError
@@ -15,7 +16,7 @@ def collect(plan: Plan, store: Store) -> Results:
     """Gather what the store has of a plan; what it lacks is left out."""
     study = plan.study
     common = {"study": study.name, "dataset": study.data.name, "network": study.network.name}
-    rows = []
+    rows, ledger = [], _Ledger(plan, store)
     for network in plan.trained:
         if not store.has(network.step.key):
             continue
@@ -32,6 +33,7 @@ def collect(plan: Plan, store: Store) -> Results:
                 "epochs": recipe["epochs"],
                 "step": network.step.key,
             }
+            | ledger.of(network.step)
             | {name: made_with[name] for name in ("permask", "commit", "torch")}
         )
     connectivity = [
@@ -58,7 +60,43 @@ def collect(plan: Plan, store: Store) -> Results:
         for labelled in plan.ensembles
         if store.has(labelled.step.key)
     ]
-    return Results(study.model_dump(mode="json"), dict(provenance()), rows, connectivity, matching, rounds, ensembles)
+    masks = [
+        labelled.labels | _metrics(store, labelled.step) | {"step": labelled.step.key}
+        for pair in plan.pairs
+        for labelled in pair.masks
+        if store.has(labelled.step.key)
+    ]
+    return Results(
+        study.model_dump(mode="json"), dict(provenance()), rows, connectivity, matching, rounds, ensembles, masks
+    )
+
+
+class _Ledger:
+    """What networks cost to train, with all that they rest on."""
+
+    def __init__(self, plan: Plan, store: Store):
+        self.plan, self.store = plan, store
+        self._seconds: dict[str, float | None] = {}
+
+    def of(self, step: Step) -> dict[str, float | None]:
+        """Epochs and seconds of a step, of all that it rests on, and of what found its mask."""
+        mask = step.parents.get("mask")
+        whole, ticket = self.plan.before(step), self.plan.before(mask) if mask else set()
+        return {
+            "seconds": self._total([step.key]),
+            "epochs_total": sum(self.plan.steps[key].epochs for key in whole),
+            "seconds_total": self._total(whole),
+            "epochs_ticket": sum(self.plan.steps[key].epochs for key in ticket),
+            "seconds_ticket": self._total(ticket),
+        }
+
+    def _total(self, keys: Collection[str]) -> float | None:
+        """Seconds of some steps; None if the store lacks one."""
+        for key in keys:
+            if key not in self._seconds:
+                self._seconds[key] = self.store.manifest(key)["seconds"] if self.store.has(key) else None
+        known = [seconds for key in keys if (seconds := self._seconds[key]) is not None]
+        return round(sum(known), 3) if len(known) == len(keys) else None
 
 
 def _metrics(store: Store, step: Step) -> dict[str, Any]:

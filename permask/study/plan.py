@@ -9,7 +9,7 @@ from permask.study.spec import Method, Optimisation, Study
 from permask.study.step import Step
 
 # raised when what a kind of step computes changes, so that results of before are not taken for results of now
-VERSIONS = {"dense": 1, "prune": 1, "match": 1, "sparse": 1, "connect": 1, "connect_round": 1, "ensemble": 1}
+VERSIONS = {"dense": 1, "prune": 1, "match": 1, "sparse": 1, "connect": 1, "connect_round": 1, "ensemble": 1, "mask": 1}
 
 ROUNDING = 1e-9  # 1 - 0.8 is a little less than 0.2, and 20% is still one round
 
@@ -23,6 +23,7 @@ class Pair:
     match: Step | None
     connect: Step | None
     connect_rounds: "list[Labelled]"
+    masks: "list[Labelled]"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,17 @@ class Plan:
     ensembles: list[Labelled]
     steps: dict[str, Step]
 
+    def before(self, step: Step) -> set[str]:
+        """Keys of all that a step rests on, its own among them."""
+        found: set[str] = set()
+        stack = [step]
+        while stack:
+            one = stack.pop()
+            if one.key not in found:
+                found.add(one.key)
+                stack += one.needs
+        return found
+
     def urgency(self) -> dict[str, int]:
         """For every step, by key, the epochs on the longest chain of steps that begins with it."""
         longest: dict[str, int] = {}
@@ -70,7 +82,7 @@ def make_plan(study: Study) -> Plan:
     ensembles = planner.ensembles(tickets)
     ends = [network.step for network in trained]
     ends += [step for pair in pairs for step in (pair.match, pair.connect) if step is not None]
-    ends += [labelled.step for pair in pairs for labelled in pair.connect_rounds]
+    ends += [labelled.step for pair in pairs for labelled in (*pair.connect_rounds, *pair.masks)]
     ends += [ensemble.step for ensemble in ensembles]
     return Plan(study, pairs, trained, ensembles, _in_order(ends))
 
@@ -130,7 +142,15 @@ class _Planner:
                 parents = {"source": pruned, "target": end_b, "alignment": match}
                 labels = {key: pruned.specification.get(key, 0) for key in ("round", "sparsity")}
                 rounds.append(Labelled(ticket.labels | labels, self.step("connect_round", specification, parents)))
-        return Pair(ticket.labels, {"A": end_a, "B": end_b}, match, connect, rounds)
+        aligned = {"alignment": match} if match else {}
+        masks = [
+            Labelled(
+                ticket.labels | {"sparsity": sparsity},
+                self.step("mask", {}, {"mask": ticket.masks[sparsity], "network": end_b} | aligned),
+            )
+            for sparsity in study.sparsities
+        ]
+        return Pair(ticket.labels, {"A": end_a, "B": end_b}, match, connect, rounds, masks)
 
     def trained(self, ticket: _Ticket) -> list[Labelled]:
         """The networks of a pair that are reported one by one."""

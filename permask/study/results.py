@@ -27,13 +27,18 @@ COLUMNS: tuple[str, ...] = (
     "accuracy",  # on the test set, percent
     "loss",  # on the test set, mean cross-entropy in nats
     "epochs",  # that this training took
+    "seconds",  # likewise; empty where the store does not tell
+    "epochs_total",  # with all that this training rests on: dense networks, pruning, matching
+    "seconds_total",
+    "epochs_ticket",  # the part of it that found the mask: dense A and its pruning; 0 for dense
+    "seconds_ticket",
     "step",  # hash of the step in the store
     "permask",
     "commit",
     "torch",
 )
 
-# the columns of the two other files, which are written when there is something for them
+# the columns of the other files, which are written when there is something for them
 ROUNDS_COLUMNS: tuple[str, ...] = (
     "pair",
     "seed_a",
@@ -67,6 +72,19 @@ ENSEMBLES_COLUMNS: tuple[str, ...] = (
     "js",
     "step",
 )
+MASKS_COLUMNS: tuple[str, ...] = (
+    "pair",
+    "seed_a",
+    "seed_b",
+    "sparsity",
+    "layer",
+    "shape",
+    "size",  # weights of the layer
+    "kept",  # by A's mask
+    "kept_by_both",  # by A's mask and by the magnitudes of dense B's weights, as many in each layer
+    "kept_by_both_permuted",  # the same of the transported mask
+    "step",
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +102,9 @@ class Results:
         rounds: One per point of a path from A after a round of pruning, permuted, to dense B, with the keys
             `ROUNDS_COLUMNS`.
         ensembles: One per ensemble, with the keys `ENSEMBLES_COLUMNS`.
+        masks: One per pair and sparsity, with the keys `pair, seed_a, seed_b, sparsity, step`, `layers` (one per
+            layer, with the other keys of `MASKS_COLUMNS`), and `dense` and `sparse`, what the network costs
+            without the mask and under it: `parameters, bytes, flops`.
     """
 
     study: dict[str, Any]
@@ -93,9 +114,10 @@ class Results:
     matching: list[dict[str, Any]] = field(default_factory=list)
     rounds: list[dict[str, Any]] = field(default_factory=list)
     ensembles: list[dict[str, Any]] = field(default_factory=list)
+    masks: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, folder: Path) -> list[Path]:
-        """Write `results.csv` (the rows), `results.json` (everything), and `rounds.csv` and `ensembles.csv` if any.
+        """Write `results.csv` (the rows), `results.json` (everything), and one file each for rounds, ensembles, masks.
 
         Returns:
             The files.
@@ -106,6 +128,15 @@ class Results:
         if self.ensembles:
             listed = [row | {"pairs": " ".join(map(str, row["pairs"]))} for row in self.ensembles]
             files.append(_write_csv(folder / "ensembles.csv", ENSEMBLES_COLUMNS, listed))
+        if self.masks:
+            layers = [
+                {key: mask[key] for key in ("pair", "seed_a", "seed_b", "sparsity", "step")}
+                | layer
+                | {"shape": "x".join(map(str, layer["shape"]))}
+                for mask in self.masks
+                for layer in mask["layers"]
+            ]
+            files.append(_write_csv(folder / "masks.csv", MASKS_COLUMNS, layers))
         content = {"schema": SCHEMA_VERSION, **asdict(self)}
         whole = folder / "results.json"
         whole.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
