@@ -1,38 +1,137 @@
-"""`permask plan`: what a study would compute."""
+"""`permask plan`: what a study would compute, and what that would budget."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
-from permask.cli.arguments import OVERRIDES, STORE, STUDY
+import typer
+
+from permask.cli.arguments import JSON, OVERRIDES, STORE, STUDY
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from permask.study.budget import Budget
+    from permask.study.plan import Plan
+    from permask.study.store import Store
+
+FORMS = (".svg", ".html")
 
 
 def plan(
     study: Annotated[Path, STUDY],
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
     store: Annotated[Path | None, STORE] = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option("--picture", metavar="FILE", help="Draw the steps and what needs what, as .svg or .html."),
+    ] = None,
+    as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Show the steps of a study, how many epochs they train, and what a store has of them. Nothing is computed.
+    """Show the steps of a study, what they share, what a store has of them, and what the rest costs.
 
-    Example: `permask plan studies/digits.yaml pairs=3 --store store`
+    Nothing is computed. Device hours come from the rates that the store has of like steps. The published schedule
+    trains both networks of a pair, and prunes from scratch, for every sparsity.
+
+    Examples:
+
+    `permask plan studies/digits.yaml pairs=3 --store store`
+
+    `permask plan studies/digits.yaml --picture plan.svg --json`
     """
-    from rich.console import Console
-    from rich.table import Table
-
+    from permask.cli.output import check_writable, write_whole
+    from permask.errors import PermaskError
+    from permask.study.budget import budgets
     from permask.study.load import load_study
     from permask.study.plan import make_plan
     from permask.study.store import Store
 
+    if picture is not None:
+        check_writable(picture)
+        if picture.suffix not in FORMS:
+            raise PermaskError(f"{picture}: expected a file name that ends in {' or '.join(FORMS)}")
     planned = make_plan(load_study(study, overrides or []))
     there = Store(store, existing=True) if store is not None and store.exists() else None
-    table = Table("step", "count", "epochs", "in the store", title=f"{planned.study.name}: {planned.study.description}")
+    found = budgets(planned, there)
+    if picture is not None:
+        from permask.report.graph import draw
+
+        drawn = draw(planned, {key for key in planned.steps if there and there.has(key)}, picture.suffix == ".html")
+        write_whole(picture, lambda path: path.write_text(drawn))
+    if as_json:
+        typer.echo(json.dumps(_as_json(planned, there, found), indent=1))
+        return
+    _print(planned, found, there is not None)
+    if picture is not None:
+        typer.echo(f"wrote {picture}")
+
+
+def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> None:
+    from rich.console import Console
+
+    from permask.study.budget import rounds_to
+
+    console = Console(highlight=False)
+    console.print(_table(planned, found, in_store))
+    for kind, budget in found.items():
+        if kind != "all" and budget.reads > budget.steps:
+            console.print(f"{budget.steps} {kind} results are read {budget.reads:,} times")
+    study = planned.study
+    scratch = [rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities]
+    networks = len({step.specification["seed"] for step in planned.steps.values() if step.kind == "prune"})
+    console.print(
+        f"{found['prune'].steps // networks} pruning rounds per network reach all sparsities; one by one from scratch "
+        f"they would take {' + '.join(map(str, scratch))} = {sum(scratch)}"
+    )
+    everything = found["all"]
+    console.print(
+        f"{everything.epochs:,} distinct epochs; the published schedule, which repeats dense training and pruning for "
+        f"every sparsity, trains {everything.epochs_published:,} for the same results"
+    )
+    if everything.hours_left is None:
+        console.print("device hours: unknown, the store has no steps like these to tell their rate")
+
+
+def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> "Table":
+    from rich.table import Table
+
+    title = f"{planned.study.name}: {planned.study.description}"
+    table = Table(
+        "step", "count", "in the store", "epochs", "published", "epochs left", "device hours left", title=title
+    )
     for column in table.columns[1:]:
         column.justify = "right"
-    kinds = list(dict.fromkeys(step.kind for step in planned.steps.values()))
-    for kind in [*kinds, None]:
-        steps = [step for step in planned.steps.values() if kind in (step.kind, None)]
-        done = [step for step in steps if there and there.has(step.key)]
-        epochs = sum(step.epochs for step in steps)
-        if kind is None:
+    for kind, budget in found.items():
+        if kind == "all":
             table.add_section()
-        table.add_row(kind or "all", str(len(steps)), str(epochs), str(len(done)) if there else "–")
-    Console().print(table)
+        table.add_row(
+            kind,
+            f"{budget.steps:,}",
+            f"{budget.present:,}" if in_store else "–",
+            f"{budget.epochs:,}",
+            f"{budget.epochs_published:,}",
+            f"{budget.epochs_left:,}",
+            "?" if budget.hours_left is None else f"{budget.hours_left:,.2f}",
+        )
+    return table
+
+
+def _as_json(planned: "Plan", there: "Store | None", found: "dict[str, Budget]") -> dict[str, Any]:
+    urgency = planned.urgency()
+    steps = [
+        {
+            "key": key,
+            "kind": step.kind,
+            "epochs": step.epochs,
+            "urgency": urgency[key],
+            "needs": [need.key for need in step.needs],
+            "present": bool(there and there.has(key)),
+        }
+        for key, step in planned.steps.items()
+    ]
+    return {
+        "study": planned.study.name,
+        "costs": {kind: asdict(budget) for kind, budget in found.items()},
+        "steps": steps,
+    }

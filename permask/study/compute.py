@@ -57,6 +57,7 @@ def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Call
             "version": task.version,
             "specification": task.specification,
             "parents": task.parents,
+            "epochs": task.epochs,
             "provenance": provenance,
         }
         started = time.perf_counter()

@@ -1,0 +1,130 @@
+"""What a plan costs: epochs, device hours, and what the published schedule would have cost for the same results."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+
+from permask.study.plan import ROUNDING, Plan
+from permask.study.step import Step
+from permask.study.store import Store
+
+TRAINING = ("dense", "prune", "sparse")  # kinds whose time goes by the epoch, at about the same rate
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What the steps of one kind budget.
+
+    Attributes:
+        steps: How many there are.
+        present: How many of them the store has.
+        reads: How often other steps read their results.
+        epochs: Epochs that they train.
+        epochs_left: Epochs of those that the store lacks.
+        epochs_published: Epochs that the published schedule trains for the same results.
+        hours_left: Device hours for what the store lacks, from the rates of like steps in the store; None without any.
+    """
+
+    steps: int
+    present: int
+    reads: int
+    epochs: int
+    epochs_left: int
+    epochs_published: int
+    hours_left: float | None
+
+
+def budgets(plan: Plan, store: Store | None) -> dict[str, Budget]:
+    """The cost of a plan, kind by kind, and of all together under `all`."""
+    kinds: dict[str, list[Step]] = defaultdict(list)
+    reads: dict[str, int] = defaultdict(int)
+    for step in plan.steps.values():
+        kinds[step.kind].append(step)
+        for need in step.needs:
+            reads[need.kind] += 1
+    present = {key for key in plan.steps if store and store.has(key)}
+    rate = _rates(plan, store) if store else lambda kind: None
+    published = _published_epochs(plan)
+    found = {}
+    for kind, steps in kinds.items():
+        left = [step for step in steps if step.key not in present]
+        seconds = rate(kind)
+        hours = None if seconds is None else sum(_units(kind, step.epochs) for step in left) * seconds / 3600
+        epochs = sum(step.epochs for step in steps)
+        found[kind] = Budget(
+            len(steps),
+            len(steps) - len(left),
+            reads[kind],
+            epochs,
+            sum(step.epochs for step in left),
+            published.get(kind, epochs),
+            hours if left else 0.0,
+        )
+    return found | {"all": _total(found.values())}
+
+
+def rounds_to(sparsity: float, rate: float) -> int:
+    """Rounds of iterative pruning that reach a sparsity, the last one clipped to hit it."""
+    return next(n for n in count(1) if sparsity <= 1 - (1 - rate) ** n + ROUNDING)
+
+
+def _published_epochs(plan: Plan) -> dict[str, int]:
+    """Epochs of the published schedule, which trains both networks and prunes from scratch for every sparsity."""
+    study = plan.study
+    steps = plan.steps.values()
+    dense = sum(step.epochs for step in steps if step.kind == "dense")
+    per_round = max((step.epochs for step in steps if step.kind == "prune"), default=0)
+    rounds = sum(rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities)
+    networks = {step.specification["seed"] for step in steps if step.kind == "prune"}
+    return {"dense": len(study.sparsities) * dense, "prune": len(networks) * rounds * per_round}
+
+
+def _rates(plan: Plan, store: Store) -> Callable[[str], float | None]:
+    """Kind to seconds per epoch, or per step where there are no epochs, of its like in the store."""
+    setting = {name: next(iter(plan.steps.values())).specification[name] for name in ("data", "network")}
+    seconds: dict[str, float] = defaultdict(float)
+    units: dict[str, int] = defaultdict(int)
+    for manifest in _manifests(store):
+        specification = manifest["specification"]
+        if {name: specification.get(name) for name in setting} != setting:
+            continue
+        done = _units(manifest["kind"], manifest.get("epochs", 0))
+        if done:
+            seconds[manifest["kind"]] += manifest["seconds"]
+            units[manifest["kind"]] += done
+
+    def rate(kind: str) -> float | None:
+        alike = [kind] if units[kind] or kind not in TRAINING else TRAINING
+        total = sum(units[name] for name in alike)
+        return sum(seconds[name] for name in alike) / total if total else None
+
+    return rate
+
+
+def _units(kind: str, epochs: int) -> int:
+    """By what the time of a step goes: its epochs, or the step."""
+    return epochs if kind in TRAINING else 1
+
+
+def _manifests(store: Store) -> Iterable[dict[str, Any]]:
+    for key in store.results():
+        try:
+            yield store.manifest(key)
+        except (OSError, ValueError):
+            continue  # damaged: it tells nothing, and a run will compute it again
+
+
+def _total(found: Iterable[Budget]) -> Budget:
+    found = list(found)
+    hours = [budget.hours_left for budget in found]
+    return Budget(
+        steps=sum(budget.steps for budget in found),
+        present=sum(budget.present for budget in found),
+        reads=sum(budget.reads for budget in found),
+        epochs=sum(budget.epochs for budget in found),
+        epochs_left=sum(budget.epochs_left for budget in found),
+        epochs_published=sum(budget.epochs_published for budget in found),
+        hours_left=None if None in hours else sum(h for h in hours if h is not None),
+    )
