@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.progress import Progress, track
 from torch import Tensor
 
-from permask.cli.network import load_callable
 from permask.errors import DataError
 from permask.masks.formats import read_state
+from permask.training.networks.imported import load_callable
 
 INPUTS = ("inputs", "images", "x", "data")
 LABELS = ("labels", "targets", "y")

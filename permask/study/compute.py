@@ -65,6 +65,6 @@ def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Call
             parents = {role: store.folder(key) for role, key in task.parents.items()}
             goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
             kind = import_module(f"permask.study.steps.{task.kind}")
-            kind.compute(Run(task.specification, parents, goes_on_from, folder, progress))
+            kind.compute(Run(task.specification, parents, goes_on_from, folder, progress, task.data_root))
             manifest["seconds"] = round(time.perf_counter() - started, 3)
         return "computed"

@@ -3,8 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 from typing import Any
 
+from permask.study.data import Files, in_keys
 from permask.study.spec import Method, Optimisation, Study
 from permask.study.step import Step
 
@@ -112,8 +114,10 @@ class _Planner:
     def __init__(self, study: Study):
         self.study = study
         self.setting = {
-            name: getattr(study, name).model_dump(mode="json", exclude_defaults=True) for name in ("data", "network")
+            "data": in_keys(study.data),
+            "network": study.network.model_dump(mode="json", exclude_defaults=True),
         }
+        self.data_root = str(Path(study.data.root).resolve()) if isinstance(study.data, Files) else ""
 
     def ticket(self, number: int) -> _Ticket:
         study = self.study
@@ -201,7 +205,8 @@ class _Planner:
         goes_on_from: Step | None = None,
         epochs: int = 0,
     ) -> Step:
-        return Step(kind, VERSIONS[kind], self.setting | specification, parents or {}, goes_on_from, epochs)
+        specification = self.setting | specification
+        return Step(kind, VERSIONS[kind], specification, parents or {}, goes_on_from, epochs, self.data_root)
 
     def recipe(self, epochs: int, section: str) -> dict[str, Any]:
         optimisation = getattr(self.study, section).model_dump(include=set(Optimisation.model_fields))

@@ -2,55 +2,19 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import Field, field_validator
 from pydantic_core import PydanticCustomError
 
-Share = Annotated[float, Field(gt=0, lt=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
-Epoch = Annotated[int, Field(ge=0, strict=True)]
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
+from permask.study.data import DataSet
+from permask.study.network import Network
+from permask.study.section import Count, PositiveInt, Section, Seed, Share
+
+Epoch = Count
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, lt=1)]
 Method = Literal["lth", "naive", "permuted", "random"]
 Policy = Literal["fine_tune", "rewind_weights", "rewind_learning_rate"]
-
-
-class Section(BaseModel):
-    """A part of a study file: unknown keys are errors, values do not change."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Digits(Section):
-    """scikit-learn's 1,797 digits, 8×8 pixels."""
-
-    name: Literal["digits"]
-    train: Annotated[
-        int, Field(ge=10, le=1787, strict=True, description="training images; the rest is the test set")
-    ] = 897
-    split_seed: Annotated[Seed, Field(description="seed of the train / test split")] = 0
-
-
-class MLP(Section):
-    """A multi-layer perceptron with ReLU."""
-
-    name: Literal["mlp"]
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, description="hidden units per layer")] = (
-        256,
-        256,
-    )
-
-
-class ResNet20(Section):
-    """ResNet20 for small images, with BatchNorm."""
-
-    name: Literal["resnet20"]
-    width: Annotated[PositiveInt, Field(description="multiplies every number of channels")] = 1
-
-
-DataSet = Digits
-Network = Annotated[MLP | ResNet20, Field(discriminator="name")]
 
 
 class Optimisation(Section):

@@ -17,6 +17,7 @@ class Task:
         parents: Role to the key of the step whose result is read.
         goes_on_from: The same computation at an earlier epoch: that epoch and the key.
         epochs: Epochs that the step trains when it can go on from there.
+        data_root: Where the data's files lie on this machine. Their content is part of the specification, this is not.
         key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
     """
 
@@ -26,6 +27,7 @@ class Task:
     parents: dict[str, str]
     goes_on_from: tuple[int, str] | None
     epochs: int = 0
+    data_root: str = ""
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -51,6 +53,7 @@ class Step:
         goes_on_from: The same computation at an earlier epoch, if the plan has it. It saves time and does not change
             the result, so it is not part of the key.
         epochs: As in `Task`.
+        data_root: As in `Task`.
         task: What a process needs to compute it.
     """
 
@@ -60,6 +63,7 @@ class Step:
     parents: dict[str, "Step"] = field(default_factory=dict)
     goes_on_from: "Step | None" = None
     epochs: int = 0
+    data_root: str = ""
     task: Task = field(init=False)
 
     def __post_init__(self) -> None:
@@ -71,6 +75,7 @@ class Step:
             {role: parent.key for role, parent in self.parents.items()},
             (earlier.specification["epoch"], earlier.key) if earlier else None,
             self.epochs,
+            self.data_root,
         )
         object.__setattr__(self, "task", task)
 

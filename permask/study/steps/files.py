@@ -13,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from permask.mask import Mask
-from permask.study.spec import DataSet, Network
+from permask.study.data import DataSet
+from permask.study.network import Network
 from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
@@ -33,6 +34,7 @@ class Run:
         goes_on_from: The same computation at an earlier epoch: how many epochs were done and the folder of the result.
         folder: Where to write the result.
         progress: To be called with the epochs done and the epochs to do.
+        data_root: Where the files of the data lie.
     """
 
     specification: Mapping[str, Any]
@@ -40,11 +42,13 @@ class Run:
     goes_on_from: tuple[int, Path] | None
     folder: Path
     progress: Callable[[int, int], None]
+    data_root: str = ""
 
     @property
     def data(self) -> Data:
         """The study's data set, on the device."""
-        data = load_data(**_DATA.validate_python(self.specification["data"]).model_dump())
+        place = {"root": self.data_root} if self.data_root else {}
+        data = load_data(**_DATA.validate_python(self.specification["data"] | place).model_dump())
         return _on_device(data, self.device)
 
     @property

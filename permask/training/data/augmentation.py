@@ -29,13 +29,15 @@ class FlipAndCrop:
 
     Args:
         padding: Width of the margin, in pixels.
+        flip: Whether to flip at all.
     """
 
     padding: int
+    flip: bool = True
 
     def draw(self, images: int, generator: torch.Generator) -> Tensor:
         """One number per image `[N]`, that says its flip and its crop, from a generator on the CPU."""
-        return torch.randint(2 * self._shifts**2, (images,), generator=generator)
+        return torch.randint((1 + self.flip) * self._shifts**2, (images,), generator=generator)
 
     def apply(self, images_BHWC: Tensor, draws_B: Tensor) -> Tensor:
         """The augmented batch, by one gather from the padded one."""

@@ -16,7 +16,13 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Split(ABC):
-    """Images with labels, in memory or on disk."""
+    """Images with labels, in memory or on disk.
+
+    Attributes:
+        labels: `[N]`, int64.
+    """
+
+    labels: Tensor
 
     @abstractmethod
     def __len__(self) -> int:
@@ -30,6 +36,10 @@ class Split(ABC):
     @abstractmethod
     def to(self, device: torch.device | str) -> Self:
         """The same images, with batches on another device."""
+
+    @abstractmethod
+    def subset(self, rows: Tensor) -> Self:
+        """Only some rows, given in ascending order."""
 
     @abstractmethod
     def batch(self, rows: Sequence[int]) -> Batch:

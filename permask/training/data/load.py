@@ -1,20 +1,85 @@
 """The data sets of the studies, by name."""
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
+from typing import Any
 
-from permask.training.data.dataset import Data
+import torch
+
+from permask.errors import DataError
+from permask.training.data.augmentation import FlipAndCrop, Normalisation
+from permask.training.data.dataset import Data, Split
 from permask.training.data.digits import load_digits
-
-DATA_SETS: dict[str, Callable[..., Data]] = {"digits": load_digits}
+from permask.training.data.folder import list_splits
+from permask.training.data.resident import Resident
+from permask.training.data.sources import folder_of, identify, pixels_of
+from permask.training.data.streamed import IMAGENET, Streamed
+from permask.training.data.subsets import test_rows, training_rows
 
 
 @cache
-def load_data(name: str, **arguments: int) -> Data:
+def load_data(name: str, **options: Any) -> Data:
     """Load a data set once per process.
 
     Args:
         name: One of `DATA_SETS`.
-        arguments: Of the loader, such as the seed of the split.
+        options: The others of its section in a study.
+
+    Raises:
+        DataError: Files that are missing, damaged or laid out otherwise.
     """
-    return DATA_SETS[name](**arguments)
+    return DATA_SETS[name](**options)
+
+
+def load_images(
+    name: str,
+    root: str,
+    content: str,
+    published: bool,
+    image_size: int | None,
+    flip: bool,
+    padding: int,
+    **choice: Any,
+) -> Data:
+    """Decoded images in memory."""
+    pixels = pixels_of(name, root, content, published, image_size)
+    looks = Normalisation(pixels.mean, pixels.std), FlipAndCrop(padding, flip)
+    train = Resident(torch.from_numpy(pixels.train_images), torch.from_numpy(pixels.train_labels), *looks)
+    test = Resident(torch.from_numpy(pixels.test_images), torch.from_numpy(pixels.test_labels), *looks)
+    return _chosen(train, test, pixels.classes, **choice)
+
+
+def stream_images(name: str, root: str, content: str, image_size: int, **choice: Any) -> Data:
+    """Image files that stay on disk."""
+    if (found := identify(name, root, published=False, stream=True)) != content:
+        raise DataError(f"{root}: its files are {found[:12]}…, the study expects {content[:12]}…")
+    listings = list_splits(folder_of(name, root))
+    train, test = (
+        Streamed(listing.paths, torch.from_numpy(listing.labels), image_size, IMAGENET, torch.get_num_threads())
+        for listing in listings
+    )
+    return _chosen(train, test, len(listings[0].classes), **choice)
+
+
+def _chosen(
+    train: Split,
+    test: Split,
+    classes: int,
+    train_size: int | None,
+    test_size: int | None,
+    validation: int,
+    split_seed: int,
+) -> Data:
+    """The images that a study asks for; a validation set takes the place of the test set, which is not looked at."""
+    rows, held_out = training_rows(train.labels, train_size, validation, split_seed)
+    judged = train.subset(held_out) if validation else test.subset(test_rows(test.labels, test_size, split_seed))
+    return Data(train.subset(rows), judged, classes)
+
+
+DATA_SETS: dict[str, Callable[..., Data]] = {
+    "digits": load_digits,
+    **{name: partial(load_images, name) for name in ("cifar10", "cifar100", "svhn")},
+    "image_folder": partial(load_images, "image_folder", published=False),
+    "streamed_folder": partial(stream_images, "streamed_folder"),
+    "imagenet": partial(stream_images, "imagenet"),
+}

@@ -40,6 +40,10 @@ class Resident(Split):
         """A copy on another device; itself where it is there already."""
         return replace(self, images=self.images.to(device), labels=self.labels.to(device))
 
+    def subset(self, rows: Tensor) -> Self:
+        """A copy of some rows; itself where they are all."""
+        return self if len(rows) == len(self) else replace(self, images=self.images[rows], labels=self.labels[rows])
+
     def batch(self, rows: Sequence[int]) -> Batch:
         """Some rows."""
         chosen = torch.as_tensor(rows, device=self.labels.device)

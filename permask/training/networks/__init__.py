@@ -1,26 +1,37 @@
 """The networks of the studies: a name, the shape of the images and the number of classes give a network."""
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
 
+from permask.training.networks.imported import import_network
 from permask.training.networks.mlp import MLP
 from permask.training.networks.resnet import ResNet20
+from permask.training.networks.resnet50 import ResNet50
 from permask.training.networks.vgg import VGG11
 
-NETWORKS: dict[str, Callable[..., nn.Module]] = {"mlp": MLP, "resnet20": ResNet20, "vgg11": VGG11}
+NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "mlp": MLP,
+    "resnet20": ResNet20,
+    "resnet50": ResNet50,
+    "vgg11": VGG11,
+}
+IMPORTED = "imported"
 
 
-def outline_network(name: str, image_shape: tuple[int, ...], classes: int, **arguments: object) -> nn.Module:
-    """A network whose tensors have shapes and no values: for `load_state_dict(..., assign=True)`.
+def outline_network(name: str, image_shape: tuple[int, ...], classes: int, **arguments: Any) -> nn.Module:
+    """A network that waits for `load_state_dict(..., assign=True)`; only an imported one has values of its own.
 
     Args:
-        name: One of `NETWORKS`.
+        name: One of `NETWORKS`, or `imported`.
         image_shape: `[C, H, W]`.
         classes: Number of classes.
         arguments: Of the network, such as its width.
     """
+    if name == IMPORTED:
+        return import_network(arguments["factory"], arguments["arguments"])
     with torch.device("meta"):
         return NETWORKS[name](image_shape, classes, **arguments)
 
@@ -30,17 +41,23 @@ def create_network(
     image_shape: tuple[int, ...],
     classes: int,
     generator: torch.Generator,
-    **arguments: object,
+    **arguments: Any,
 ) -> nn.Module:
     """Build a network and initialise it from one stream: He et al. 2015 (normal, fan-in) weights, zero biases.
 
+    An imported network initialises itself, with torch's random numbers seeded from the stream.
+
     Args:
-        name: One of `NETWORKS`.
+        name: One of `NETWORKS`, or `imported`.
         image_shape: `[C, H, W]`.
         classes: Number of classes.
         generator: The `initialisation` stream.
         arguments: Of the network, such as its width.
     """
+    if name == IMPORTED:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
+            return outline_network(name, image_shape, classes, **arguments)
     network = outline_network(name, image_shape, classes, **arguments).to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):

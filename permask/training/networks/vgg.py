@@ -4,6 +4,8 @@ from collections.abc import Sequence
 
 from torch import nn
 
+from permask.errors import NetworkError
+
 # output channels of each convolution; "pool" halves the image
 LAYERS = (64, "pool", 128, "pool", 256, 256, "pool", 512, 512, "pool", 512, 512, "pool")
 
@@ -19,6 +21,10 @@ class VGG11(nn.Sequential):
 
     def __init__(self, image_shape: Sequence[int], classes: int, width: int = 1):
         channels, height, image_width = image_shape
+        if height < 32 or image_width < 32:
+            raise NetworkError(
+                f"VGG11 halves its images five times: expected at least 32×32, got {height}×{image_width}"
+            )
         layers: list[nn.Module] = []
         for layer in LAYERS:
             if layer == "pool":

@@ -1,0 +1,97 @@
+"""What a study file may say about its data, and what of that identifies its steps: the content, not the path."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from permask.study.section import Count, PositiveInt, Section, Seed
+from permask.training.data.content import Progress, unseen
+from permask.training.data.sources import identify
+
+
+class Digits(Section):
+    """scikit-learn's 1,797 digits, 8×8 pixels."""
+
+    name: Literal["digits"]
+    train: Annotated[
+        int, Field(ge=10, le=1787, strict=True, description="training images; the rest is the test set")
+    ] = 897
+    split_seed: Annotated[Seed, Field(description="seed of the train / test split")] = 0
+
+
+class Files(Section):
+    """Images in files."""
+
+    root: Annotated[str, Field(min_length=1, description="the folder with the files, or the archive of images")] = (
+        "data"
+    )
+    content: Annotated[
+        str, Field(description="what the files' content has to be, as results state it; found when it is left out")
+    ] = ""
+    train_size: Annotated[
+        PositiveInt | None, Field(description="training images, as many of every class as can be; all by default")
+    ] = None
+    test_size: Annotated[
+        PositiveInt | None, Field(description="test images, as many of every class as can be; all by default")
+    ] = None
+    validation: Annotated[
+        Count,
+        Field(description="training images held out to evaluate on in place of the test set, to choose settings by"),
+    ] = 0
+    split_seed: Annotated[Seed, Field(description="seed of what is chosen and held out")] = 0
+
+
+class SmallImages(Files):
+    """Images that fit into memory, decoded once."""
+
+    image_size: Annotated[
+        PositiveInt | None, Field(description="side in pixels to which images are resized; their own by default")
+    ] = None
+    flip: Annotated[bool, Field(description="whether training flips images left to right")] = True
+    padding: Annotated[Count, Field(description="black margin of the random crop in training, in pixels")] = 4
+
+
+class PublishedImages(SmallImages):
+    """CIFAR-10, CIFAR-100 or SVHN, in the files that their authors publish; downloaded if they are not there."""
+
+    name: Literal["cifar10", "cifar100", "svhn"]
+    published: Annotated[
+        bool, Field(description="whether the files must be the published ones; false takes others in the same format")
+    ] = True
+
+
+class ImageFolder(SmallImages):
+    """Any images, in train/CLASS/IMAGE and test/CLASS/IMAGE of a folder or an archive."""
+
+    name: Literal["image_folder"]
+
+
+class StreamedImages(Files):
+    """ImageNet, or any folder too large for memory, decoded as it is trained on: random resized crops and flips."""
+
+    name: Literal["imagenet", "streamed_folder"]
+    image_size: Annotated[PositiveInt, Field(description="side in pixels of the crops")] = 224
+
+
+DataSet = Annotated[Digits | PublishedImages | ImageFolder | StreamedImages, Field(discriminator="name")]
+
+
+def in_keys(data: DataSet, progress: Progress = unseen) -> dict[str, Any]:
+    """What stands for a study's data in the keys of its steps: all options but the path, and the content there.
+
+    Args:
+        data: The section of a study.
+        progress: Called with the files read and the files to read, where content is not known yet.
+
+    Raises:
+        DataError: Files that are missing.
+    """
+    options = data.model_dump(mode="json", exclude_defaults=True)
+    if isinstance(data, Digits):
+        return options
+    options.pop("root", None)
+    if not data.content:
+        published = isinstance(data, PublishedImages) and data.published
+        content = identify(data.name, data.root, published, isinstance(data, StreamedImages), progress)
+        options |= {"content": content} if content else {}
+    return options
