@@ -2,7 +2,8 @@
 
 import typer
 
-STUDY = typer.Argument(help="The study file (YAML).", metavar="STUDY.yaml")
+STUDY = typer.Argument(help="The study: a YAML file, or a name that `permask studies` lists.", metavar="STUDY")
+SMOKE = typer.Option("--smoke", help="The smallest form of the study: a few images, epochs and rounds, width 1.")
 OVERRIDES = typer.Argument(help="Changes to the study, such as prune.epochs=3.", metavar="key=value")
 STORE = typer.Option("--store", help="Folder that keeps the result of every step.")
 JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes. [default: one per core]", show_default=False)

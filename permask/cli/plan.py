@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from permask.cli.arguments import JSON, OVERRIDES, STORE, STUDY
+from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
+from permask.cli.prepare import open_study
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -27,6 +28,7 @@ def plan(
         Path | None,
         typer.Option("--picture", metavar="FILE", help="Draw the steps and what needs what, as .svg or .html."),
     ] = None,
+    smoke: Annotated[bool, SMOKE] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Show the steps of a study, what they share, what a store has of them, and what the rest costs.
@@ -43,7 +45,6 @@ def plan(
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
     from permask.study.budget import budgets
-    from permask.study.load import load_study
     from permask.study.plan import make_plan
     from permask.study.store import Store
 
@@ -51,7 +52,7 @@ def plan(
         check_writable(picture)
         if picture.suffix not in FORMS:
             raise PermaskError(f"{picture}: expected a file name that ends in {' or '.join(FORMS)}")
-    planned = make_plan(load_study(study, overrides or []))
+    planned = make_plan(open_study(study, overrides or [], smoke, decode=False))
     there = Store(store, existing=True) if store is not None and store.exists() else None
     found = budgets(planned, there)
     if picture is not None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, RETRIES, STORE, STUDY
+from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, RETRIES, SMOKE, STORE, STUDY
+from permask.cli.prepare import open_study
 
 if TYPE_CHECKING:
     from permask.study.store import Store
@@ -31,6 +32,7 @@ def run(
     engine: Annotated[Engine, ENGINE] = Engine.local,
     jobs: Annotated[int | None, JOBS] = None,
     retries: Annotated[int, RETRIES] = 2,
+    smoke: Annotated[bool, SMOKE] = False,
 ) -> None:
     """Compute a study and report what it found. Nothing that is in the store is computed again.
 
@@ -38,13 +40,21 @@ def run(
 
     `permask run studies/digits.yaml`
 
+    `permask run digits --smoke`
+
     `permask run studies/digits.yaml pairs=10 sparse.learning_rate=0.04 --store store --jobs 4`
     """
-    run_study(study, overrides or [], store, out, jobs, retries)
+    run_study(study, overrides or [], store, out, jobs, retries, smoke)
 
 
 def run_study(
-    path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, jobs: int | None, retries: int = 2
+    path: Path,
+    overrides: Sequence[str],
+    store_root: Path,
+    out: Path | None,
+    jobs: int | None,
+    retries: int = 2,
+    smoke: bool = False,
 ) -> None:
     """Check the study, compute what the store lacks, report."""
     from rich.console import Console
@@ -52,11 +62,10 @@ def run_study(
     from permask.cli.live import LiveProgress
     from permask.errors import StoreError
     from permask.study.engines.local import Local, warm_up
-    from permask.study.load import load_study
     from permask.study.plan import make_plan
     from permask.study.provenance import available_cores
 
-    plan = make_plan(load_study(path, overrides))
+    plan = make_plan(open_study(path, overrides, smoke))
     folder, store = _places(out or Path("results") / plan.study.name, store_root)
     if not all(map(store.has, plan.steps)):
         warm_up()

@@ -10,5 +10,7 @@ def studies() -> None:
     """
     from permask.study.shipped import shipped_studies
 
-    for path, purpose in shipped_studies():
-        typer.echo(f"{path.stem:12} {purpose}")
+    found = shipped_studies()
+    wide = max(len(path.stem) for path, _ in found)
+    for path, purpose in found:
+        typer.echo(f"{path.stem:{wide}}  {purpose}")

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from permask.study.section import Count, PositiveInt, Section, Seed
 from permask.training.data.content import Progress, unseen
-from permask.training.data.sources import identify
+from permask.training.data.sources import identify, pixels_of
 
 
 class Digits(Section):
@@ -95,3 +95,19 @@ def in_keys(data: DataSet, progress: Progress = unseen) -> dict[str, Any]:
         content = identify(data.name, data.root, published, isinstance(data, StreamedImages), progress)
         options |= {"content": content} if content else {}
     return options
+
+
+def decode_images(data: DataSet, progress: Progress = unseen) -> None:
+    """Decode images that fit into memory into permask's cache, unless they are there.
+
+    Args:
+        data: The section of a study.
+        progress: Called with the images decoded and the images to decode.
+
+    Raises:
+        DataError: Files that are missing, damaged or other ones than the study expects.
+    """
+    if isinstance(data, SmallImages):
+        options = in_keys(data)
+        published = isinstance(data, PublishedImages) and data.published
+        pixels_of(options["name"], data.root, options.get("content", ""), published, data.image_size, progress)

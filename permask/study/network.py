@@ -17,6 +17,17 @@ class MLP(Section):
     )
 
 
+class CNN(Section):
+    """3×3 convolutions with BatchNorm, ReLU and max pooling."""
+
+    name: Literal["cnn"]
+    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, description="channels per convolution")] = (
+        64,
+        128,
+        256,
+    )
+
+
 class Wide(Section):
     """ResNet20 with BatchNorm or VGG11 without, both for small images; torchvision's ResNet50."""
 
@@ -36,4 +47,4 @@ class Imported(Section):
     arguments: Annotated[dict[str, Any], Field(default_factory=dict, description="what to call it with")]
 
 
-Network = Annotated[MLP | Wide | Imported, Field(discriminator="name")]
+Network = Annotated[MLP | CNN | Wide | Imported, Field(discriminator="name")]

@@ -7,6 +7,12 @@ import yaml
 import permask
 
 
+def find_study(reference: Path) -> Path:
+    """The file that a path names, or the study that comes with permask under that name."""
+    shipped = shipped_study(reference.name)
+    return shipped if not reference.exists() and reference.name == str(reference) and shipped.exists() else reference
+
+
 def shipped_study(name: str) -> Path:
     """The file of a study that comes with permask."""
     return _folder() / f"{name}.yaml"

@@ -16,21 +16,21 @@ def unseen(done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def content_of(root: Path, progress: Progress = unseen) -> str:
+def content_of(root: Path, progress: Progress = unseen, find: Callable[[Path], Path] = lambda root: root) -> str:
     """SHA-256, in hex, over the relative paths and the contents of all files below a folder, or of one file.
 
     Args:
-        root: The folder or file.
+        root: The folder or file, whose names, sizes and times say whether the content is known already.
         progress: Called with the files read and the files to read.
+        find: Root to the folder that is meant, such as where an archive is unpacked.
 
     Raises:
         DataError: Nothing is there, or it cannot be read.
     """
-    files = _files(root)
-    remembered = cache_place("contents", _hash([str(root.resolve()), *files]))
+    remembered = cache_place("contents", _hash([find.__name__, str(root.resolve()), *_files(root)]))
     with making(remembered) as folder:
         if folder is not None:
-            (folder / "content").write_text(_read(root, [name for name, *_ in files], progress))
+            (folder / "content").write_text(_read(find(root), progress))
     return (remembered / "content").read_text()
 
 
@@ -39,8 +39,9 @@ def listing_of(root: Path) -> str:
     return _hash([(name, size) for name, size, _ in _files(root)])
 
 
-def _read(root: Path, names: list[str], progress: Progress) -> str:
+def _read(root: Path, progress: Progress) -> str:
     content = hashlib.sha256()
+    names = [name for name, *_ in _files(root)]
     for number, name in enumerate(names, 1):
         try:
             digest = hashlib.sha256((root / name).read_bytes()).hexdigest()
@@ -59,11 +60,15 @@ def _files(root: Path) -> list[tuple[str, int, int]]:
     if not root.is_dir():
         raise DataError(f"{root}: no such file or folder")
     found = []
-    for folder, _, names in os.walk(root, followlinks=True):
-        below = "" if folder == str(root) else f"{os.path.relpath(folder, root)}/"
-        for name in names:
-            status = Path(folder, name).stat()
-            found.append((below + name, status.st_size, status.st_mtime_ns))
+    below = [("", root)]
+    while below:
+        prefix, folder = below.pop()
+        for entry in os.scandir(folder):
+            if entry.is_dir():
+                below.append((f"{prefix}{entry.name}/", Path(entry)))
+            else:
+                status = entry.stat()
+                found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
     return sorted(found)
 
 

@@ -38,8 +38,7 @@ def identify(name: str, root: str, published: bool, stream: bool, progress: Prog
         return ""
     if name in PUBLISHED:
         return "-".join(content_of(path)[:16] for path in PUBLISHED[name].paths(Path(root)))
-    folder = folder_of(name, root)
-    return listing_of(folder) if stream else content_of(folder, progress)
+    return listing_of(folder_of(name, root)) if stream else content_of(Path(root), progress, find=unpacked)
 
 
 def pixels_of(

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from permask.training.networks.cnn import CNN
 from permask.training.networks.imported import import_network
 from permask.training.networks.mlp import MLP
 from permask.training.networks.resnet import ResNet20
@@ -13,6 +14,7 @@ from permask.training.networks.resnet50 import ResNet50
 from permask.training.networks.vgg import VGG11
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
+    "cnn": CNN,
     "mlp": MLP,
     "resnet20": ResNet20,
     "resnet50": ResNet50,

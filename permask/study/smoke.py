@@ -1,0 +1,45 @@
+"""The smallest form of a study that goes through all that the study does: minutes on a laptop, figures of no worth."""
+
+from typing import Any
+
+from permask.study.data import Digits, StreamedImages
+from permask.study.network import Wide
+from permask.study.spec import Study
+
+IMAGES = 200
+SIDE = 64  # of images that are large otherwise
+EPOCHS = 3
+ROUNDS = 2
+
+
+def smallest(study: Study) -> Study:
+    """The study with a few images, epochs, pruning rounds and sparsities, of width 1, under a name of its own."""
+    epochs = min(study.epochs, EPOCHS)
+    rewinds = sorted({min(k, epochs - 1) for k in study.rewinds})[-2:]
+    sparsities = sorted(study.sparsities)[-2:]
+    rate = round(1 - (1 - sparsities[-1]) ** (1 / ROUNDS), 4)
+    changes: dict[str, Any] = {
+        "name": f"{study.name[:58]}-smoke",
+        "pairs": study.ensembles.members if study.ensembles else 1,
+        "epochs": epochs,
+        "batch_size": min(study.batch_size, 64),
+        "sparsities": sparsities,
+        "rewinds": rewinds,
+        "prune": study.prune.model_dump() | {"epochs": 1, "rate": rate, "rewind": min(study.prune.rewind, epochs - 1)},
+    }
+    if not isinstance(study.data, Digits):
+        data = study.data.model_dump() | {"train_size": IMAGES, "test_size": IMAGES, "validation": 0}
+        changes["data"] = data | ({"image_size": SIDE} if isinstance(study.data, StreamedImages) else {})
+    if isinstance(study.network, Wide):
+        changes["network"] = study.network.model_dump() | {"width": 1}
+    if study.connect:
+        changes["connect"] = study.connect.model_dump() | {"points": 3}
+    if study.connect_rounds:
+        changes["connect_rounds"] = study.connect_rounds.model_dump() | {"points": 3, "images": IMAGES}
+    if study.ensembles:
+        changes["ensembles"] = study.ensembles.model_dump() | {
+            "sparsities": sparsities,
+            "rewinds": rewinds,
+            "every": None,
+        }
+    return Study.model_validate(study.model_dump() | changes)

@@ -1,0 +1,261 @@
+"""Data sets are read from their published files, once, whatever the path; what is wrong with a file is said."""
+
+import pickle
+import shutil
+import tarfile
+import threading
+import zipfile
+
+import numpy as np
+import pytest
+import torch
+import torchvision
+from made_data import make_cifar10, make_cifar100, make_folder, make_svhn
+from PIL import Image
+from pydantic import TypeAdapter
+
+from permask.errors import DataError
+from permask.study.data import DataSet, decode_images, in_keys
+from permask.training.data import sources
+from permask.training.data.load import load_data
+from permask.training.data.subsets import balanced_order
+from permask.training.streams import stream
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
+    load_data.cache_clear()
+
+
+def section(**options):
+    return TypeAdapter(DataSet).validate_python(options)
+
+
+def load(**options):
+    data = section(**options)
+    return load_data(**(data.model_dump() | {"content": in_keys(data).get("content", "")}))
+
+
+def unchecked(dataset):
+    """torchvision's data set without its look at the checksums, which made files do not have."""
+    return type(dataset.__name__, (dataset,), {"_check_integrity": lambda self: True, "_load_meta": lambda self: None})
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "theirs"),
+    [
+        ("cifar10", make_cifar10, torchvision.datasets.CIFAR10),
+        ("cifar100", make_cifar100, torchvision.datasets.CIFAR100),
+    ],
+)
+def test_cifar_is_read_as_torchvision_reads_it(tmp_path, name, make, theirs):
+    root = make(tmp_path / "data")
+    data = load(name=name, root=str(root), published=False)
+    for split, train in ((data.train, True), (data.test, False)):
+        expected = unchecked(theirs)(str(root), train=train)
+        assert np.array_equal(split.images.numpy(), expected.data)
+        assert split.labels.tolist() == expected.targets
+    assert data.classes == (10 if name == "cifar10" else 100)
+    assert data.image_shape == (3, 32, 32)
+
+
+def test_svhn_is_read_as_torchvision_reads_it(tmp_path):
+    root = make_svhn(tmp_path / "data")
+    data = load(name="svhn", root=str(root), published=False)
+    for split, name in ((data.train, "train"), (data.test, "test")):
+        expected = unchecked(torchvision.datasets.SVHN)(str(root), name)
+        assert np.array_equal(split.images.permute(0, 3, 1, 2).numpy(), expected.data)
+        assert split.labels.tolist() == expected.labels.tolist()
+
+
+def test_folders_are_listed_and_decoded_as_torchvision_does(tmp_path):
+    root = make_folder(tmp_path / "data", splits=("train", "val"))
+    (root / "train" / "class0" / "notes.txt").write_text("no image")
+    data = load(name="image_folder", root=str(root))
+    for split, name in ((data.train, "train"), (data.test, "val")):
+        expected = torchvision.datasets.ImageFolder(str(root / name))
+        assert split.labels.tolist() == expected.targets
+        assert all(
+            np.array_equal(ours.numpy(), np.asarray(theirs))
+            for ours, (theirs, _) in zip(split.images, expected, strict=True)
+        )
+    pixels = data.train.images.double() / 255
+    torch.testing.assert_close(torch.tensor(data.train.normalisation.mean).double(), pixels.mean((0, 1, 2)))
+    std = pixels.std((0, 1, 2), correction=0)
+    torch.testing.assert_close(torch.tensor(data.train.normalisation.std).double(), std)
+
+
+def test_images_are_resized_as_pillow_does(tmp_path):
+    root = make_folder(tmp_path / "data", size=24)
+    data = load(name="image_folder", root=str(root), image_size=12)
+    with Image.open(root / "train" / "class0" / "000.png") as image:
+        expected = np.asarray(image.resize((12, 12), Image.Resampling.BILINEAR))
+    assert np.array_equal(data.train.images[0].numpy(), expected)
+
+
+def pack(root, archive):
+    if archive.suffix == ".zip":
+        with zipfile.ZipFile(archive, "w") as file:
+            for path in sorted(root.rglob("*.png")):
+                file.write(path, path.relative_to(root.parent))
+    else:
+        with tarfile.open(archive, f"w:{archive.suffix[1:]}") as file:
+            file.add(root, root.name)
+    return archive
+
+
+@pytest.mark.parametrize("archive", ["images.tar.xz", "images.tar.gz", "images.zip"])
+def test_an_archive_is_the_same_data_as_the_folder_in_it(tmp_path, archive):
+    root = make_folder(tmp_path / "data")
+    packed = section(name="image_folder", root=str(pack(root, tmp_path / archive)))
+    moved = shutil.copytree(root, tmp_path / "elsewhere")
+    assert in_keys(packed) == in_keys(section(name="image_folder", root=str(root)))
+    assert in_keys(packed) == in_keys(section(name="image_folder", root=str(moved)))
+    assert len(load(name="image_folder", root=packed.root).train) == 18
+
+
+def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path):
+    archive = tmp_path / "images.tar"
+    with tarfile.open(archive, "w") as file:
+        file.add(make_folder(tmp_path / "data"), "../../escaped")
+    with pytest.raises(DataError, match=r"images\.tar: expected an archive .* outside"):
+        in_keys(section(name="image_folder", root=str(archive)))
+    assert not list(tmp_path.rglob("escaped"))
+    assert not list((tmp_path / "cache" / "unpacked").glob("unfinished-*"))
+
+
+def test_keys_hold_the_content_and_not_the_path(tmp_path):
+    root = make_folder(tmp_path / "data")
+    before = in_keys(section(name="image_folder", root=str(root), image_size=16))
+    assert "root" not in before and len(before["content"]) == 64
+    image = root / "test" / "class0" / "000.png"
+    image.write_bytes(image.read_bytes() + b" ")
+    assert in_keys(section(name="image_folder", root=str(root), image_size=16)) != before
+
+
+def test_published_data_need_not_be_there_to_be_named():
+    assert in_keys(section(name="cifar10", root="nowhere")) == {"name": "cifar10"}
+
+
+def test_images_are_decoded_once_by_any_number_of_processes(tmp_path, monkeypatch):
+    root = make_folder(tmp_path / "data")
+    data = section(name="image_folder", root=str(root))
+    decoded = []
+    decode = sources.decode_folder
+    monkeypatch.setattr(sources, "decode_folder", lambda *arguments: decoded.append(1) or decode(*arguments))
+    threads = [threading.Thread(target=decode_images, args=(data,)) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert decoded == [1]
+    content = in_keys(data)["content"]
+    shutil.rmtree(root)
+    assert len(load_data(**(data.model_dump() | {"content": content})).train) == 18
+
+
+def test_progress_reaches_its_end(tmp_path):
+    told = []
+    data = section(name="image_folder", root=str(make_folder(tmp_path / "data")))
+    in_keys(data, lambda *step: told.append(step))
+    assert told[-1] == (36, 36)
+    decode_images(data, lambda *step: told.append(step))
+    assert told[-1] == (36, 36) and len(told) > 36
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def test_a_truncated_image_is_named(tmp_path):
+    root = make_folder(tmp_path / "data")
+    truncate(root / "train" / "class1" / "003.png")
+    with pytest.raises(DataError, match=r"class1/003\.png: expected an image, it cannot be decoded"):
+        load(name="image_folder", root=str(root))
+    assert not list((tmp_path / "cache" / "pixels").glob("[!.]*[!k]"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda folder: (folder / "data_batch_3").unlink(), r"data_batch_3: no such file"),
+        (lambda folder: truncate(folder / "data_batch_3"), r"data_batch_3: damaged"),
+        (lambda folder: (folder / "test_batch").write_bytes(pickle.dumps(print)), r"test_batch: damaged .*print"),
+        (lambda folder: (folder / "test_batch").write_bytes(pickle.dumps({"data": 1})), r"test_batch: damaged"),
+    ],
+)
+def test_a_damaged_file_of_cifar_is_named_and_runs_nothing(tmp_path, damage, message):
+    root = make_cifar10(tmp_path / "data")
+    damage(root / "cifar-10-batches-py")
+    with pytest.raises(DataError, match=message):
+        load(name="cifar10", root=str(root), published=False)
+
+
+def test_a_file_that_is_not_the_published_one_is_refused(tmp_path):
+    root = make_cifar10(tmp_path / "data")
+    with pytest.raises(DataError, match=r"data_batch_1: not the file that is published as CIFAR10"):
+        load(name="cifar10", root=str(root))
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "svhn"])
+def test_missing_data_without_a_network_says_what_is_expected_where(tmp_path, name, monkeypatch):
+    def no_network(*arguments, **options):
+        raise OSError("Network is unreachable")
+
+    monkeypatch.setattr("urllib.request.urlopen", no_network)
+    with pytest.raises(DataError, match=r"cannot be downloaded .*Network is unreachable.*expected .* in ") as error:
+        load(name=name, root=str(tmp_path / "data"))
+    assert str(tmp_path / "data") in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: shutil.rmtree(root), r"no such file or folder"),
+        (lambda root: shutil.rmtree(root / "test"), r"expected .*test/CLASS/IMAGE"),
+        (lambda root: shutil.rmtree(root / "test" / "class1"), r"the same classes in both, only one has class1"),
+        (lambda root: [path.unlink() for path in (root / "train" / "class0").iterdir()], r"class0: expected images"),
+        (lambda root: Image.new("RGB", (9, 9)).save(root / "test" / "class0" / "x.png"), r"9×9 .*data\.image_size"),
+    ],
+)
+def test_another_layout_is_told(tmp_path, change, message):
+    root = make_folder(tmp_path / "data")
+    change(root)
+    with pytest.raises(DataError, match=message):
+        load(name="image_folder", root=str(root))
+
+
+def test_content_that_changed_since_it_was_stated_is_refused(tmp_path):
+    root = make_folder(tmp_path / "data")
+    with pytest.raises(DataError, match=r"its content is .*, the study expects 0000"):
+        load(name="image_folder", root=str(root), content="0" * 64)
+
+
+def test_subsets_are_balanced_nested_and_apart_from_what_is_held_out(tmp_path):
+    root = str(make_folder(tmp_path / "data", images=20))
+    whole = load(name="image_folder", root=root)
+    small = load(name="image_folder", root=root, train_size=9, test_size=6)
+    judged = load(name="image_folder", root=root, train_size=9, validation=12)
+    rest = load(name="image_folder", root=root, validation=12)
+    assert small.train.labels.bincount().tolist() == [3, 3, 3]
+    assert small.test.labels.bincount().tolist() == [2, 2, 2]
+    assert torch.equal(judged.train.images, small.train.images)
+    assert judged.test.labels.bincount().tolist() == [4, 4, 4]
+    assert (len(rest.train), len(rest.test)) == (48, 12)
+
+    def distinct(*splits):
+        return {image.numpy().tobytes() for split in splits for image in split.images}
+
+    assert distinct(rest.train, rest.test) == distinct(whole.train)
+    assert not distinct(judged.test) & distinct(judged.train)
+    with pytest.raises(DataError, match="at most 60"):
+        load(name="image_folder", root=root, train_size=55, validation=6)
+
+
+def test_a_balanced_order_takes_classes_in_turn():
+    labels = torch.tensor([0] * 5 + [1] * 3 + [2])
+    order = balanced_order(labels, stream(0, "split"))
+    assert sorted(order.tolist()) == list(range(9))
+    assert sorted(labels[order[:3]].tolist()) == [0, 1, 2]
+    assert labels[order[:7]].bincount().tolist() == [3, 3, 1]
