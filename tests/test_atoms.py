@@ -112,7 +112,7 @@ def test_contracting_part_of_a_joint_bundle_keeps_its_blocks():
 def test_a_name_shared_with_a_pinned_axis_is_pinned():
     constraints = Constraints()
     x = free(constraints, 4)
-    y = contract(constraints, [(x, ["unit"]), (pinned([4]), ["unit"])], to=["unit"])
+    y = contract(constraints, [(x, ["unit"]), (pinned([4], "order"), ["unit"])], to=["unit"])
     assert not y.bundles and not y.constant and constraints.pins
 
 
@@ -131,7 +131,7 @@ def test_axes_factored_differently_are_pinned_and_said_to_be():
     assert {reason.kind for _, reason in constraints.pins} == {"search incomplete"}
 
 
-@pytest.mark.parametrize("other", [pinned([4]), constant([4])])
+@pytest.mark.parametrize("other", [pinned([4], "order"), constant([4])])
 def test_same_tells_values_apart(other):
     x = free(Constraints(), 4)
     assert same(x, value(x.axes, [Bundle(x.bundles[0].dims, x.bundles[0].atoms.copy())]))

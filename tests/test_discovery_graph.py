@@ -108,6 +108,16 @@ def test_a_graph_that_depends_on_the_data_is_refused_with_the_line(capsys):
     assert capsys.readouterr().err == ""
 
 
+class Picks(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * x[x > 0].sum()
+
+
+def test_a_shape_that_depends_on_the_data_is_refused_with_the_line():
+    with pytest.raises(NetworkError, match=r"test_discovery_graph\.py:\d+: its graph depends on the data: .* index"):
+        capture(Picks(), (torch.randn(3),))
+
+
 def test_inputs_of_another_shape_are_refused():
     (net,) = networks(1)
     captured = capture(net, (torch.randn(4, 6),))

@@ -61,6 +61,8 @@ pair = (nn.Conv2d(3, 8, 1), nn.Conv2d(6, 2, 1))
 between("transposed", nn.ConvTranspose2d(8, 6, 2, 2), (2, 3, 5, 5), *pair, [6, 8])
 between("transposed_by_group", nn.ConvTranspose2d(8, 6, 2, 2, groups=2), (2, 3, 5, 5), *pair, [2, (3, 2), (4, 2)])
 between("transposed_by_channel", nn.ConvTranspose2d(6, 6, 2, groups=6), (2, 3, 5, 5), nn.Conv2d(3, 6, 1), pair[1], [6])
+between("one_place", nn.Conv1d(5, 4, 1), (2, 5, 6), nn.Linear(6, 8), nn.Linear(8, 3), [8])
+between("one_place_around", nn.Conv1d(5, 4, 1, padding=1), (2, 5, 6), nn.Linear(6, 8), nn.Linear(10, 3), [])
 between("unbatched", nn.Conv2d(8, 6, 3), (3, 5, 5), *pair, [6, 8])
 
 # pooling and interpolation
@@ -107,7 +109,16 @@ image("channel_shuffle", lambda y: F.channel_shuffle(y, 2), [8])
 dense("slice_replaced", lambda y: torch.slice_scatter(y, 0 * y[..., :3], 2, 0, 3), [3, 5])
 dense("entry_replaced", lambda y: torch.select_scatter(y, y[..., 1], 2, 0), [6])
 
+dense("with_a_constant_piece", lambda y: torch.cat([y, torch.zeros(4, 5, 4, dtype=y.dtype)], -1), [4, 8], out=12)
+dense("with_an_empty_piece", lambda y: torch.cat([y[..., :0], y.relu()], -1), [8])
+
+# losses, which return a single number
+dense("squared_error", lambda y: y * F.mse_loss(y, y.relu()), [8])
+dense("likelihood_of_a_class", lambda y: y * F.cross_entropy(y[:, 0], torch.tensor([0, 1, 2, 0])), [])
+dense("likelihood_over_time", lambda y: y * F.cross_entropy(y, torch.zeros(4, 8, dtype=torch.long)), [8])
+
 # indices
+dense("counted", lambda y: y * torch.histc(y, 4, -1, 1)[0], [8])
 dense("units_in_another_order", lambda y: y[..., torch.tensor([1, 0, 3, 2, 5, 4, 7, 6])].relu() * y, [4])
 dense("some_units_twice", lambda y: y[..., torch.tensor([0, 0, 1, 2])], [2, 5], out=4)
 dense("gathered_over_time", lambda y: y.gather(1, torch.tensor([[[0], [3]]]).expand(4, 2, 8)), [8])

@@ -63,3 +63,34 @@ def test_another_network_is_refused():
     symmetry = permask.discover(example.make(), example.inputs())
     with pytest.raises(NetworkError, match=r"0\.weight"):
         permask.verify(symmetry, nn.Sequential(nn.Linear(6, 9), nn.ReLU(), nn.Linear(9, 3)), example.inputs())
+
+
+def test_what_a_network_rounds_inside_is_computed_in_float64():
+    class Rounds(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 64), nn.Linear(64, 3)
+
+        def forward(self, x):
+            y = self.a(x)
+            scale = torch.rsqrt(y.to(torch.float32).square().mean(-1, keepdim=True))
+            return self.b(torch.softmax(y * scale.type_as(y), dim=-1, dtype=torch.float32).to(y.dtype))
+
+    network, inputs = Rounds().double(), (torch.randn(5, 4, dtype=torch.float64),)
+    assert permask.verify(permask.discover(network, inputs), network, inputs) <= 1e-12
+
+
+def test_a_network_whose_code_refuses_float64_is_verified_by_its_graph():
+    class Single(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = nn.Linear(4, 6), nn.Linear(6, 3)
+
+        def forward(self, x):
+            if self.a.weight.dtype != torch.float32:
+                raise TypeError("expected float32")
+            return self.b(torch.relu(self.a(x)))
+
+    network, inputs = Single(), (torch.randn(5, 4),)
+    symmetry = permask.discover(network, inputs)
+    assert 0 < permask.verify(symmetry, network, inputs) <= 1e-12

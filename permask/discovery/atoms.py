@@ -24,12 +24,13 @@ Atoms = Int[np.ndarray, "..."]
 
 
 class Dim:
-    """A digit of an axis: an identity and a size."""
+    """A digit of an axis: an identity, a size and, in case that nothing may move along it, what it counts."""
 
-    __slots__ = ("size",)
+    __slots__ = ("size", "why")
 
-    def __init__(self, size: int):
+    def __init__(self, size: int, why: str = ""):
         self.size = size
+        self.why = why
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +89,7 @@ class Value:
 
     def split(self, dim: Dim, sizes: Sequence[int]) -> "Value":
         """Replace a dim by several, major first, whose sizes multiply to its size."""
-        parts = tuple(Dim(size) for size in sizes)
+        parts = tuple(Dim(size, dim.why) for size in sizes)
 
         def split_in(dims: Axis) -> Axis:
             return tuple(part for old in dims for part in (parts if old is dim else (old,)))
@@ -142,14 +143,14 @@ def value(axes: Iterable[Iterable[Dim]], bundles: Iterable[Bundle] = (), constan
     return Value(kept, tuple(b for b in bundles if b.dims), frozenset(constant) & dims)
 
 
-def new_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
+def new_axes(shape: Sequence[int], why: str = "") -> tuple[Axis, ...]:
     """Axes of one dim each."""
-    return tuple((Dim(size),) if size != 1 else () for size in shape)
+    return tuple((Dim(size, why),) if size != 1 else () for size in shape)
 
 
-def pinned(shape: Sequence[int]) -> Value:
-    """A value that nothing may move."""
-    return Value(new_axes(shape))
+def pinned(shape: Sequence[int], why: str) -> Value:
+    """A value that nothing may move, and what its axes count."""
+    return Value(new_axes(shape, why))
 
 
 def constant(shape: Sequence[int]) -> Value:

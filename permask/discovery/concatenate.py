@@ -33,7 +33,7 @@ def concatenate(constraints: Constraints, values: Sequence[Value], axis: int) ->
         for x in values
     ]
     base = insert(contract(constraints, [(x, others) for x in rest], others), axis)
-    total = Dim(sum(lengths))
+    total = Dim(sum(lengths), next((dim.why for x in values for dim in x.axes[axis] if dim.why), ""))
     if not any(_touches(bundle, x, axis, spanned) for x in values for bundle in x.bundles):
         return value(
             [(total,) if k == axis and total.size != 1 else dims for k, dims in enumerate(base.axes)],

@@ -100,7 +100,7 @@ class Constraints:
         """Forbid every movement of a value; gives the value, pinned."""
         for bundle in x.bundles:
             self.fix(bundle.atoms, reason, kind)
-        return value(x.axes)
+        return value((Dim(dim.size, dim.why or reason) for dim in axis) for axis in x.axes)
 
     def fix(self, atoms: Atoms, reason: str, kind: PinKind = "genuine") -> None:
         """Forbid every movement of some atoms."""
@@ -184,7 +184,7 @@ class Constraints:
         for part in parts:
             self.refine(part, joint)
         for dim in x.pinned.intersection(dims):
-            self.pin_dim(joint, dim, "joined with a dim that cannot move")
+            self.pin_dim(joint, dim, f"joined with {dim.why}")
         return joint
 
     def keep_blocks(self, x: Value, mixed: Sequence[int]) -> None:

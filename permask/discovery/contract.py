@@ -22,7 +22,7 @@ def contract(
     constraints: Constraints,
     operands: Sequence[Operand],
     to: Sequence[Name],
-    pin: Sequence[Name] = (),
+    pin: Mapping[Any, str] | None = None,
     new: Mapping[Any, int] | None = None,
 ) -> Value:
     """Constrain operands as an einsum does, and give the result.
@@ -31,23 +31,27 @@ def contract(
         constraints: Takes the constraints.
         operands: Values with a name for each axis; a None is left out, an axis of size 1 is broadcast.
         to: Names of the result's axes.
-        pin: Names along which the op treats every index in a way of its own.
+        pin: Names along which the op treats every index in a way of its own, and what they count.
         new: Names in `to` that no operand has, with their sizes: pinned axes of the result.
     """
     given = [(x, list(names)) for x, names in operands if x is not None]
     values, shared = align(constraints, given)
-    pinned = {dim for name in pin for dim in shared.get(name, ())}.union(*(x.pinned for x in values))
+    own = {dim: why for name, why in (pin or {}).items() for dim in shared.get(name, ())}
+    for dim, why in own.items():
+        dim.why = dim.why or why
+    pinned = own.keys() | set().union(*(x.pinned for x in values))
     constraints.register(*values)
     covers = _tie(constraints, [bundle for x in values for bundle in x.bundles])
     for bundle in covers:
         for dim in bundle.dims:
             if dim in pinned:
-                constraints.pin_dim(bundle, dim, "indexed together with a dim that cannot move")
+                constraints.pin_dim(bundle, dim, own.get(dim) or f"indexed together with {dim.why}")
     kept = [dim for name in to for dim in shared.get(name, ())]
     moving = [bundle for bundle in covers if not pinned.issuperset(bundle.dims)]
     bundles = _largest([constraints.marginal(bundle, kept) for bundle in moving])
     varying = {dim for x in values for dim in x.dims if dim not in x.constant}
-    fresh = {name: (Dim(size),) if size != 1 else () for name, size in (new or {}).items()}
+    made = next(iter((pin or {}).values()), f"what {constraints.here} numbers")
+    fresh = {name: (Dim(size, made),) if size != 1 else () for name, size in (new or {}).items()}
     axes = [fresh[name] if name in fresh else shared.get(name, ()) for name in to]
     return value(axes, bundles, set(kept) - varying - pinned)
 
@@ -80,6 +84,8 @@ def align(
         shared[name] = tuple(Dim(size) for size in sizes)
         for k, axis in places:
             values[k] = _refactor(values[k], axis, sizes)
+            for old, new in zip(values[k].axes[axis], shared[name], strict=True):
+                new.why = new.why or (old.why if old in values[k].pinned else "")
             values[k] = values[k].rename(dict(zip(values[k].axes[axis], shared[name], strict=True)))
     return values, shared
 

@@ -45,7 +45,7 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
     started = time.perf_counter()
     try:
         certificate = certify(captured, groups, model, example_inputs)
-    except RuntimeError as error:
+    except NetworkError as error:
         raise NetworkError(f"the network does not run in float64, so that nothing can be certified: {error}") from error
     if certificate.failed:
         warnings.warn(

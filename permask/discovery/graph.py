@@ -45,7 +45,14 @@ def capture(model: nn.Module, inputs: tuple[Tensor, ...], training: bool = False
             program = torch.export.export(model, tuple(inputs), strict=False)
         except Exception as error:
             raise NetworkError(_explain(error)) from error
-    return _Reader(program).read(inputs)
+    captured = _Reader(program).read(inputs)
+    for op in captured.ops:
+        if not all(isinstance(size, int) for x in op.outputs if x is not None for size in x.shape):
+            raise NetworkError(
+                f"the network cannot be captured at {op.line}: its graph depends on the data: the shape of what "
+                f"{op.function} returns is not known before it runs"
+            )
+    return captured
 
 
 @contextmanager

@@ -69,7 +69,7 @@ def _join_digits(x: Value) -> Value:
             alike = (major in x.constant) == (minor in x.constant)
             if shared != x.bundles_of(minor) or not alike:
                 continue
-            joined = Dim(major.size * minor.size)
+            joined = Dim(major.size * minor.size, major.why or minor.why)
             bundles = [bundle for bundle in x.bundles if bundle not in shared]
             for bundle in shared:
                 others = tuple(dim for dim in bundle.dims if dim is not major and dim is not minor)
@@ -86,7 +86,7 @@ def collapse(constraints: Constraints, x: Value, axis: int) -> Value:
     old = x.axes[axis]
     if len(old) <= 1:
         return x
-    joined = Dim(x.shape[axis])
+    joined = Dim(x.shape[axis], next((dim.why for dim in old if dim.why), ""))
     axes = [(joined,) if k == axis else other for k, other in enumerate(x.axes)]
     parts = [bundle for bundle in x.bundles if set(bundle.dims) & set(old)]
     if not parts:
@@ -100,7 +100,7 @@ def collapse(constraints: Constraints, x: Value, axis: int) -> Value:
 def take(constraints: Constraints, x: Value, axis: int, index: Int[np.ndarray, "taken"]) -> Value:
     """The entries at some positions along an axis."""
     x = collapse(constraints, x, axis)
-    new = (Dim(len(index)),) if len(index) != 1 else ()
+    new = tuple(Dim(len(index), dim.why) for dim in x.axes[axis] or (Dim(1),)) if len(index) != 1 else ()
     axes = [new if k == axis else other for k, other in enumerate(x.axes)]
     if not x.axes[axis]:
         return value(axes, x.bundles, x.constant.union(new))  # size 1: the same entry several times

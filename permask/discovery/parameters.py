@@ -24,7 +24,7 @@ class Structure:
 def state(constraints: Constraints, op: Op, key: str, structure: Structure | None) -> Value:
     """The value of a parameter or buffer, and its slots."""
     if structure is None:
-        x = pinned(op.shape)
+        x = pinned(op.shape, "")
         bundles = [constraints.fresh([dim]) for dim in x.dims]
         moving = [dim for dim, size in enumerate(op.shape) if size != 1]
         for dim, bundle in zip(moving, bundles, strict=True):

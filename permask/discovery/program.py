@@ -88,6 +88,7 @@ class Capture:
 
     Attributes:
         ops: Every op; each uses only values of earlier ones.
+        constants: The network's own tensors that are in no `state_dict`, by op.
         device: Where the network was when it was captured.
         dtype: Its floating-point type then.
     """
@@ -100,8 +101,8 @@ class Capture:
         example: Sequence[Tensor],
     ):
         self.ops = ops
+        self.constants = constants
         self._calls = calls
-        self._constants = constants
         parameters = [x for op in ops if op.kind == "state" for x in op.outputs if x is not None]
         floating = next((x for x in [*parameters, *example] if x.is_floating_point()), torch.empty(0))
         self.device, self.dtype = floating.device, floating.dtype
@@ -176,7 +177,7 @@ class Capture:
                 continue
             exact = first.dtype in INTEGERS
             if op.kind == "constant" or (op.kind == "state" and exact and op.key in state):
-                known[op.name] = self._constants.get(op.name, state.get(op.key))
+                known[op.name] = self.constants.get(op.name, state.get(op.key))
             elif op.kind == "call" and exact and not op.writes and known.keys() >= set(op.inputs):
                 call = self._calls[op.name]
                 if (
@@ -206,14 +207,19 @@ class Capture:
         if op.kind == "call":
             call = self._calls[op.name]
             args, kwargs = (substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs))
-            with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):
-                result = call.target(*args, **kwargs)
+            try:
+                with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):
+                    result = call.target(*args, **kwargs)
+            except Exception as error:
+                first = next(iter(str(error).strip().splitlines()), "")
+                where = f" at {op.line}" if op.line else ""
+                raise NetworkError(f"{op.function} cannot be run{where}: {type(error).__name__}: {first}") from error
             # what an op makes from integers has the default type, whatever the type of this run
             return substitute(result, lambda ref: ref, adapt)
         if op.kind == "input":
             value = given[op.name]
-        elif op.name in self._constants:
-            value = adapt(self._constants[op.name])
+        elif op.name in self.constants:
+            value = adapt(self.constants[op.name])
         elif op.key in state:
             value = state[op.key]
         else:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from permask.discovery.atoms import Places, Value, pinned, same
+from permask.discovery.atoms import Places, Value, new_axes, pinned, same, value
 from permask.discovery.concatenate import replace
 from permask.discovery.constraints import Constraints
 from permask.discovery.layout import insert
@@ -67,9 +67,18 @@ def walk(capture: Capture, names: Mapping[str, str], numbers: Mapping[str, np.nd
         else:
             if op.kind == "input":
                 found.depends.add(op.name)
-            found.values[op.name] = pinned(op.shape)
+            found.values[op.name] = _given(op, capture.constants.get(op.name))
     found.constraints.fix_unused()
     return found
+
+
+def _given(op: Op, known: Tensor | None) -> Value:
+    """What the network is given, or has of its own: pinned, but for dims along which all known entries are alike."""
+    if known is None:
+        return pinned(op.shape, "the network's input" if op.kind == "input" else "numbers of the network's own")
+    axes = new_axes(tuple(known.shape), "numbers of the network's own")
+    alike = {dim for k, axis in enumerate(axes) for dim in axis if bool((known == known.narrow(k, 0, 1)).all())}
+    return value(axes, (), alike)
 
 
 def _floating(op: Op) -> bool:
@@ -82,9 +91,12 @@ def _call(op: Op, found: Walk, numbers: Mapping[str, np.ndarray]) -> Any:
         return found.constraints.settle(x) if isinstance(x, Places) and ref is not picking else x
 
     picking = (op.arguments or {}).get(READ_PLACES.get(op.function, ""))
+    if op.outputs and all(x is not None and 0 in x.shape for x in op.outputs):  # nothing depends on it
+        results = [pinned(tuple(x.shape), "nothing") for x in op.outputs if x is not None]
+        return results if op.many else results[0]
     arguments = substitute(op.arguments, read)
     try:
-        if _empty(op) or any(0 in x.shape for x in _tensors(arguments)):
+        if any(0 in x.shape for x in (arguments or {}).values() if isinstance(x, Value)):
             raise UnsupportedError("a tensor without entries")
         if op.function not in RULES:
             raise UnsupportedError("no rule for this op")
@@ -102,18 +114,14 @@ def _checked(x: Value | None, output: Tensor | None) -> Value | None:
     """A result, if it has the shape that the graph says; else something that pins it once it is read."""
     if x is None or output is None or x.shape == tuple(output.shape):
         return x
-    return Places(pinned(tuple(output.shape)).axes, source=x, along=tuple(range(x.ndim)))
-
-
-def _empty(op: Op) -> bool:
-    return any(x is not None and 0 in x.shape for x in op.outputs)
+    return Places(pinned(tuple(output.shape), "").axes, source=x, along=tuple(range(x.ndim)))
 
 
 def _pin(op: Op, arguments: Any, constraints: Constraints, why: str) -> Any:
     """Pin all that an op touches."""
     for x in _tensors(arguments):
         constraints.pin(x, why, UNSUPPORTED)
-    results = [None if x is None else pinned(x.shape) for x in op.outputs]
+    results = [None if x is None else pinned(x.shape, why) for x in op.outputs]
     return results if op.many else results[0] if results else None
 
 

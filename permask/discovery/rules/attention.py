@@ -24,7 +24,7 @@ def attention(step: Step) -> Value:
 
     mask = step["attn_mask"]
     masks = [] if mask is None else [(mask, [*batch, "t", "s"][n + 2 - mask.ndim :])]
-    pin = ["t", "s"] if step["is_causal"] else []
+    pin = dict.fromkeys("ts", "tokens that see those before them") if step["is_causal"] else {}
     weights = step.contract(named(q, "t", "e"), named(k, "s", "e"), *masks, to=[*batch, "t", "s"], pin=pin)
     step.constraints.keep_blocks(weights, [n + 1])
     return step.contract(named(weights, "t", "s"), named(v, "s", "d"), to=[*batch, "t", "d"])

@@ -77,30 +77,30 @@ def prelu(step: Step) -> Value:
     "ones_like",
     "full_like",
     "scalar_tensor",
+    "empty",
+    "new_empty",
+    "empty_like",
+    "fill",
+    "fill_",
+    "zero",
+    "zero_",
 )
 def filled(step: Step) -> Value:
-    """The same number everywhere."""
+    """The same number everywhere, whatever was there; or what nobody reads before it is written."""
     return constant(step.shape)
 
 
-@rule("fill", "fill_", "zero", "zero_")
-def fill(step: Step) -> Value:
-    """The same number everywhere, whatever was there."""
-    filling = step.values[1:]
-    return constant(step.shape) if not filling else pinned(step.shape)
-
-
-@rule("arange", "linspace", "eye", "empty", "new_empty", "empty_like", "tril_indices", "triu_indices", "hann_window")
+@rule("arange", "linspace", "eye", "tril_indices", "triu_indices", "hann_window")
 def numbers(step: Step) -> Value:
     """Constants that differ from place to place."""
-    return pinned(step.shape)
+    return pinned(step.shape, "numbers that differ from place to place")
 
 
 @rule("tril", "triu", "tril_", "triu_")
 def triangle(step: Step) -> Value:
     """Which entries are kept depends on their places."""
     axes = list(range(len(step.shape)))
-    return step.contract((step["self"], axes), to=axes, pin=axes[-2:])
+    return step.contract((step["self"], axes), to=axes, pin=dict.fromkeys(axes[-2:], "rows and columns of a triangle"))
 
 
 @rule(

@@ -16,7 +16,9 @@ def fourier(step: Step) -> Value:
     axes: list[object] = list(range(x.ndim))
     to = [("frequency", k) if k in mixed else k for k in range(x.ndim)]
     new = {("frequency", k): step.shape[k] for k in mixed}
-    return step.contract((x, axes), to=to, pin=list(mixed), new=new)
+    return step.contract(
+        (x, axes), to=to, pin=dict.fromkeys(mixed, "places that are transformed to frequencies"), new=new
+    )
 
 
 @rule("view_as_complex")
@@ -24,7 +26,7 @@ def view_as_complex(step: Step) -> Value:
     """[..., 2] to [...]."""
     x = step["self"]
     axes = list(range(x.ndim))
-    return step.contract((x, axes), to=axes[:-1], pin=axes[-1:])
+    return step.contract((x, axes), to=axes[:-1], pin={x.ndim - 1: "real and imaginary part"})
 
 
 @rule("view_as_real")

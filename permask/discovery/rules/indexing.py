@@ -5,6 +5,8 @@ from permask.discovery.atoms import Value, pinned
 from permask.discovery.rules.registry import Step, rule
 from permask.discovery.rules.segments import picked
 
+PICKED = "places that are picked by number"
+
 
 @rule("index", "index_select", "_unsafe_index")
 def index(step: Step) -> Value:
@@ -28,7 +30,7 @@ def index(step: Step) -> Value:
     kept = [axis for axis in axes if axis not in places]
     for pick in picks.values():
         step.constraints.pin(pick, "numbers that pick entries")
-    return step.contract((x, axes), to=[*kept[:first], *new, *kept[first:]], pin=places, new=new)
+    return step.contract((x, axes), to=[*kept[:first], *new, *kept[first:]], pin=dict.fromkeys(places, PICKED), new=new)
 
 
 @rule("gather", places="index")
@@ -39,7 +41,7 @@ def gather(step: Step) -> Value:
     axes: list[object] = list(range(x.ndim))
     to = [k if k != axis else "picked" for k in axes]
     along = step.picks(numbers, x.shape[axis])
-    pin = ["picked"] if along is not None else [axis, "picked"]
+    pin = dict.fromkeys(["picked"] if along is not None else [axis, "picked"], PICKED)
     return step.contract((x, axes), (numbers, to), (along, [axis]), to=to, pin=pin)
 
 
@@ -51,7 +53,7 @@ def scatter(step: Step) -> Value:
     axes: list[object] = list(range(x.ndim))
     placed = [k if k != axis else "placed" for k in axes]
     along = step.picks(numbers, x.shape[axis])
-    pin = ["placed"] if along is not None else [axis, "placed"]
+    pin = dict.fromkeys(["placed"] if along is not None else [axis, "placed"], PICKED)
     return step.contract((x, axes), (numbers, placed), (source, placed), (along, [axis]), to=axes, pin=pin)
 
 
@@ -64,7 +66,9 @@ def place(step: Step) -> Value:
     placed = [k if k != axis else "placed" for k in axes]
     others = [y for y in step.values if y is not x]
     names = [placed if y.ndim == x.ndim else [] if y.ndim == 0 else ["placed"] for y in others]
-    return step.contract((x, axes), *zip(others, names, strict=True), to=axes, pin=[axis, "placed"])
+    return step.contract(
+        (x, axes), *zip(others, names, strict=True), to=axes, pin=dict.fromkeys([axis, "placed"], PICKED)
+    )
 
 
 @rule("slice_scatter", "select_scatter")
@@ -92,7 +96,7 @@ def diagonal(step: Step) -> Value:
     """Entries (i, i) of two axes, which stay."""
     for x in step.values:
         step.constraints.pin(x, "its diagonal is taken")
-    return pinned(step.shape)
+    return pinned(step.shape, "a diagonal")
 
 
 @rule("masked_scatter", "masked_scatter_", "take")
@@ -100,4 +104,4 @@ def by_order(step: Step) -> Value:
     """Which entry goes where depends on all entries before it."""
     for x in step.values:
         step.constraints.pin(x, "its entries are counted in order")
-    return pinned(step.shape)
+    return pinned(step.shape, "places counted in order")

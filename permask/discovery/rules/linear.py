@@ -56,12 +56,32 @@ def einsum(step: Step) -> Value:
     return step.contract(*operands, to=[*before, *(ellipsis if dots else ()), *after])
 
 
+@rule("_grouped_mm", "transformers::grouped_mm_fallback")
+def grouped_mm(step: Step) -> Value:
+    """y[t, o] = Σ_i x[t, i] W[e(t), i, o], where the rows of x come sorted by expert: all experts move alike."""
+    x, weight, ends = step.values[:3]
+    if (x.ndim, weight.ndim) != (2, 3):
+        raise UnsupportedError("not one matrix for each group of rows")
+    return step.contract(
+        (x, ["row", "in"]),
+        (weight, ["expert", "in", "out"]),
+        (ends, ["expert"]),
+        to=["row", "out"],
+        pin={"row": "rows sorted by expert", "expert": "experts in order"},
+    )
+
+
 @rule("embedding")
 def embedding(step: Step) -> Value:
     """Rows of a table by number: the rows stay, the features may move."""
     index = step["indices"]
     axes = list(range(index.ndim))
-    row = step.contract((step["weight"], ["row", "feature"]), (index, axes), to=[*axes, "feature"], pin=["row"])
+    row = step.contract(
+        (step["weight"], ["row", "feature"]),
+        (index, axes),
+        to=[*axes, "feature"],
+        pin={"row": "vocabulary: rows picked by number"},
+    )
     return row
 
 

@@ -3,6 +3,7 @@
 from permask.discovery.atoms import Value
 from permask.discovery.rules.registry import Step, names, rule
 
+POSITIONS = "positions that a window slides over"
 POOLS = names("""
 max_pool{}d avg_pool{}d adaptive_avg_pool{}d adaptive_max_pool{}d max_pool{}d_with_indices lp_pool{}d
 upsample_nearest{}d _upsample_nearest_exact{}d _adaptive_avg_pool{}d
@@ -19,7 +20,7 @@ def pool(step: Step) -> Value | list[Value]:
     x = step.values[0]
     spatial = int(next(character for character in step.op.function if character.isdigit()))
     axes = list(range(x.ndim - spatial))
-    places = [("place", k) for k in range(spatial)]
+    places = {("place", k): POSITIONS for k in range(spatial)}
     new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
     result = step.contract((x, [*axes, *places]), to=[*axes, *new], pin=places, new=new)
     return [result] * len(step.shapes) if step.op.many else result
@@ -31,6 +32,6 @@ def unpool(step: Step) -> Value:
     x, places = step["self"], step["indices"]
     spatial = int(step.op.function[-2])
     axes = list(range(x.ndim - spatial))
-    pooled = [("place", k) for k in range(spatial)]
+    pooled = {("place", k): POSITIONS for k in range(spatial)}
     new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
     return step.contract((x, [*axes, *pooled]), (places, [*axes, *pooled]), to=[*axes, *new], pin=pooled, new=new)

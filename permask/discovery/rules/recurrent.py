@@ -34,7 +34,7 @@ def advance(step: Step, x: Value, weights: list[Value], states: list[Value], gat
         *((b, ["gate", "unit"]) for b in biases),
         *((cell, ["states", "unit"]) for cell in states[1:]),
         to=[*batch, "unit"],
-        pin=["gate", *batch[1:]],
+        pin={"gate": "gates", **dict.fromkeys(batch[1:], "time")},
     )
     output = hidden
     if projection is not None:
@@ -44,7 +44,7 @@ def advance(step: Step, x: Value, weights: list[Value], states: list[Value], gat
         (w_hh, ["gate", "unit", "out"]),
         (states[0], ["states", "out"]),
         to=[*batch, "out"],
-        pin=["gate"],
+        pin={"gate": "gates"},
     )
     return output, hidden
 

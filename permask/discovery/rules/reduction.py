@@ -41,6 +41,14 @@ def reduction(step: Step) -> Value | list[Value]:
     return [result, step.places(result, x, mixed) if places else result]
 
 
+@rule("histc", "bincount")
+def counts(step: Step) -> Value:
+    """How many entries have each value, wherever they are."""
+    axes = list(range(step.values[0].ndim))
+    others = [(weights, axes) for weights in step.values[1:]]
+    return step.contract((step.values[0], axes), *others, to=["bin"], new={"bin": step.shape[0]})
+
+
 @rule("argmax", "argmin")
 def arguments(step: Step) -> Value:
     """Where the extreme is."""
@@ -79,7 +87,7 @@ def cumulative(step: Step) -> Value | list[Value]:
     """Every entry depends on those before it."""
     x = step["self"]
     axes = list(range(x.ndim))
-    result = step.contract((x, axes), to=axes, pin=[step["dim"] % x.ndim])
+    result = step.contract((x, axes), to=axes, pin={step["dim"] % x.ndim: "places counted in order"})
     return [result, result] if step.op.many else result
 
 
@@ -90,3 +98,23 @@ def cosine_similarity(step: Step) -> Value:
     axis = step["dim"] % n
     to = [k for k in range(n) if k != axis]
     return step.contract(*((x, range(n - x.ndim, n)) for x in step.values), to=to)
+
+
+@rule("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "kl_div")
+@rule("binary_cross_entropy", "binary_cross_entropy_with_logits", "soft_margin_loss", "poisson_nll_loss")
+def loss(step: Step) -> Value:
+    """A loss of entries at the same place, summed up or for each place."""
+    n = max(x.ndim for x in step.values)
+    each = range(n) if step["reduction"] == 0 else []
+    return step.contract(*((x, range(n - x.ndim, n)) for x in step.values), to=each)
+
+
+@rule("cross_entropy_loss", "nll_loss_nd", "nll_loss", "nll_loss2d")
+def cross_entropy(step: Step) -> Value:
+    """A loss of scores of classes, which stay: targets name them by number, or are one for each class."""
+    scores, target = step["self"], step["target"]
+    axes: list[object] = ["class"] if scores.ndim == 1 else ["batch", "class", *range(scores.ndim - 2)]
+    places = [axis for axis in axes if axis != "class"]
+    numbers = (target, axes if target.ndim == scores.ndim else places)
+    to = places if step["reduction"] == 0 else []
+    return step.contract((scores, axes), numbers, (step["weight"], ["class"]), to=to, pin={"class": "classes"})

@@ -87,7 +87,7 @@ class Step:
         self,
         *operands: tuple[Value | None, Sequence[Hashable]],
         to: Sequence[Hashable],
-        pin: Sequence[Hashable] = (),
+        pin: Mapping[Any, str] | None = None,
         new: Mapping[Any, int] | None = None,
     ) -> Value:
         """See `contract.contract`."""

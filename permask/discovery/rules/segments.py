@@ -15,7 +15,7 @@ from permask.discovery.rules.registry import Step, rule
 @rule("cat", "concat", "concatenate")
 def cat(step: Step) -> Value:
     """One after the other."""
-    values = [x for x in step["tensors"] if x.shape != (0,)]
+    values = [x for x in step["tensors"] if 0 not in x.shape]
     return step.concatenate(values, step["dim"] % values[0].ndim)
 
 
@@ -140,7 +140,9 @@ def _pad_axis(step: Step, x: Value, axis: int, before: int, after: int) -> Value
         return step.concatenate([*ends[: bool(before)], x, *ends[bool(before) :]], axis)
     axes: list[object] = list(range(x.ndim))
     padded = [k if k != axis else "padded" for k in range(x.ndim)]
-    return step.contract((x, axes), to=padded, pin=[axis], new={"padded": size + before + after})
+    return step.contract(
+        (x, axes), to=padded, pin={axis: "positions that are padded"}, new={"padded": size + before + after}
+    )
 
 
 @rule("pixel_shuffle")

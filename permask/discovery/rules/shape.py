@@ -72,6 +72,12 @@ def expand(step: Step) -> Value:
     return layout.expand(step.values[0], step.shape)
 
 
+@rule("broadcast_tensors")
+def broadcast(step: Step) -> list[Value]:
+    """All repeated to the same shape."""
+    return [layout.expand(x, shape) for x, shape in zip(step["tensors"], step.shapes, strict=True)]
+
+
 @rule("repeat", "tile")
 def repeat(step: Step) -> Value:
     """Repeated as a whole along some axes."""

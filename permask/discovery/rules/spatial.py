@@ -11,7 +11,12 @@ def im2col(step: Step) -> Value:
     batch = ["batch"] if x.ndim == 4 else []
     channels, kernel = x.shape[len(batch)], step.shape[-2] // x.shape[len(batch)]
     new = {"kernel": kernel, "window": step.shape[-1]}
-    result = step.contract((x, [*batch, "channel", "h", "w"]), to=[*batch, "channel", *new], pin=["h", "w"], new=new)
+    result = step.contract(
+        (x, [*batch, "channel", "h", "w"]),
+        to=[*batch, "channel", *new],
+        pin={"h": "positions that a window slides over", "w": "positions"},
+        new=new,
+    )
     return step.view(result, [*x.shape[: len(batch)], channels * kernel, step.shape[-1]])
 
 
@@ -25,7 +30,10 @@ def col2im(step: Step) -> Value:
     x = step.view(x, [*x.shape[: len(batch)], channels, kernel, x.shape[-1]])
     new = {"h": step.shape[-2], "w": step.shape[-1]}
     return step.contract(
-        (x, [*batch, "channel", "kernel", "window"]), to=[*batch, "channel", *new], pin=["kernel", "window"], new=new
+        (x, [*batch, "channel", "kernel", "window"]),
+        to=[*batch, "channel", *new],
+        pin={"kernel": "kernel positions", "window": "positions that a window slides over"},
+        new=new,
     )
 
 
@@ -37,7 +45,7 @@ def unfold(step: Step) -> Value:
     axes: list[object] = list(range(x.ndim))
     to = [k if k != axis else "window" for k in axes]
     new = {"window": step.shape[axis], "entry": step.shape[-1]}
-    return step.contract((x, axes), to=[*to, "entry"], pin=[axis], new=new)
+    return step.contract((x, axes), to=[*to, "entry"], pin={axis: "positions that a window slides over"}, new=new)
 
 
 @rule("grid_sampler", "grid_sampler_2d", "grid_sampler_3d")
@@ -50,5 +58,5 @@ def grid_sample(step: Step) -> Value:
         (x, ["batch", "channel", *places]),
         (grid, ["batch", *points, "coordinate"]),
         to=["batch", "channel", *points],
-        pin=[*places, *points, "coordinate"],
+        pin=dict.fromkeys([*places, *points, "coordinate"], "positions that a window slides over"),
     )
