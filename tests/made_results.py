@@ -111,3 +111,69 @@ def three_pairs() -> list[dict[str, Any]]:
         for method, accuracies in {"naive": [90.0, 92.0, 94.0], "permuted": [92.0, 93.0, 97.0]}.items()
         for pair, accuracy in enumerate(accuracies)
     ]
+
+
+def measured_results(pairs: int = 6, members: int = 3, every: int = 3, **made: Any) -> Results:
+    """Made results with ensembles, rounds of pruning, masks and costs besides."""
+    results = made_results(pairs=pairs, **made)
+    generator = np.random.default_rng(1)
+    sparsities = sorted({row["sparsity"] for row in results.rows if row["method"] != "dense"})
+    for row in results.rows:
+        ticket = {"dense": 0, "lth": 130}.get(row["method"], 130)
+        own = 60 if row["method"] in ("dense", "permuted") else row["rewind"] or 0
+        row |= {"seconds": 0.5, "epochs_total": ticket + own + row["epochs"], "epochs_ticket": ticket}
+        row |= {"seconds_total": 0.02 * row["epochs_total"], "seconds_ticket": 0.02 * ticket}
+    for pair in range(pairs):
+        seeds = {"pair": pair, "seed_a": 2 * pair, "seed_b": 2 * pair + 1}
+        for number, sparsity in enumerate((0.0, 0.36, 0.59, *sparsities)):
+            for statistics, height in (("reset", 2.0 + number), ("repair", 2.0)):
+                step = sha256(f"round {pair} {sparsity}".encode()).hexdigest()
+                high = height * float(np.exp(0.1 * generator.normal()))
+                results.rounds.extend(
+                    {
+                        **seeds,
+                        "round": number,
+                        "sparsity": sparsity,
+                        "statistics": statistics,
+                        "alpha": alpha,
+                        "accuracy": DENSE - high * 4 * alpha * (1 - alpha),
+                        "loss": 0.1,
+                        "step": step,
+                    }
+                    for alpha in (0.0, 0.5, 1.0)
+                )
+        for sparsity in sparsities:
+            layers = []
+            for layer, size in (("0.weight", 4000), ("2.weight", 1000)):
+                kept = round(size * (1 - sparsity))
+                shared = {"kept_by_both": kept // 10, "kept_by_both_permuted": kept // 3 + int(generator.integers(3))}
+                layers.append({"layer": layer, "shape": [size // 100, 100], "size": size, "kept": kept} | shared)
+            dense = {"parameters": 5050, "bytes": 20200, "flops": 10000}
+            sparse = {key: round(value * (1 - sparsity)) for key, value in dense.items()}
+            step = sha256(f"mask {pair} {sparsity}".encode()).hexdigest()
+            results.masks.append(
+                {**seeds, "sparsity": sparsity, "layers": layers, "dense": dense, "sparse": sparse, "step": step}
+            )
+        if pair % every:
+            continue
+        places = [("dense", 0.0, None)]
+        places += [(method, s, 5) for s in sparsities for method in ("lth", "imp", "permuted", "naive", "random")]
+        for method, sparsity, rewind in places:
+            apart = {"lth": 0.01, "imp": 0.06, "permuted": 0.1}.get(method, 0.04) * np.exp(0.1 * generator.normal())
+            accuracy = DENSE - LOSS.get(method, 1) + float(generator.normal())
+            results.ensembles.append(
+                {
+                    **seeds,
+                    "pairs": [(pair + i) % pairs for i in range(members)],
+                    "method": method,
+                    "sparsity": sparsity,
+                    "rewind": rewind,
+                    "members": members,
+                    "samples": 1605,
+                    **{"accuracy": accuracy, "loss": 0.2, "calibration_error": 0.02},
+                    **{"member_accuracy": accuracy - 1, "member_loss": 0.3, "member_calibration_error": 0.03},
+                    **{"disagreement": float(apart), "kl": float(apart) / 2, "js": float(apart) / 10},
+                    "step": sha256(f"ensemble {method} {pair} {sparsity}".encode()).hexdigest(),
+                }
+            )
+    return results

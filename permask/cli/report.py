@@ -60,8 +60,7 @@ def report(
     console.print(terminal_table(results, rewind))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [*write_report(results, folder, FORMATS), *write_tables(results, folder)]
-        files += [file for plot in against_width for file in plot.save(folder, FORMATS)]
+        files = [*write_report(results, folder, FORMATS, against_width), *write_tables(results, folder)]
     except OSError as error:
         raise PermaskError(
             f"{folder}: cannot write there: {error.strerror}; choose another folder with --out"

@@ -6,6 +6,7 @@ from html import escape
 from typing import Any
 
 from permask.report.outcomes import Outcomes, curve
+from permask.report.sheet import Sheet
 from permask.report.statistics import Difference, Summary, summarise
 from permask.report.tables import (
     DENSE,
@@ -40,9 +41,9 @@ def line(heading: str, cells: Iterable[str], attributes: str = "") -> str:
     return f'<tr{attributes}><th scope="row">{escape(heading)}</th>{tds}</tr>\n'
 
 
-def unfold(heading: str, body: str) -> str:
-    """Something that shows when it is asked for."""
-    return f"<details><summary>{heading}</summary>{body}</details>\n"
+def unfold(heading: str, body: str, shown: bool = False) -> str:
+    """Something that shows when it is asked for, or from the start."""
+    return f"<details{' open' * shown}><summary>{heading}</summary>{body}</details>\n"
 
 
 def accuracy_table(table: AccuracyTable, outcomes: Outcomes) -> str:
@@ -81,6 +82,12 @@ def _text(summary: Summary, n: int) -> str:
 
 def _difference(difference: Difference, n: int) -> str:
     return f"{signed(difference.mean)}{fewer(difference, n)} <small>{format_interval(difference)}</small>"
+
+
+def sheet_table(sheet: Sheet) -> str:
+    """A table of measurements."""
+    rows = [line(name, [escape(cell.text) for cell in row]) for name, row in sheet.rows.items()]
+    return grid(sheet.said, map(escape, sheet.headings), [rows])
 
 
 def matching_table(matching: Sequence[dict[str, Any]]) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from permask.report.statistics import Difference, Summary, barrier, summarise, t_interval
 
 # tables and figures show methods in this order; others follow by name
-METHODS = ("dense", "lth", "permuted", "naive", "random")
+METHODS = ("dense", "lth", "imp", "permuted", "naive", "random")
 
 Cell = tuple[str, float, int | None]  # method, sparsity, rewind
 

@@ -14,8 +14,16 @@ from typing import Any
 import yaml
 
 from permask import __version__
+from permask.report.analyses import Analysis
 from permask.report.embedded import embedded
-from permask.report.markup import accuracy_table, connectivity_table, matching_table, steps_table, unfold
+from permask.report.markup import (
+    accuracy_table,
+    connectivity_table,
+    matching_table,
+    sheet_table,
+    steps_table,
+    unfold,
+)
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.tables import MISSING, AccuracyTable, barrier_sentence
@@ -24,13 +32,20 @@ from permask.study.results import Results
 WIDTH = 120  # pixels of the page per inch of a figure
 
 
-def page(results: Results, plots: Sequence[Plot]) -> str:
-    """The whole page, which loads nothing from elsewhere."""
+def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = ()) -> str:
+    """The whole page, which loads nothing from elsewhere.
+
+    Args:
+        results: Of the study.
+        plots: Figures of accuracies and of what lies between the dense networks.
+        further: What else was measured.
+    """
     outcomes = Outcomes.of(results.rows)
     sections = {
         "Accuracy": f'<div id="controls" hidden></div>{_accuracy(outcomes)}',
         "Figures": "".join(_figure(plot) for plot in plots if plot.name != "matching") + _connectivity(results),
         "Matching": "".join(_figure(plot) for plot in plots if plot.name == "matching") + _matching(results),
+        **{analysis.title: _analysis(analysis) for analysis in further},
         "Every run": f'<div id="runs"><p>All {len(results.rows)} runs are in results.csv.</p></div>',
         "Where the numbers come from": _provenance(results),
     }
@@ -88,6 +103,19 @@ def _matching(results: Results) -> str:
     if not results.matching:
         return ""
     return matching_table(results.matching) + steps_table(results.matching, "the alignments")
+
+
+def _analysis(analysis: Analysis) -> str:
+    """Figures, and tables of which the last is unfolded, as that of the highest sparsity is."""
+    tables = [sheet_table(sheet) for sheet in analysis.sheets]
+    if len(tables) > 1:
+        *others, last = zip(analysis.sheets, tables, strict=True)
+        tables = [
+            *(unfold(escape(sheet.title), table) for sheet, table in others),
+            unfold(last[0].title, last[1], True),
+        ]
+    source = steps_table(analysis.sources, "what was measured") if analysis.sources else ""
+    return "".join([*map(_figure, analysis.plots), *tables, source])
 
 
 def _provenance(results: Results) -> str:

@@ -1,6 +1,7 @@
 """A figure of one row per thing, such as the groups of a network, however many there are."""
 
 from collections.abc import Mapping, Sequence
+from math import nan
 
 from matplotlib.figure import Figure
 
@@ -16,7 +17,7 @@ CHARACTER = 0.068
 
 def lay_out_rows(
     names: Sequence[str],
-    marks: Mapping[str, Sequence[Summary]],
+    marks: Mapping[str, Sequence[Summary | None]],
     looks: Mapping[str, Style],
     x_label: str,
     bars: str,
@@ -25,7 +26,7 @@ def lay_out_rows(
 
     Args:
         names: Of the rows.
-        marks: What a mark stands for, to one summary per row.
+        marks: What a mark stands for, to one summary per row; None where there is none.
         looks: What a mark stands for, to its look.
         x_label: Of the axis that the marks stand on.
         bars: What the bars are, to be said below.
@@ -38,9 +39,9 @@ def lay_out_rows(
     for name, row in marks.items():
         look = looks[name]
         axes.errorbar(
-            [summary.mean for summary in row],
+            [summary.mean if summary else nan for summary in row],
             range(len(names)),
-            xerr=[summary.std or 0 for summary in row],
+            xerr=[summary.std or 0 if summary else nan for summary in row],
             color=look.colour,
             marker=look.marker,
             linestyle="",

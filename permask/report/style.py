@@ -25,13 +25,14 @@ class Style:
 METHOD_STYLES = {
     "dense": Style("#000000", "", ":"),
     "lth": Style("#0072B2", "o", "-"),
+    "imp": Style("#56B4E9", "v", "--"),
     "permuted": Style("#D55E00", "s", "-"),
     "naive": Style("#009E73", "^", "--"),
     "random": Style("#888888", "x", "-."),
 }
 _OTHERS = (
     Style("#CC79A7", "D", "-"),
-    Style("#56B4E9", "v", "--"),
+    Style("#332288", "<", "--"),
     Style("#E69F00", "P", "-."),
     Style("#882255", "*", "-"),
 )

@@ -85,28 +85,31 @@ def percent(share: float) -> str:
     return f"{100 * share:g}%"
 
 
-def format_summary(summary: Summary | None) -> str:
+def format_summary(summary: Summary | None, digits: int = 2) -> str:
     """`97.22 ± 0.31`, or the mean alone if there is one value."""
     if summary is None:
         return MISSING
-    return f"{summary.mean:.2f}".replace("-", "−") + ("" if summary.std is None else f" ± {summary.std:.2f}")
+    spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
+    return f"{summary.mean:.{digits}f}".replace("-", "−") + spread
 
 
-def format_interval(difference: Difference) -> str:
+def format_interval(difference: Difference, digits: int = 2) -> str:
     """`[1.65, 3.55]`; that there is none if there is one pair."""
     if difference.low is None or difference.high is None:
         return "no interval"
-    return f"[{difference.low:.2f}, {difference.high:.2f}]".replace("-", "−")
+    return f"[{difference.low:.{digits}f}, {difference.high:.{digits}f}]".replace("-", "−")
 
 
-def format_difference(difference: Difference | None) -> str:
+def format_difference(difference: Difference | None, digits: int = 2) -> str:
     """`+2.60 [1.65, 3.55]`."""
-    return MISSING if difference is None else f"{signed(difference.mean)} {format_interval(difference)}"
+    if difference is None:
+        return MISSING
+    return f"{signed(difference.mean, digits)} {format_interval(difference, digits)}"
 
 
-def signed(points: float) -> str:
+def signed(points: float, digits: int = 2) -> str:
     """A number with its sign, the minus as wide as the plus."""
-    return f"{points:+.2f}".replace("-", "−")
+    return f"{points:+.{digits}f}".replace("-", "−")
 
 
 def row_n(cells: Sequence[Summary | Difference | None]) -> int:

@@ -1,12 +1,16 @@
 """Everything that a study leaves behind for its readers, in one folder."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
+from permask.report.analyses import analyses
 from permask.report.figures import plots
 from permask.report.latex import latex_tables
 from permask.report.outcomes import Outcomes
 from permask.report.page import page
+from permask.report.plot import Plot
+from permask.report.sheet import write_sheets
 from permask.report.statistics import bootstrap_interval, t_interval
 from permask.report.tables import AccuracyTable, markdown_table
 from permask.study.results import Results
@@ -15,27 +19,31 @@ from permask.study.results import Results
 COMPARED = (("permuted", "naive"), ("lth", "permuted"))
 
 
-def write_report(results: Results, folder: Path, formats: tuple[str, ...] = ("png", "pdf")) -> list[Path]:
-    """Write results.csv, results.json, report.html and the figures; ensembles.csv and rounds.csv if there are any.
+def write_report(
+    results: Results, folder: Path, formats: tuple[str, ...] = ("png", "pdf"), more: Sequence[Plot] = ()
+) -> list[Path]:
+    """Write the results, report.html and the figures.
 
     Args:
         results: Of the study.
         folder: Where to; it must exist. Files of the same names are replaced.
         formats: Of the figures: png, pdf, svg.
+        more: Figures to show besides those of the results.
 
     Returns:
         The files, report.html first.
     """
     saved = results.save(folder)
-    pictures = plots(results)
-    figures = [file for plot in pictures for file in plot.save(folder, formats)]
+    pictures, further = [*plots(results), *more], analyses(results)
+    drawn = [*pictures, *(plot for analysis in further for plot in analysis.plots)]
+    figures = [file for plot in drawn for file in plot.save(folder, formats)]
     report = folder / "report.html"
-    report.write_text(page(results, pictures), encoding="utf-8")
+    report.write_text(page(results, pictures, further), encoding="utf-8")
     return [report, *saved, *figures]
 
 
 def write_tables(results: Results, folder: Path) -> list[Path]:
-    """Write the tables of accuracy as Markdown, LaTeX and CSV, and paired differences with both kinds of interval.
+    """Write all tables as Markdown, LaTeX and CSV, and paired differences with both kinds of interval.
 
     Args:
         results: Of the study.
@@ -53,7 +61,9 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     latex.write_text(latex_tables(tables, str(results.study["name"])), encoding="utf-8")
     _write_cells(outcomes, cells)
     _write_differences(outcomes, differences)
-    return [markdown, latex, cells, differences]
+    study = str(results.study["name"])
+    further = [file for a in analyses(results) for file in write_sheets(a.sheets, study, folder, a.name)]
+    return [markdown, latex, cells, differences, *further]
 
 
 def _write_cells(outcomes: Outcomes, path: Path) -> None:

@@ -1,0 +1,68 @@
+"""What every method cost: epochs and seconds, from nothing, and for one more network once a ticket is there."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from typing import Any
+
+from permask.report.outcomes import in_order
+from permask.report.sheet import Cell, Sheet
+from permask.report.statistics import Summary, summarise
+from permask.report.tables import MISSING, percent
+
+OWN_TICKET = ("dense", "lth")  # a further network of these shares nothing with the first
+
+
+def sheets(rows: Sequence[dict[str, Any]], rewind: int | None) -> list[Sheet]:
+    """For every sparsity what networks from a rewind epoch cost, method by method; results of before tell nothing."""
+    found: defaultdict[tuple[float, str], dict[str, dict[str, Any]]] = defaultdict(dict)
+    for row in rows:
+        if row["method"] == "dense" or row["rewind"] == rewind:
+            found[row["sparsity"], row["method"]][row["step"]] = row
+    told = [row for runs in found.values() for row in runs.values() if row.get("epochs_total") is not None]
+    sparsities = sorted({row["sparsity"] for row in told if row["method"] != "dense"})
+    made = []
+    for sparsity in sparsities:
+        at = {method: runs for (s, method), runs in found.items() if s == sparsity or method == "dense"}
+        lines = {
+            method: (
+                Cell.of(_mean(at[method], "epochs", method, False), 0),
+                Cell.of(_mean(at[method], "epochs", method, True), 0),
+                _time(_mean(at[method], "seconds", method, False)),
+                _time(_mean(at[method], "seconds", method, True)),
+            )
+            for method in in_order(at)
+        }
+        caption = (
+            "what a network costs to train, from nothing (dense networks, pruning, matching and sparse training), "
+            "and for one more network: naive, permuted and random go on from the ticket that is there, lth has to "
+            "find its own. Means over runs; time on the device, slowed by whatever ran beside it."
+        )
+        headings = ("method", "epochs", "epochs, one more", "time", "time, one more")
+        made.append(Sheet(f"Sparsity {percent(sparsity)}, rewind epoch {rewind}", caption, headings, lines))
+    return made
+
+
+def _mean(runs: dict[str, dict[str, Any]], unit: str, method: str, one_more: bool) -> Summary | None:
+    """Mean over runs; None if one of them does not tell."""
+    values = []
+    for row in runs.values():
+        total, ticket = row.get(f"{unit}_total"), row.get(f"{unit}_ticket")
+        if total is None or ticket is None:
+            return None
+        values.append(total - ticket if one_more and method not in OWN_TICKET else total)
+    return Summary(summarise(values).mean, None, len(values))
+
+
+def _time(summary: Summary | None) -> Cell:
+    """Seconds, minutes or hours."""
+    if summary is None:
+        return Cell(MISSING)
+    seconds = summary.mean
+    text = (
+        f"{seconds:.1f} s"
+        if seconds < 100
+        else f"{seconds / 60:.1f} min"
+        if seconds < 6000
+        else f"{seconds / 3600:.1f} h"
+    )
+    return Cell(text, summary)
