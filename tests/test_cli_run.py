@@ -84,6 +84,10 @@ def test_a_study_from_file_to_results(tmp_path):
         assert row["torch"] and row["permask"] and len(row["step"]) == 64
         assert (row["rewind"] == "") == (row["method"] == "dense")
         assert (row["trained"] == "A") == (row["method"] == "lth") or row["method"] == "dense"
+    kinds = {"dense", "prune", "sparse"}
+    assert {measured["kind"] for measured in content["throughput"]} == kinds
+    assert all(measured["images_per_second"] > 0 < measured["share_of_peak"] for measured in content["throughput"])
+    assert {measured["precision"] for measured in content["throughput"]} == {"float32"}
     names = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"results.csv", "results.json", "report.html"} <= names
     assert {"accuracy_against_sparsity.pdf", "accuracy_against_sparsity.png", "connectivity.png"} <= names

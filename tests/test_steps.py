@@ -36,7 +36,7 @@ def computed(tmp_path_factory):
 def compute_all(folder, **changes):
     plan, store = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes)), Store(folder / "store")
     for step in plan.steps.values():
-        assert compute(step.task, store, dict(provenance()), lambda done, total: None) == "computed"
+        assert compute(step.task, store, dict(provenance()), lambda *_: None) == "computed"
     return plan, store
 
 

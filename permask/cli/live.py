@@ -57,8 +57,8 @@ class LiveProgress:
             case "started":
                 self.bars[step.key] = self.progress.add_task(f"  {step.title}", total=None, unit="epochs", left="")
             case "progress":
-                done, total = detail
-                self.progress.update(self.bars[step.key], completed=done, total=total)
+                done, total, note = detail
+                self.progress.update(self.bars[step.key], completed=done, total=total, left=note)
             case "present" | "computed":
                 self._done(step, happening)
             case "damaged":

@@ -66,8 +66,22 @@ def collect(plan: Plan, store: Store) -> Results:
         for labelled in pair.masks
         if store.has(labelled.step.key)
     ]
+    throughput = [
+        {"kind": step.kind, "step": step.key} | measured
+        for step in plan.steps.values()
+        if step.epochs and store.has(step.key)
+        if (measured := store.manifest(step.key).get("throughput"))
+    ]
     return Results(
-        study.model_dump(mode="json"), dict(provenance()), rows, connectivity, matching, rounds, ensembles, masks
+        study.model_dump(mode="json"),
+        dict(provenance()),
+        rows,
+        connectivity,
+        matching,
+        rounds,
+        ensembles,
+        masks,
+        throughput,
     )
 
 

@@ -1,13 +1,12 @@
 """Compute one step into the store, unless it is there or another process is at it."""
 
 import time
-from collections.abc import Callable
 from importlib import import_module
 from typing import Any, Literal
 
 from permask.errors import StoreError
 from permask.study.step import Task
-from permask.study.steps.files import Run
+from permask.study.steps.files import Progress, Run
 from permask.study.store import Store
 
 Outcome = Literal["computed", "present", "busy"]
@@ -25,14 +24,14 @@ class DamagedNeed(StoreError):
         self.key = key
 
 
-def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Callable[[int, int], None]) -> Outcome:
+def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Progress) -> Outcome:
     """Compute a task whose needs are in the store.
 
     Args:
         task: The step's task.
         store: Where the results of its needs lie, and where its own goes.
         provenance: Recorded in the manifest.
-        progress: Called with the epochs done and the epochs to do.
+        progress: As of `Run`.
 
     Returns:
         `computed`; `present` if the store had it, whole and unaltered; `busy` if another process is computing it.
@@ -65,6 +64,8 @@ def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Call
             parents = {role: store.folder(key) for role, key in task.parents.items()}
             goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
             kind = import_module(f"permask.study.steps.{task.kind}")
-            kind.compute(Run(task.specification, parents, goes_on_from, folder, progress, task.data_root))
+            run = Run(task.specification, parents, goes_on_from, folder, progress, task.data_root)
+            kind.compute(run)
+            manifest |= run.measured
             manifest["seconds"] = round(time.perf_counter() - started, 3)
         return "computed"

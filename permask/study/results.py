@@ -105,6 +105,8 @@ class Results:
         masks: One per pair and sparsity, with the keys `pair, seed_a, seed_b, sparsity, step`, `layers` (one per
             layer, with the other keys of `MASKS_COLUMNS`), and `dense` and `sparse`, what the network costs
             without the mask and under it: `parameters, bytes, flops`.
+        throughput: One per training, with the keys `kind, step, images_per_second, share_of_peak, device, precision,
+            compile, deterministic`; the share is that of the fastest product of large matrices on the same device.
     """
 
     study: dict[str, Any]
@@ -115,6 +117,7 @@ class Results:
     rounds: list[dict[str, Any]] = field(default_factory=list)
     ensembles: list[dict[str, Any]] = field(default_factory=list)
     masks: list[dict[str, Any]] = field(default_factory=list)
+    throughput: list[dict[str, Any]] = field(default_factory=list)
 
     def save(self, folder: Path) -> list[Path]:
         """Write `results.csv` (the rows), `results.json` (everything), and one file each for rounds, ensembles, masks.

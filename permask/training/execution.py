@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cache
 from typing import Literal
 
@@ -51,6 +51,11 @@ class Execution:
             convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
             precision = "bfloat16" if _multiplies_bfloat16(place) and (convolves or place.type == "cuda") else "float32"
         return cls(place, precision, place.type == "cuda" if compile == "auto" else compile, deterministic)
+
+    @property
+    def described(self) -> dict[str, str | bool]:
+        """What was decided, as JSON values."""
+        return asdict(self) | {"device": self.device.type}
 
     def place(self, model: nn.Module) -> nn.Module:
         """Move a network to the device, its convolutions to channels-last, in place."""

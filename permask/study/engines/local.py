@@ -141,8 +141,8 @@ def _hear(worker: _Worker, schedule: Schedule) -> bool:
         schedule.failed(step, f"its worker {how}")
         return False
     match message:
-        case ("progress", done, total):
-            schedule.listen("progress", step, (done, total))
+        case ("progress", done, total, note):
+            schedule.listen("progress", step, (done, total, note))
             return True
         case ("ended", "busy"):
             schedule.busy(step)

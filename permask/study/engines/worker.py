@@ -20,9 +20,9 @@ INTERVAL = 0.2  # seconds between messages of progress
 def work(connection: Connection, root: Path, provenance: dict[str, Any], threads: int) -> None:
     """Serve steps until the connection closes.
 
-    Sends `("progress", done, total)` while a step runs, and then `("ended", outcome)`, `("lacks", key, damage)` for a
-    need that has to be computed again, `("failed", log, whether to try again)`, or `("refused", reason)` if the store
-    takes no more.
+    Sends `("progress", done, total, note)` while a step runs, and then `("ended", outcome)`, `("lacks", key, damage)`
+    for a need that has to be computed again, `("failed", log, whether to try again)`, or `("refused", reason)` if the
+    store takes no more.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     torch.set_num_threads(threads)
@@ -32,10 +32,10 @@ def work(connection: Connection, root: Path, provenance: dict[str, Any], threads
 
     last_sent = 0.0
 
-    def progress(done: int, total: int) -> None:
+    def progress(done: int, total: int, note: str = "", /) -> None:
         nonlocal last_sent
         if time.monotonic() - last_sent > INTERVAL:
-            connection.send(("progress", done, total))
+            connection.send(("progress", done, total, note))
             last_sent = time.monotonic()
 
     while True:

@@ -1,8 +1,8 @@
 """A step under way: what it reads from its parents, and what it writes."""
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from permask.mask import Mask
+from permask.masks.cost import cost_of
 from permask.study.data import DataSet
 from permask.study.network import Network
 from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
 from permask.training.execution import Execution, find_device
-from permask.training.loop import AfterEpoch, Recipe
 from permask.training.networks import create_network, outline_network
 from permask.training.streams import stream
+
+# called with the parts done, the parts to do (of a training: epochs), and perhaps a note on how it goes
+Progress = Callable[..., None]
 
 
 @dataclass(frozen=True)
@@ -33,16 +36,18 @@ class Run:
         parents: Role to the folder of that parent's result.
         goes_on_from: The same computation at an earlier epoch: how many epochs were done and the folder of the result.
         folder: Where to write the result.
-        progress: To be called with the epochs done and the epochs to do.
+        progress: To be called as the step goes on.
         data_root: Where the files of the data lie.
+        measured: What to record beside the result, such as the throughput: it is not the same in every run.
     """
 
     specification: Mapping[str, Any]
     parents: Mapping[str, Path]
     goes_on_from: tuple[int, Path] | None
     folder: Path
-    progress: Callable[[int, int], None]
+    progress: Progress
     data_root: str = ""
+    measured: dict[str, Any] = field(default_factory=dict)
 
     @property
     def data(self) -> Data:
@@ -80,6 +85,11 @@ class Run:
         return network.to(self.device)
 
     @property
+    def flops(self) -> int:
+        """Operations of a forward pass of the study's network over one image."""
+        return _flops(json.dumps(self._network, sort_keys=True))
+
+    @property
     def _network(self) -> dict[str, Any]:
         arguments = _NETWORK.validate_python(self.specification["network"]).model_dump()
         return arguments | {"image_shape": self.data.image_shape, "classes": self.data.classes}
@@ -89,11 +99,6 @@ class Run:
         path = self.parents[role] / MASK
         return Mask.load(path) if path.exists() else None
 
-    @property
-    def recipe(self) -> Recipe:
-        """How this step trains."""
-        return Recipe(**self.specification["recipe"])
-
     def order(self, purpose: str) -> Callable[[int], torch.Generator]:
         """Epoch to the generator that orders its images, from this step's seed."""
         return lambda epoch: stream(self.specification["seed"], "order", f"{purpose} epoch {epoch}")
@@ -102,19 +107,15 @@ class Run:
         """Epoch to the generator that augments its images, from this step's seed."""
         return lambda epoch: stream(self.specification["seed"], "augmentation", f"{purpose} epoch {epoch}")
 
-    def report(self, first: int, last: int, history: list[dict[str, float]]) -> AfterEpoch:
-        """What the training loop calls after every epoch: note the loss, tell how far the training is."""
-
-        def after_epoch(epoch: int, loss: float, momentum: Mapping[str, Tensor]) -> None:
-            history.append({"epoch": epoch, "loss": loss})
-            self.progress(epoch - first, last - first)
-
-        return after_epoch
-
-    def write_trained(self, network: nn.Module, history: list[dict[str, float]], mask: Mask | None = None) -> None:
-        """Write a network, its mask, what it scores on the test set, and its training loss epoch by epoch."""
+    def write_trained(
+        self,
+        network: nn.Module,
+        history: Iterable[Mapping[str, Any]] = (),
+        mask: Mask | None = None,
+    ) -> None:
+        """Write a network, its mask, what it scores on the test set, and its history."""
         self.write_tensors(WEIGHTS, network.state_dict())
-        metrics: dict[str, float] = evaluate(network, self.data.test)._asdict()
+        metrics: dict[str, Any] = evaluate(network, self.data.test)._asdict()
         if mask is not None:
             mask.save(self.folder / MASK)
             metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
@@ -135,6 +136,13 @@ ALIGNMENT, METRICS, HISTORY = "alignment.json", "metrics.json", "history.jsonl"
 
 _DATA = TypeAdapter(DataSet)
 _NETWORK = TypeAdapter(Network)
+
+
+@cache
+def _flops(network: str) -> int:
+    arguments = json.loads(network)
+    outline = outline_network(**arguments).to_empty(device="cpu")
+    return cost_of(outline, (torch.zeros(1, *arguments["image_shape"]),)).flops
 
 
 @cache

@@ -7,7 +7,7 @@ own. `rewind_weights` (Frankle et al. 2020) sets the survivors back to an early 
 
 from permask.masks.scores import magnitude_mask
 from permask.study.steps.files import Run
-from permask.training.loop import train
+from permask.study.steps.training import train_network
 
 
 def compute(run: Run) -> None:
@@ -20,17 +20,5 @@ def compute(run: Run) -> None:
         mask=run.mask_of("network"),
     )
     network = run.network_of("rewind") if "rewind" in run.parents else pruned
-    first, last = run.specification["first_epoch"], run.recipe.epochs
-    history: list[dict[str, float]] = []
-    train(
-        network,
-        run.data.train,
-        run.recipe,
-        run.order(f"prune round {run.specification['round']}"),
-        mask=mask,
-        start=(first, {}),
-        after_epoch=run.report(first, last, history),
-        augmentation=run.augmentation(f"prune round {run.specification['round']}"),
-        execution=run.execution(network),
-    )
-    run.write_trained(network, history, mask)
+    start = run.specification["first_epoch"], {}
+    train_network(run, network, f"prune round {run.specification['round']}", mask, start)

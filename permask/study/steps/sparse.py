@@ -8,7 +8,7 @@ from permask.masks.scores import random_mask_like
 from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
 from permask.study.steps.files import ALIGNMENT, Run
-from permask.training.loop import train
+from permask.study.steps.training import train_network
 
 
 def compute(run: Run) -> None:
@@ -20,15 +20,4 @@ def compute(run: Run) -> None:
         mask = transport(mask, Alignment.load(run.parents["alignment"] / ALIGNMENT))
     if "shuffle" in run.specification:
         mask = random_mask_like(mask, run.specification["shuffle"])
-    history: list[dict[str, float]] = []
-    train(
-        network,
-        run.data.train,
-        run.recipe,
-        run.order("sparse"),
-        mask=mask,
-        after_epoch=run.report(0, run.recipe.epochs, history),
-        augmentation=run.augmentation("sparse"),
-        execution=run.execution(network),
-    )
-    run.write_trained(network, history, mask)
+    train_network(run, network, "sparse", mask)

@@ -1,0 +1,66 @@
+"""Training inside a step: as its recipe says, with what it tells while it runs and what it leaves behind."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from torch import Tensor, nn
+
+from permask.mask import Mask
+from permask.study.steps.files import Run
+from permask.training.evaluation import evaluate
+from permask.training.loop import Recipe, train
+from permask.training.throughput import Meter
+
+
+def train_network(
+    run: Run,
+    network: nn.Module,
+    purpose: str,
+    mask: Mask | None = None,
+    start: tuple[int, Mapping[str, Tensor]] = (0, {}),
+    stop: int | None = None,
+) -> dict[str, Tensor]:
+    """Train a network and write it, with its mask, its scores and its history.
+
+    Args:
+        run: The step.
+        network: The network, changed in place.
+        purpose: Tells the random streams of this training from others of the same seed.
+        mask: Which weights to keep.
+        start: As of `train`.
+        stop: As of `train`.
+
+    Returns:
+        The momentum by parameter name.
+    """
+    recipe, data, execution = Recipe(**run.specification["recipe"]), run.data, run.execution(network)
+    first, last = start[0], recipe.epochs if stop is None else stop
+    evaluate_every = run.specification.get("evaluate_every")
+    history: list[dict[str, Any]] = []
+    meter = Meter(len(data.train), run.flops, execution)
+
+    def after_epoch(epoch: int, loss: float, momentum: Mapping[str, Tensor]) -> None:
+        throughput = meter.epoch_ended()
+        entry: dict[str, Any] = {"epoch": epoch, "loss": loss}
+        if evaluate_every and epoch % evaluate_every == 0:
+            entry["test"] = evaluate(network, data.test)._asdict()
+        history.append(entry)
+        run.measured["throughput"] = asdict(throughput) | execution.described
+        run.progress(epoch - first, last - first, str(throughput))
+        meter.resume()
+
+    momentum = train(
+        network,
+        data.train,
+        recipe,
+        run.order(purpose),
+        mask,
+        start,
+        stop,
+        after_epoch,
+        run.augmentation(purpose),
+        execution,
+    )
+    run.write_trained(network, history, mask)
+    return momentum
