@@ -103,6 +103,7 @@ def permask(stock, tmp_path, monkeypatch, capsys):
         "--symmetry @symmetry.json",
         "--data @data.npz --by weights --restarts 2",
         "--data @data.npz --by learned --epochs 1",
+        "--data @data.npz --method sinkhorn --epochs 1",
         "--input 6 --source-mask @mask.safetensors",
     ],
 )

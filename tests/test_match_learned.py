@@ -33,13 +33,18 @@ def sharp(network):
     return network
 
 
-def test_from_a_bad_start_the_loss_half_way_falls():
+THROUGH = pytest.mark.parametrize("through", ["straight-through", "sinkhorn"])
+
+
+@THROUGH
+def test_from_a_bad_start_the_loss_half_way_falls(through):
     source, planted = sharp(perceptron(3)), PERCEPTRON.random(1)
     target = planted.apply(source)
     batches = labelled((6,), source)
     start = Alignment(PERCEPTRON, PERCEPTRON.identity(), "none", 0.0, ())
-    alignment = match_learned(PERCEPTRON, source, target, loss, batches, epochs=20, start=start)
+    alignment = match_learned(PERCEPTRON, source, target, loss, batches, 10, start=start, through=through)
     assert alignment.objective == max(alignment.history) > 0.9 * alignment.history[0]
+    assert alignment.used["through"] == through
 
     def at_the_middle(permutation):
         path = connect(permutation.apply(source), target, lambda net: sum(loss(net, b) for b in batches) / 4, 3)
@@ -49,24 +54,53 @@ def test_from_a_bad_start_the_loss_half_way_falls():
     assert at_the_middle(PERCEPTRON.identity()) == pytest.approx(-alignment.history[0], rel=1e-4)
 
 
-def test_a_perfect_start_is_kept():
+@THROUGH
+def test_a_perfect_start_is_kept(through):
     source, planted = sharp(perceptron(3)), PERCEPTRON.random(1)
-    alignment = match_learned(PERCEPTRON, source, planted.apply(source), loss, iter(labelled((6,), source)), epochs=2)
+    batches = iter(labelled((6,), source))
+    alignment = match_learned(PERCEPTRON, source, planted.apply(source), loss, batches, epochs=2, through=through)
     assert equal(alignment.permutation, planted)
     assert alignment.used["start"] == "weights"
 
 
-def test_networks_with_batchnorm_are_left_as_they_were():
+@THROUGH
+def test_networks_with_batchnorm_are_left_as_they_were(through):
     source, target = convolutions(0).train(), convolutions(1).train()
     source[1].eval()
     before = copy.deepcopy([source.state_dict(), target.state_dict()])
-    match_learned(CONVOLUTIONS, source, target, loss, labelled((3, 9, 9), convolutions(2), 2), epochs=2)
+    match_learned(
+        CONVOLUTIONS, source, target, loss, labelled((3, 9, 9), convolutions(2), 2), epochs=2, through=through
+    )
     assert [module.training for module in source] == [True, False, *[True] * 6]
     for network, state in zip((source, target), before, strict=True):
         assert all(torch.equal(x, state[name]) for name, x in network.state_dict().items())
         assert all(p.grad is None for p in network.parameters())
 
 
+def test_sinkhorn_recovers_a_planted_permutation_that_it_was_not_told():
+    source, planted = perceptron(3), PERCEPTRON.random(0)
+    target = planted.apply(source)
+    start = Alignment(PERCEPTRON, PERCEPTRON.identity(), "none", 0.0, ())
+    with torch.no_grad():
+        batches = [(x, target(x)) for x, _ in labelled((6,), source)]
+    alignment = match_learned(
+        PERCEPTRON,
+        source,
+        target,
+        lambda network, batch: F.mse_loss(network(batch[0]), batch[1]),
+        batches,
+        epochs=25,
+        start=start,
+        through="sinkhorn",
+    )
+    assert equal(alignment.permutation, planted)
+
+
 def test_no_data_is_an_error():
     with pytest.raises(PermaskError, match="at least one batch"):
         match_learned(PERCEPTRON, perceptron(0), perceptron(1), loss, [])
+
+
+def test_an_unknown_way_through_is_an_error():
+    with pytest.raises(PermaskError, match="expected one of straight-through, sinkhorn, got teleport"):
+        match_learned(PERCEPTRON, perceptron(0), perceptron(1), loss, [0], through="teleport")

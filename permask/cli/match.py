@@ -19,6 +19,7 @@ class By(StrEnum):
     activations = "activations"
     weights = "weights"
     learned = "learned"
+    sinkhorn = "sinkhorn"
 
 
 def match(
@@ -29,7 +30,11 @@ def match(
     by: Annotated[
         By | None,
         typer.Option(
-            help="What to match by. [default: activations if there is --data, else weights]", show_default=False
+            "--by",
+            "--method",
+            help="What to match by; learned and sinkhorn follow the loss half-way, straight through permutations or by "
+            "soft ones. [default: activations if there is --data, else weights]",
+            show_default=False,
         ),
     ] = None,
     data: Annotated[str | None, DATA] = None,
@@ -45,7 +50,9 @@ def match(
     ] = None,
     target_mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Likewise of the target.")] = None,
     restarts: Annotated[int, typer.Option(min=0, help="With weights: further runs from random starts.")] = 0,
-    epochs: Annotated[int, typer.Option(min=1, help="With learned: how often to go through the data.")] = 10,
+    epochs: Annotated[
+        int, typer.Option(min=1, help="With learned and sinkhorn: how often to go through the data.")
+    ] = 10,
     seed: Annotated[int, typer.Option(help="With weights and learned: decides the order of the groups.")] = 0,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="Where to write the alignment.")] = Path(
         "alignment.json"
@@ -105,11 +112,18 @@ def match(
             alignment = match_weights(units, a, b, seed, restarts, mask_a, mask_b)
     else:
         if any(batch.labels is None for batch in found):
-            raise PermaskError(f"{data}: --by learned needs labels beside the inputs")
+            raise PermaskError(f"{data}: --by {by} needs labels beside the inputs")
         with bar(as_json) as progress:
             progress.add_task("learning", total=None)
             alignment = match_learned(
-                units, a, b, lambda net, x: F.cross_entropy(net(*x.inputs), x.labels), found, epochs, seed=seed
+                units,
+                a,
+                b,
+                lambda net, x: F.cross_entropy(net(*x.inputs), x.labels),
+                found,
+                epochs,
+                seed=seed,
+                through="sinkhorn" if by is By.sinkhorn else "straight-through",
             )
     permuted = alignment.permutation.apply(a).state_dict()
     write_whole(out, alignment.save)

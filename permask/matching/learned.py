@@ -1,14 +1,12 @@
 """Learn a permutation by what it is wanted for: a low loss half-way between two networks.
 
-Where matching by activations or weights leaves a barrier, the loss at the mid-point itself can be followed. The
-straight-through estimator (Ainsworth et al. 2023, algorithm 2) keeps free weights beside the source's, replaces
-them by the nearest permutation of the source when it computes the loss, and lets the gradient through as if
-it had not.
+Where matching by activations or weights leaves a barrier, the loss at the mid-point itself can be followed, in one of
+two ways: by the straight-through estimator, or through doubly stochastic matrices that the Sinkhorn operator makes.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -19,11 +17,13 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from permask.errors import PermaskError
 from permask.matching.alignment import Alignment
 from permask.matching.similarity import weights_of
-from permask.matching.weights import Weights, coordinate_descent, match_weights, weight_matches
-from permask.permutation import Permutation
+from permask.matching.sinkhorn import SinkhornLearner
+from permask.matching.straight_through import StraightThroughLearner
+from permask.matching.weights import Weights, match_weights, weight_matches
 from permask.symmetry import Symmetry
 
 Loss = Callable[[nn.Module, Any], Tensor]
+Through = Literal["straight-through", "sinkhorn"]
 
 
 def match_learned(
@@ -36,6 +36,7 @@ def match_learned(
     learning_rate: float = 0.1,
     start: Alignment | None = None,
     seed: int = 0,
+    through: Through = "straight-through",
 ) -> Alignment:
     """The permutation of the source with the lowest loss found half-way to the target.
 
@@ -49,19 +50,24 @@ def match_learned(
         loss: Called as `loss(network, batch)`; returns a scalar to minimise.
         batches: What `loss` takes; read once per epoch and once more to judge, so an iterator is kept.
         epochs: How often to go through the batches.
-        learning_rate: Of Adam, in units of each tensor's root mean square.
+        learning_rate: Of Adam: in units of each tensor's root mean square, or of logits with `sinkhorn`.
         start: Where to begin; weight matching by default.
         seed: For the order of the groups.
+        through: How the gradient passes a permutation: `straight-through` (Ainsworth et al. 2023, algorithm 2), or
+            `sinkhorn` (Peña et al. 2023), which mixes units softly and is projected by an exact assignment.
 
     Returns:
         The best alignment at the end of any epoch, or the start if none was better. Its objective is the
         negative mean loss at the mid-point, its history that of the start and of every epoch.
 
     Raises:
-        NetworkError: A network that does not fit the symmetry.
-        PermaskError: No batches.
+        NetworkError: A network that does not fit the symmetry; with `sinkhorn`, one that permutes the input channels
+            inside the groups of a grouped convolution.
+        PermaskError: No batches, or an unknown way through.
     """
     started = time.perf_counter()
+    if through not in get_args(Through):
+        raise PermaskError(f"through: expected one of {', '.join(get_args(Through))}, got {through}")
     batches = batches if isinstance(batches, Sequence) else list(batches)
     if not batches:
         raise PermaskError("there is no data to learn from: expected at least one batch, got none")
@@ -70,24 +76,24 @@ def match_learned(
     symmetry.check(target)
     weights_A, weights_B = weights_of(source), weights_of(target)
     halfway = _Halfway(target, loss, weights_B)
-    rng = np.random.default_rng(seed)
-
-    permutation = best = start.permutation
-    latent = {n: x.clone().requires_grad_() for n, x in permutation.apply(weights_A).items()}
-    scale = [{"params": [x], "lr": learning_rate * _root_mean_square(x)} for x in latent.values()]
-    optimizer = torch.optim.Adam(scale)
-    history = [-halfway.mean_loss(permutation.apply(weights_A), batches)]
+    learner = (
+        SinkhornLearner(start.permutation, weights_A, learning_rate)
+        if through == "sinkhorn"
+        else StraightThroughLearner(start.permutation, weights_A, learning_rate, np.random.default_rng(seed))
+    )
+    best = start.permutation
+    history = [-halfway.mean_loss(best.apply(weights_A), batches)]
     for _ in range(epochs):
         for batch in batches:
-            permuted = permutation.apply(weights_A)
-            optimizer.zero_grad()
-            halfway.loss({n: x + (permuted[n] - x).detach() for n, x in latent.items()}, batch).backward()
-            optimizer.step()
-            permutation = _nearest(permutation, weights_A, latent, rng)
+            learner.optimizer.zero_grad()
+            halfway.loss(learner.weights(), batch).backward()
+            learner.optimizer.step()
+            learner.update()
+        permutation = learner.permutation
         history.append(-halfway.mean_loss(permutation.apply(weights_A), batches))
         if history[-1] == max(history):
             best = permutation
-    used = {"start": start.method, "epochs": epochs, "learning_rate": learning_rate, "seed": seed}
+    used = {"start": start.method, "epochs": epochs, "learning_rate": learning_rate, "seed": seed, "through": through}
     groups = weight_matches(best, weights_A, weights_B)
     seconds = time.perf_counter() - started
     return Alignment(symmetry, best, "learned", max(history), groups, tuple(history), used, seconds)
@@ -123,13 +129,3 @@ class _Halfway(nn.Module):
     def mean_loss(self, weights: Mapping[str, Tensor], batches: Sequence[Any]) -> float:
         """Mean over batches of the loss of the mid-point."""
         return sum(self.loss(weights, batch).item() for batch in batches) / len(batches)
-
-
-@torch.no_grad()
-def _nearest(start: Permutation, weights_A: Weights, latent: Weights, rng: np.random.Generator) -> Permutation:
-    """The permutation of the source that is nearest to the free weights: weight matching from where it was."""
-    return coordinate_descent(start, weights_A, {n: x.detach() for n, x in latent.items()}, rng)[0]
-
-
-def _root_mean_square(x: Tensor) -> float:
-    return float(x.detach().square().mean().sqrt().clamp(min=1e-3))

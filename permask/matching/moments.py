@@ -99,6 +99,9 @@ class Moments:
 
 
 def _centred(z: Tensor, pivot: Tensor) -> Tensor:
-    """`[U, S]` contiguous: the values less the pivot, moved and subtracted in one sweep over memory."""
-    out = torch.empty(z.shape, dtype=z.dtype, device=z.device)
+    """`[U, S]`: the values less the pivot, subtracted in one sweep over memory, which moves units to the front.
+
+    Units that lie last in memory (channels of tokens, images in channels-last format) stay there.
+    """
+    out = torch.empty_like(z) if z.stride(0) == 1 else torch.empty(z.shape, dtype=z.dtype, device=z.device)
     return torch.sub(z, pivot.view(-1, *[1] * (z.ndim - 1)), out=out).flatten(1)

@@ -11,6 +11,9 @@ from permask.groups import Activation
 from permask.matching.moments import Moments
 from permask.symmetry import Symmetry
 
+# just below the largest block that glibc keeps for reuse
+LARGE = 2**25 - 2**13
+
 Batch = Tensor | Sequence[Tensor]
 Pair = tuple[int, int]
 
@@ -64,6 +67,9 @@ def observe(
 
     device = next((p.device for p in networks[0].parameters()), torch.device("cpu"))
     states = [{name: x.to(device) for name, x in network.state_dict().items()} for network in networks]
+    # once a large block was freed, glibc keeps up to twice its size; giving activations back to the system after every
+    # op and faulting them in again takes a fifth of a pass
+    torch.empty(LARGE, dtype=torch.uint8)
     captures: dict[tuple[torch.Size, ...], Capture] = {}
     used = {"batches": 0, "samples": 0}
     with torch.no_grad():

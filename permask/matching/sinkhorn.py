@@ -1,0 +1,136 @@
+"""Doubly stochastic matrices in the place of permutations, so that a loss can be differentiated by them.
+
+The Sinkhorn operator turns any matrix of logits into the doubly stochastic matrix nearest to it in relative entropy
+(Mena et al. 2018). Its derivative follows from the conditions that the result fulfils (Eisenberger et al. 2022; Peña
+et al. 2023 use it to align networks): exact however many iterations were needed and no memory for any of them, where
+unrolling would keep a matrix per iteration and group.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from permask.errors import NetworkError
+from permask.groups import Axis
+from permask.matching.assignment import assign
+from permask.permutation import Permutation
+
+ITERATIONS = 100
+# rows have to sum to one as closely as this, in logarithms
+CONVERGED = 1e-6
+# keeps the backward solve regular where a matrix is a permutation already, whose gradient is zero
+RIDGE = 1e-10
+
+Weights = Mapping[str, Tensor]
+
+
+class SinkhornLearner:
+    """Logits for every group, and the weights of the source mixed as their doubly stochastic matrices say.
+
+    Args:
+        start: Begins with about half of every unit in the place where this puts it.
+        source: Parameter name to weights.
+        learning_rate: Of Adam, in units of logits.
+
+    Raises:
+        NetworkError: A symmetry that permutes the input channels inside the groups of a grouped convolution.
+    """
+
+    def __init__(self, start: Permutation, source: Weights, learning_rate: float):
+        self._groups = start.groups
+        self._source = source
+        self._axes = {g.name: [a for a in g.axes if a.parameter in source and not _carried(a)] for g in start.groups}
+        device = next(iter(source.values())).device
+        self._logits: dict[str, Tensor] = {}
+        for group in start.groups:
+            index = torch.tensor(start.index[group.name]).reshape(group.blocks, group.size)
+            here = torch.nn.functional.one_hot(index, group.size).to(device, torch.float32)
+            self._logits[group.name] = (here * np.log(group.size)).requires_grad_()
+        self.optimizer = torch.optim.Adam(self._logits.values(), learning_rate)
+
+    def weights(self) -> dict[str, Tensor]:
+        """The source's weights, mixed; gradients reach the logits."""
+        mixed = dict(self._source)
+        for group in reversed(self._groups):  # inside the units of a parent first, then the units themselves
+            share = DoublyStochastic.apply(self._logits[group.name])
+            for axis in self._axes[group.name]:
+                mixed[axis.parameter] = _mix(mixed[axis.parameter], axis, share)
+        return mixed
+
+    def update(self) -> None:
+        """Nothing but the logits is kept."""
+
+    @property
+    def permutation(self) -> Permutation:
+        """The nearest permutation, by an exact assignment in every block of every group."""
+        index = {}
+        for group in self._groups:
+            shares = _sinkhorn(self._logits[group.name].detach()).cpu().numpy()
+            index[group.name] = np.stack([assign(share) for share in shares]).reshape(group.index_shape)
+        return Permutation(self._groups, index)
+
+
+class DoublyStochastic(torch.autograd.Function):
+    """Logits `[B, N, N]` to P = exp(logits + a1ᵀ + 1bᵀ) whose rows and columns sum to one."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Float[Tensor, "blocks units units"]) -> Float[Tensor, "blocks units units"]:
+        """P, by Sinkhorn's iteration."""
+        share = _sinkhorn(logits)
+        ctx.save_for_backward(share)
+        return share.to(logits.dtype)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """P ∘ (G − u1ᵀ − 1vᵀ), with u and v such that rows and columns of the result sum to zero."""
+        (share,) = ctx.saved_tensors
+        weighted = share * gradients[0].double()
+        rows, columns = weighted.sum(-1, keepdim=True), weighted.sum(-2).unsqueeze(-1)
+        units = share.shape[-1]
+        # constants in u and v cancel; the mean pins v, as (I − PᵀP) 1 = 0
+        system = torch.eye(units, dtype=share.dtype, device=share.device) * (1 + RIDGE) + 1 / units
+        v = torch.linalg.solve(system - share.mT @ share, columns - share.mT @ rows)
+        u = rows - share @ v
+        return (weighted - share * (u + v.mT)).to(gradients[0].dtype)
+
+
+def _sinkhorn(logits: Tensor) -> Float[Tensor, "blocks units units"]:
+    """Rows and columns normalised in turn until both sum to one, in float64."""
+    log_share = logits.double()
+    for _ in range(ITERATIONS):
+        rows = log_share.logsumexp(-1, keepdim=True)
+        if rows.abs().max() < CONVERGED:
+            break
+        log_share = log_share - rows
+        log_share = log_share - log_share.logsumexp(-2, keepdim=True)
+    return log_share.exp()
+
+
+def _carried(axis: Axis) -> bool:
+    """Whether an axis needs no mixing of its own, because it moves with the rows that it belongs to.
+
+    Raises:
+        NetworkError: Entries that also move within their rows.
+    """
+    if axis.convolution_groups == 1:
+        return False
+    within = axis.table % (axis.length // axis.convolution_groups)
+    if (within != within.reshape(-1, within.shape[-1])[0]).any():
+        raise NetworkError(
+            f"{axis.parameter}: Sinkhorn matching does not mix input channels inside groups of a convolution, "
+            "nor inside stacked matrices: use straight-through, weight or activation matching"
+        )
+    return True
+
+
+def _mix(weight: Tensor, axis: Axis, share: Float[Tensor, "blocks units units"]) -> Tensor:
+    """new[unit n] = Σ_k share[n, k] old[unit k] along an axis, block by block."""
+    positions = torch.as_tensor(axis.table.ravel(), device=weight.device)
+    rows = weight.movedim(axis.dim, 0)
+    blocks = rows.index_select(0, positions).reshape(len(share), share.shape[-1], -1)
+    mixed = (share.to(weight.dtype) @ blocks).reshape(len(positions), *rows.shape[1:])
+    return rows.index_copy(0, positions, mixed).movedim(0, axis.dim)
