@@ -149,3 +149,34 @@ def test_ensembles_are_of_networks_that_the_study_has(tmp_path, ensembles, said)
     text = GOOD.replace("pairs: 1", "pairs: 2") + f"ensembles: {ensembles}\n"
     (message,) = messages(write(tmp_path, text))
     assert said in message
+
+
+def test_a_study_extends_another_section_by_section(tmp_path):
+    write(tmp_path, GOOD)
+    other = tmp_path / "other.yaml"
+    other.write_text("extends: study.yaml\nname: other\ndense: {momentum: 0.5}\nsparsities: [0.9, 0.95]\n")
+    study = load_study(other, ["dense.learning_rate=0.2"])
+    assert (study.name, study.epochs, study.sparsities) == ("other", 3, (0.9, 0.95))
+    assert (study.dense.learning_rate, study.dense.momentum) == (0.2, 0.5)
+
+
+def test_errors_name_the_file_that_the_key_is_in(tmp_path):
+    write(tmp_path, GOOD.replace("epochs: 3", "epochs: 0"))
+    other = tmp_path / "other.yaml"
+    other.write_text("extends: study.yaml\npairs: 0\n")
+    with pytest.raises(StudyError) as error:
+        load_study(other)
+    assert str(error.value).splitlines() == [
+        f"{tmp_path / 'other.yaml'}:2:1: pairs: expected greater than 0; got 0",
+        f"{tmp_path / 'study.yaml'}:5:1: epochs: expected greater than 0; got 0",
+    ]
+
+
+def test_files_that_extend_each_other(tmp_path):
+    write(tmp_path, "extends: other.yaml\n")
+    (tmp_path / "other.yaml").write_text("extends: study.yaml\n")
+    with pytest.raises(StudyError, match=r"other.yaml:1:1: extends: .*study.yaml comes back to itself"):
+        load_study(tmp_path / "study.yaml")
+    (tmp_path / "other.yaml").write_text("extends: missing.yaml\n")
+    with pytest.raises(StudyError, match=r"missing.yaml: cannot read the study"):
+        load_study(tmp_path / "study.yaml")

@@ -29,12 +29,7 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     Raises:
         StudyError: All that is wrong with the file and the overrides, one line each.
     """
-    try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise StudyError(f"{path}: cannot read the study: {reason}") from error
-    content, places = parse(text, str(path))
+    content, places = _read(path)
     errors = [error for override in overrides if (error := _override(content, places, override))]
     study = None
     try:
@@ -50,6 +45,32 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     if study is None or errors:
         raise StudyError("\n".join(errors))
     return study
+
+
+def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> tuple[dict[str, Any], Places]:
+    """A file's content over that of the file it extends, section by section, and where every key was written."""
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not a text file"
+        raise StudyError(f"{path}: cannot read the study: {reason}") from error
+    content, places = parse(text, str(path))
+    if "extends" not in content:
+        return content, places
+    base = path.parent / str(content.pop("extends"))
+    if base.resolve() in (chain := (*extended_by, path.resolve())):
+        raise StudyError(f"{places[('extends',)]}: extends: expected another file, {base.name} comes back to itself")
+    base_content, base_places = _read(base, chain)
+    return _over(content, base_content), base_places | places
+
+
+def _over(content: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    sections = {
+        key: _over(value, base[key])
+        for key, value in content.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return base | content | sections
 
 
 def parse(text: str, name: str) -> tuple[dict[str, Any], Places]:

@@ -58,7 +58,10 @@ def _files(root: Path) -> list[tuple[str, int, int]]:
         status = root.stat()
         return [("", status.st_size, status.st_mtime_ns)]
     if not root.is_dir():
-        raise DataError(f"{root}: no such file or folder")
+        raise DataError(
+            f"{root}: no such file or folder; expected a folder or an archive of images, with train/CLASS/IMAGE and "
+            "test/CLASS/IMAGE; name it by data.root=PATH"
+        )
     found = []
     below = [("", root)]
     while below:
