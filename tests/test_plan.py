@@ -191,3 +191,16 @@ def test_every_round_of_pruning_is_connected_once():
     assert [sparsity for _, sparsity in labels] == sorted(sparsity for _, sparsity in labels)
     assert {0.0, 0.5, 0.8} < {sparsity for _, sparsity in labels}
     assert all(labelled.step.parents["alignment"] is pair.match for labelled in pair.connect_rounds)
+
+
+def test_early_matching_adds_matches_and_what_rests_on_them():
+    plain = plan_of()
+    early = plan_of(match_epochs=[1, 2])
+    added = [step for key, step in early.steps.items() if key not in plain.steps]
+    assert not plain.steps.keys() - early.steps.keys()
+    matches = [step for step in added if step.kind == "match"]
+    assert {step.parents["target"].specification["epoch"] for step in matches} == {1, 2}
+    assert {step.parents["source"].specification["epoch"] for step in matches} == {early.study.epochs}
+    rows = [row for row in early.trained if row.labels["method"].startswith("permuted t=")]
+    assert {row.step.parents["alignment"].key for row in rows} == {step.key for step in matches}
+    assert {row.step.key for row in rows} == {step.key for step in added if step.kind == "sparse"}

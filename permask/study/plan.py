@@ -127,7 +127,7 @@ class _Planner:
         if study.prune.policy == "rewind_weights":
             rewinds_a.add(study.prune.rewind)
         dense_a = self.dense(seed_a, rewinds_a)
-        dense_b = self.dense(seed_b, study.rewinds if others else ())
+        dense_b = self.dense(seed_b, {*(study.rewinds if others else ()), *self.match_epochs})
         masks, rounds = self.prune(seed_a, dense_a)
         return _Ticket({"pair": number, "seed_a": seed_a, "seed_b": seed_b}, dense_a, dense_b, masks, rounds)
 
@@ -171,6 +171,10 @@ class _Planner:
                     label = {"method": method, "sparsity": sparsity, "rewind": rewind}
                     step = self.sparse(method, ticket, ticket, sparsity, rewind)
                     trained.append(Labelled(labels | label | {"trained": "A" if method == "lth" else "B"}, step))
+                for t in self.match_epochs:
+                    label = {"method": f"permuted t={t}", "sparsity": sparsity, "rewind": rewind, "trained": "B"}
+                    step = self.sparse("permuted", ticket, ticket, sparsity, rewind, t)
+                    trained.append(Labelled(labels | label, step))
         return trained
 
     def ensembles(self, tickets: list[_Ticket]) -> list[Labelled]:
@@ -223,10 +227,17 @@ class _Planner:
             before = steps[epoch] = self.step("dense", specification, {}, before, epoch - done)
         return steps
 
-    def match(self, a: _Ticket, b: _Ticket) -> Step:
-        """The alignment of one pair's dense A to one pair's dense B."""
-        epochs = self.study.epochs
-        return self.step("match", {}, {"source": a.dense_a[epochs], "target": b.dense_b[epochs]})
+    @property
+    def match_epochs(self) -> tuple[int, ...]:
+        """The epochs of B at which masks are permuted by an early match."""
+        return self.study.match_epochs if "permuted" in self.study.methods else ()
+
+    def match(self, a: _Ticket, b: _Ticket, epoch: int | None = None) -> Step:
+        """The alignment of one pair's dense A to one pair's dense B, after its last epoch or an earlier one."""
+        last = self.study.epochs
+        return self.step(
+            "match", {}, {"source": a.dense_a[last], "target": b.dense_b[last if epoch is None else epoch]}
+        )
 
     def prune(self, seed: int, dense: dict[int, Step]) -> tuple[dict[float, Step], list[Step]]:
         """Sparsity to the pruning round that reaches it, and all rounds.
@@ -267,14 +278,16 @@ class _Planner:
             before = round_to(full, number, before)
         raise AssertionError("the full rounds come as close to 1 as any sparsity")
 
-    def sparse(self, method: Method, a: _Ticket, b: _Ticket, sparsity: float, rewind: int) -> Step:
+    def sparse(
+        self, method: Method, a: _Ticket, b: _Ticket, sparsity: float, rewind: int, match_epoch: int | None = None
+    ) -> Step:
         """Sparse training under A's mask; B's seed gives the order of the data, the same for every method."""
         epochs, seed = self.study.epochs - rewind, b.labels["seed_b"]
         specification: dict[str, Any] = {"seed": seed, "recipe": self.recipe(epochs, "sparse")}
         weights = (a.dense_a if method == "lth" else b.dense_b)[rewind]
         parents = {"weights": weights, "mask": a.masks[sparsity]}
         if method == "permuted":
-            parents["alignment"] = self.match(a, b)
+            parents["alignment"] = self.match(a, b, match_epoch)
         if method == "random":
             specification["shuffle"] = seed
         return self.step("sparse", specification, parents, None, epochs)

@@ -25,6 +25,7 @@ def smallest(study: Study) -> Study:
         "batch_size": min(study.batch_size, 64),
         "sparsities": sparsities,
         "rewinds": rewinds,
+        "match_epochs": sorted({min(t, epochs - 1) for t in study.match_epochs})[-1:],
         "prune": study.prune.model_dump() | {"epochs": 1, "rate": rate, "rewind": min(study.prune.rewind, epochs - 1)},
     }
     if not isinstance(study.data, Digits):

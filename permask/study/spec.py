@@ -119,11 +119,18 @@ class Study(Section):
         Field(min_length=1, description="epochs k of dense training that sparse training starts from"),
     ] = (0,)
     methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("lth", "naive", "permuted")
+    match_epochs: Annotated[
+        tuple[Epoch, ...],
+        Field(
+            description="epochs t of B at which A is matched to it besides the last; masks permuted by "
+            "what is found there are the methods `permuted t=...`"
+        ),
+    ] = ()
     connect: Connect | None = Connect()
     connect_rounds: ConnectRounds | None = None
     ensembles: Ensembles | None = None
 
-    @field_validator("sparsities", "rewinds", "methods")
+    @field_validator("sparsities", "rewinds", "methods", "match_epochs")
     @classmethod
     def _no_repeats(cls, values: tuple[float | str, ...]) -> tuple[float | str, ...]:
         repeated = sorted({str(value) for value in values if values.count(value) > 1})
@@ -135,7 +142,7 @@ class Study(Section):
             )
         return values
 
-    @field_validator("rewinds", "prune")
+    @field_validator("rewinds", "prune", "match_epochs")
     @classmethod
     def _before_the_end(cls, value: tuple[int, ...] | Prune, info) -> tuple[int, ...] | Prune:
         epochs = info.data.get("epochs")
@@ -144,7 +151,7 @@ class Study(Section):
         if late:
             raise PydanticCustomError(
                 "late",
-                "expected rewind epochs before the {epochs} epochs of dense training end, got {late}",
+                "expected epochs before the {epochs} epochs of dense training end, got {late}",
                 {"epochs": epochs, "late": ", ".join(map(str, late))},
             )
         return value
