@@ -8,6 +8,9 @@ OVERRIDES = typer.Argument(help="Changes to the study, such as prune.epochs=3.",
 STORE = typer.Option("--store", help="Folder that keeps the result of every step.")
 JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes. [default: one per core]", show_default=False)
 RETRIES = typer.Option(min=0, help="How often a step that failed, or whose process died, is tried again.")
+TRACK = typer.Option(
+    "--track", help="Send loss and images per second, epoch by epoch, there as well (wandb: offline unless WANDB_MODE)."
+)
 ENGINE = typer.Option("--engine", help="Where the steps run.")
 MODEL = typer.Argument(help="What makes the network: `package.module:name` or `path/to/file.py:name`.", metavar="MODEL")
 KEY_VALUES = typer.Argument(

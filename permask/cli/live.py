@@ -54,8 +54,12 @@ class LiveProgress:
     def listen(self, happening: Happening, step: Step, detail: Any) -> None:
         """Show what an engine tells."""
         match happening:
-            case "started":
-                self.bars[step.key] = self.progress.add_task(f"  {step.title}", total=None, unit="epochs", left="")
+            case "started" | "elsewhere":
+                self._drop(step)
+                where = "" if happening == "started" else " (in another run)"
+                self.bars[step.key] = self.progress.add_task(
+                    f"  {step.title}{where}", total=None, unit="epochs", left=""
+                )
             case "progress":
                 done, total, note = detail
                 self.progress.update(self.bars[step.key], completed=done, total=total, left=note)
@@ -69,7 +73,7 @@ class LiveProgress:
                 self._drop(step)
                 reason = escape(detail.strip().splitlines()[-1])
                 self.progress.console.print(f"[yellow]retrying:[/] {step.title} ({reason})", highlight=False)
-            case "failed" | "elsewhere":
+            case "failed":
                 self._drop(step)
 
     def _done(self, step: Step, happening: Literal["present", "computed"]) -> None:

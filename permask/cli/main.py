@@ -16,6 +16,7 @@ from permask.cli.match import match
 from permask.cli.plan import plan
 from permask.cli.report import report
 from permask.cli.run import run
+from permask.cli.status import status
 from permask.cli.store import store
 from permask.cli.studies import studies
 from permask.cli.transport import transport
@@ -29,7 +30,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, run, plan, report, compare, studies, inspect, match, transport, connect, ensemble):
+for verb in (demo, run, plan, status, report, compare, studies, inspect, match, transport, connect, ensemble):
     app.command(verb.__name__)(verb)
 app.add_typer(mask, name="mask")
 app.add_typer(store, name="store")

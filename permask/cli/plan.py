@@ -1,4 +1,4 @@
-"""`permask plan`: what a study would compute, and what that would budget."""
+"""`permask plan`: what a study would compute, and what that would cost."""
 
 import json
 from dataclasses import asdict

@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, RETRIES, SMOKE, STORE, STUDY
+from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, RETRIES, SMOKE, STORE, STUDY, TRACK
 from permask.cli.prepare import open_study
 
 if TYPE_CHECKING:
     from permask.study.store import Store
+
+
+class Tracking(StrEnum):
+    """Where the progress of steps goes besides the store."""
+
+    tensorboard = "tensorboard"
+    wandb = "wandb"
 
 
 class Engine(StrEnum):
@@ -33,8 +40,11 @@ def run(
     jobs: Annotated[int | None, JOBS] = None,
     retries: Annotated[int, RETRIES] = 2,
     smoke: Annotated[bool, SMOKE] = False,
+    track: Annotated[list[Tracking] | None, TRACK] = None,
 ) -> None:
     """Compute a study and report what it found. Nothing that is in the store is computed again.
+
+    Started beside another run on the same store, it shows what that one is at and computes the rest with it.
 
     Examples:
 
@@ -43,8 +53,10 @@ def run(
     `permask run digits --smoke`
 
     `permask run studies/digits.yaml pairs=10 sparse.learning_rate=0.04 --store store --jobs 4`
+
+    `permask run studies/digits.yaml --track tensorboard --track wandb`
     """
-    run_study(study, overrides or [], store, out, jobs, retries, smoke)
+    run_study(study, overrides or [], store, out, jobs, retries, smoke, track or [])
 
 
 def run_study(
@@ -55,6 +67,7 @@ def run_study(
     jobs: int | None,
     retries: int = 2,
     smoke: bool = False,
+    track: Sequence[Tracking] = (),
 ) -> None:
     """Check the study, compute what the store lacks, report."""
     from rich.console import Console
@@ -64,7 +77,9 @@ def run_study(
     from permask.study.engines.local import Local, warm_up
     from permask.study.plan import make_plan
     from permask.study.provenance import available_cores
+    from permask.study.tracking.trackers import check_trackers
 
+    check_trackers([tracker.value for tracker in track])
     plan = make_plan(open_study(path, overrides, smoke))
     folder, store = _places(out or Path("results") / plan.study.name, store_root)
     if not all(map(store.has, plan.steps)):
@@ -77,7 +92,8 @@ def run_study(
     jobs = min(jobs or cores, len(plan.steps))
     console = Console()
     with LiveProgress(console, plan) as live:
-        report = Local(jobs, max(1, cores // jobs), retries).run(plan, store, live.listen)
+        chosen = Local(jobs, max(1, cores // jobs), retries, tuple(tracker.value for tracker in track))
+        report = chosen.run(plan, store, live.listen)
     results = collect(plan, store)
     try:
         files = write_report(results, folder)

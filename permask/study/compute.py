@@ -1,13 +1,19 @@
 """Compute one step into the store, unless it is there or another process is at it."""
 
+import json
 import time
+import traceback
+from collections.abc import Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, Literal
 
 from permask.errors import StoreError
 from permask.study.step import Task
-from permask.study.steps.files import Progress, Run
+from permask.study.steps.files import METRICS, Progress, Run
 from permask.study.store import Store
+from permask.study.tracking.track import Track
+from permask.study.tracking.trackers import Name, make_trackers
 
 Outcome = Literal["computed", "present", "busy"]
 
@@ -24,14 +30,17 @@ class DamagedNeed(StoreError):
         self.key = key
 
 
-def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Progress) -> Outcome:
+def compute(
+    task: Task, store: Store, provenance: dict[str, Any], progress: Progress, trackers: Sequence[Name] = ()
+) -> Outcome:
     """Compute a task whose needs are in the store.
 
     Args:
         task: The step's task.
         store: Where the results of its needs lie, and where its own goes.
-        provenance: Recorded in the manifest.
-        progress: As of `Run`.
+        provenance: Recorded in the manifest and with what is tracked.
+        progress: As of `Run`, without values.
+        trackers: Where the progress goes besides the step's track in the store.
 
     Returns:
         `computed`; `present` if the store had it, whole and unaltered; `busy` if another process is computing it.
@@ -59,13 +68,31 @@ def compute(task: Task, store: Store, provenance: dict[str, Any], progress: Prog
             "epochs": task.epochs,
             "provenance": provenance,
         }
+        track = Track(store, task, provenance, make_trackers(trackers, store, task, provenance))
+
+        def tell(done: int, total: int, note: str = "", /, **values: float) -> None:
+            track.progress(done, total, values)
+            progress(done, total, note)
+
         started = time.perf_counter()
-        with store.writing(task.key, manifest) as folder:
-            parents = {role: store.folder(key) for role, key in task.parents.items()}
-            goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
-            kind = import_module(f"permask.study.steps.{task.kind}")
-            run = Run(task.specification, parents, goes_on_from, folder, progress, task.data_root)
-            kind.compute(run)
-            manifest |= run.measured
-            manifest["seconds"] = round(time.perf_counter() - started, 3)
+        try:
+            with store.writing(task.key, manifest) as folder:
+                parents = {role: store.folder(key) for role, key in task.parents.items()}
+                goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
+                kind = import_module(f"permask.study.steps.{task.kind}")
+                run = Run(task.specification, parents, goes_on_from, folder, tell, task.data_root)
+                kind.compute(run)
+                manifest |= run.measured
+                manifest["seconds"] = round(time.perf_counter() - started, 3)
+        except Exception:
+            track.end("failed", log=traceback.format_exc())
+            raise
+        track.end("completed", metrics=_numbers(store.folder(task.key)))
         return "computed"
+
+
+def _numbers(folder: Path) -> dict[str, float]:
+    """The metrics of a result that are single numbers."""
+    path = folder / METRICS
+    metrics = json.loads(path.read_text()) if path.exists() else {}
+    return {name: value for name, value in metrics.items() if isinstance(value, int | float)}

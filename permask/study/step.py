@@ -18,6 +18,7 @@ class Task:
         goes_on_from: The same computation at an earlier epoch: that epoch and the key.
         epochs: Epochs that the step trains when it can go on from there.
         data_root: Where the data's files lie on this machine. Their content is part of the specification, this is not.
+        seeds: All seeds that determine the result, its parents' included.
         key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
     """
 
@@ -28,6 +29,7 @@ class Task:
     goes_on_from: tuple[int, str] | None
     epochs: int = 0
     data_root: str = ""
+    seeds: tuple[int, ...] = ()
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -68,6 +70,7 @@ class Step:
 
     def __post_init__(self) -> None:
         earlier = self.goes_on_from
+        own = [self.specification["seed"]] if "seed" in self.specification else []
         task = Task(
             self.kind,
             self.version,
@@ -76,6 +79,7 @@ class Step:
             (earlier.specification["epoch"], earlier.key) if earlier else None,
             self.epochs,
             self.data_root,
+            tuple(sorted({*own, *(seed for parent in self.parents.values() for seed in parent.task.seeds)})),
         )
         object.__setattr__(self, "task", task)
 

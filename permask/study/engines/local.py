@@ -19,6 +19,8 @@ from permask.study.plan import VERSIONS, Plan
 from permask.study.provenance import provenance
 from permask.study.step import Step
 from permask.study.store import Store
+from permask.study.tracking.track import append_event
+from permask.study.tracking.trackers import Name
 
 # what workers are forked with; the optimizers of torch import torch._dynamo when the first of them is made
 PRELOADED = ["permask.study.engines.worker", *(f"permask.study.steps.{kind}" for kind in VERSIONS), "torch._dynamo"]
@@ -43,11 +45,13 @@ class Local:
         jobs: Worker processes.
         threads: Threads of each worker.
         retries: How often a step that failed, or whose worker died, is tried again.
+        trackers: Where the progress of the steps goes besides their tracks in the store.
     """
 
     jobs: int
     threads: int
     retries: int = 2
+    trackers: tuple[Name, ...] = ()
 
     def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
         """Compute all that the store lacks of a plan.
@@ -82,7 +86,8 @@ class Local:
             if step is None:
                 return
             if not idle:
-                idle = [_Worker(schedule.store, {"study": schedule.plan.study.name}, self.threads)]
+                made_with = provenance() | {"study": schedule.plan.study.name}
+                idle = [_Worker(schedule.store.root, made_with, self.threads, self.trackers)]
                 workers += idle
             worker = idle[-1]
             if worker.begin(step):
@@ -95,13 +100,11 @@ class Local:
 class _Worker:
     """A worker process and the step it is at."""
 
-    def __init__(self, store: Store, origin: dict[str, Any], threads: int):
+    def __init__(self, *arguments: Any):
         context = warm_up()
         self.connection: Connection
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(
-            target=_work, args=(theirs, store.root, provenance() | origin, threads), daemon=True
-        )
+        self.process: BaseProcess = context.Process(target=_work, args=(theirs, *arguments), daemon=True)
         self.process.start()
         theirs.close()
         self.step: Step | None = None
@@ -138,6 +141,7 @@ def _hear(worker: _Worker, schedule: Schedule) -> bool:
         worker.stop()
         code = worker.process.exitcode or 0
         how = f"was killed by signal {-code}; is there enough memory?" if code < 0 else f"exited with {code}"
+        append_event(schedule.store, step.key, "failed", log=f"its worker {how}")
         schedule.failed(step, f"its worker {how}")
         return False
     match message:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from permask.study.plan import Plan
+from permask.study.status import progress_of
 from permask.study.step import Step
 from permask.study.store import Store
 
@@ -70,9 +71,12 @@ class Schedule:
         self._look_elsewhere()
         while self._ready:
             step = heapq.heappop(self._ready)[2]
-            if not self.store.has(step.key) or step.key in self._damaged:
+            if self.store.has(step.key) and step.key not in self._damaged:
+                self.finished(step, "present")
+            elif self.store.is_claimed(step.key):
+                self.busy(step)
+            else:
                 return step
-            self.finished(step, "present")
         return None
 
     def put_back(self, step: Step) -> None:
@@ -147,3 +151,5 @@ class Schedule:
                 self._push(step)
             else:
                 self._elsewhere.append((now + POLL, step))
+                if progress := progress_of(step, self.store):
+                    self.listen("progress", step, (*progress, ""))

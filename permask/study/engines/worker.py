@@ -3,6 +3,7 @@
 import signal
 import time
 import traceback
+from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,14 @@ from permask.errors import PermaskError, StoreError
 from permask.study.compute import DamagedNeed, compute
 from permask.study.step import Task
 from permask.study.store import Store
+from permask.study.tracking.trackers import Name
 
 INTERVAL = 0.2  # seconds between messages of progress
 
 
-def work(connection: Connection, root: Path, provenance: dict[str, Any], threads: int) -> None:
+def work(
+    connection: Connection, root: Path, provenance: dict[str, Any], threads: int, trackers: Sequence[Name] = ()
+) -> None:
     """Serve steps until the connection closes.
 
     Sends `("progress", done, total, note)` while a step runs, and then `("ended", outcome)`, `("lacks", key, damage)`
@@ -42,7 +46,7 @@ def work(connection: Connection, root: Path, provenance: dict[str, Any], threads
         try:
             task: Task = connection.recv()
             try:
-                connection.send(("ended", compute(task, store, provenance, progress)))
+                connection.send(("ended", compute(task, store, provenance, progress, trackers)))
             except BrokenPipeError:
                 raise
             except DamagedNeed as error:

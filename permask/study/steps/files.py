@@ -23,7 +23,8 @@ from permask.training.execution import Execution, find_device
 from permask.training.networks import create_network, outline_network
 from permask.training.streams import stream
 
-# called with the parts done, the parts to do (of a training: epochs), and perhaps a note on how it goes
+# called with the parts done, the parts to do (of a training: epochs), perhaps a note on how it goes, and by name what
+# was measured
 Progress = Callable[..., None]
 
 

@@ -47,7 +47,13 @@ def train_network(
             entry["test"] = evaluate(network, data.test)._asdict()
         history.append(entry)
         run.measured["throughput"] = asdict(throughput) | execution.described
-        run.progress(epoch - first, last - first, str(throughput))
+        run.progress(
+            epoch - first,
+            last - first,
+            str(throughput),
+            loss=loss,
+            images_per_second=round(throughput.images_per_second, 1),
+        )
         meter.resume()
 
     momentum = train(

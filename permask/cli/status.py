@@ -1,0 +1,113 @@
+"""`permask status`: how a study stands, from any shell that sees its store."""
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
+from permask.cli.prepare import open_study
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+    from permask.study.plan import Plan
+    from permask.study.status import Status, StepStatus
+
+INTERVAL = 1.0  # seconds between looks
+STATES = ("done", "running", "failed", "blocked", "interrupted", "waiting")
+SHOWN = 40  # steps of one state before the rest is only counted
+
+
+def status(
+    study: Annotated[Path, STUDY],
+    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    store: Annotated[Path, STORE] = Path("store"),
+    once: Annotated[bool, typer.Option("--once", help="Look once, also in a terminal.")] = False,
+    smoke: Annotated[bool, SMOKE] = False,
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Show what of a study is done, what runs where and how fast, what failed and why.
+
+    In a terminal the view stays, and follows until nothing runs any more; Ctrl-C leaves it, and leaves the run alone.
+
+    Examples:
+
+    `permask status studies/digits.yaml --store store`
+
+    `permask status studies/digits.yaml pairs=3 --json`
+    """
+    from rich.console import Console
+    from rich.live import Live
+
+    from permask.study.plan import make_plan
+    from permask.study.status import status_of
+    from permask.study.store import Store
+
+    there = Store(store, existing=True)
+    plan = make_plan(open_study(study, overrides or [], smoke, decode=False))
+    found = status_of(plan, there)
+    if as_json:
+        typer.echo(json.dumps(_as_json(plan, found), indent=1))
+        return
+    console = Console(highlight=False)
+    if once or not sys.stdout.isatty():
+        console.print(_view(plan, found))
+        return
+    try:
+        with Live(_view(plan, found), console=console, auto_refresh=False) as live:
+            while found.of("running"):
+                time.sleep(INTERVAL)
+                found = status_of(plan, there)
+                live.update(_view(plan, found), refresh=True)
+    except KeyboardInterrupt:
+        pass
+
+
+def _view(plan: "Plan", found: "Status") -> "Group":
+    from rich.console import Group
+    from rich.markup import escape
+    from rich.table import Table
+    from rich.text import Text
+
+    counts = ", ".join(f"{len(steps)} {state}" for state in STATES if (steps := found.of(state)))
+    left = f"; about {_time(found.seconds_left)} left" if found.seconds_left is not None else ""
+    parts: list[Any] = [Text(f"{plan.study.name}: {len(found.steps)} steps: {counts}{left}")]
+    if running := found.of("running"):
+        table = Table("running", "epoch", "images/s", "left", "where", box=None, pad_edge=False)
+        for step in running[:SHOWN]:
+            rate = "" if step.images_per_second is None else f"{step.images_per_second:,.0f}"
+            epoch = f"{step.done} of {step.total}" if step.total else ""
+            table.add_row(step.step.title, epoch, rate, _time(step.seconds_left), step.where)
+        parts.append(table)
+    for step in found.of("failed")[:SHOWN]:
+        where = f" on {step.where}" if step.where else ""
+        parts.append(f"[red]failed:[/] {step.step.title}{where}: {escape(_reason(step))}")
+    return Group(*parts)
+
+
+def _as_json(plan: "Plan", found: "Status") -> dict[str, Any]:
+    shown = [
+        {
+            "key": step.step.key,
+            "kind": step.step.kind,
+            **{name: value for name, value in vars(step).items() if name != "step"},
+        }
+        for step in found.steps
+    ]
+    counts = {state: len(found.of(state)) for state in STATES}
+    return {"study": plan.study.name, "counts": counts, "seconds_left": found.seconds_left, "steps": shown}
+
+
+def _reason(step: "StepStatus") -> str:
+    return step.log.strip().splitlines()[-1]
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"
