@@ -38,7 +38,7 @@ class WeightsAndBiases:
     """Runs of the project `permask`, grouped by study; offline, in `tracks/wandb/`, unless WANDB_MODE is set."""
 
     def __init__(self, store: Store, task: Task, provenance: Mapping[str, Any]):
-        import wandb
+        import wandb  # pyright: ignore[reportMissingImports]
 
         folder = store.root / "tracks"
         self.run = wandb.init(
