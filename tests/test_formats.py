@@ -2,6 +2,7 @@
 
 import os
 import pickle
+from collections import defaultdict
 
 import pytest
 import torch
@@ -40,11 +41,16 @@ def prune_half(model):
     return model
 
 
-def sparsified(squash=False):
-    model = network()
+def prepared(model):
     sparsifier = WeightNormSparsifier(sparsity_level=1.0, sparse_block_shape=(1, 4), zeros_per_block=2)
     sparsifier.prepare(model, [{"tensor_fqn": "3.weight"}])
     sparsifier.step()
+    return sparsifier
+
+
+def sparsified(squash=False):
+    model = network()
+    sparsifier = prepared(model)
     if squash:
         sparsifier.squash_mask()
     return model
@@ -96,6 +102,27 @@ def test_the_mask_of_a_sparsifier(tmp_path):
     assert set(mask) == {"3.weight"}
     assert torch.equal(mask["3.weight"], model[3].parametrizations.weight[0].mask.bool())
     assert fits_two_four(mask["3.weight"])
+
+
+def test_the_mask_in_a_sparsifiers_own_state(tmp_path):
+    model = network()
+    sparsifier = prepared(model)
+    expected = Mask.of(model)
+    torch.save(sparsifier.state_dict(), tmp_path / "sparsifier.pt")
+    torch.save({"model": model.state_dict(), "sparsifier": sparsifier.state_dict()}, tmp_path / "both.pt")
+    assert expected.sparsity == 0.5
+    assert read_mask(tmp_path / "sparsifier.pt") == read_mask(tmp_path / "both.pt") == expected
+    assert torch.equal(load_weights(network(), tmp_path / "both.pt")[3].weight, network()[3].weight)
+
+
+def test_a_defaultdict_that_would_run_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"state": defaultdict(os.getcwd)}, tmp_path / "factory.pt")
+    torch.save({"state": defaultdict(dict, {"3.weight": {"mask": Harmful()}})}, tmp_path / "harmful.pt")
+    for name in ("factory.pt", "harmful.pt"):
+        with pytest.raises(PermaskError, match="never runs code"):
+            read_mask(tmp_path / name)
+    assert not (tmp_path / "harmed").exists()
 
 
 def test_weights_are_loaded_with_their_pruning_folded_in(tmp_path):

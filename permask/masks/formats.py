@@ -31,8 +31,10 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         PermaskError: A file that is missing, truncated, holds no tensors, or could only be read by running
             code that it contains.
     """
-    path = Path(path)
-    content = _content(path)
+    return _state_in(_content(Path(path)), path)
+
+
+def _state_in(content: Any, path: str | Path) -> dict[str, Tensor]:
     for name in NESTED:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
@@ -73,10 +75,12 @@ def mask_of_state(state: Mapping[str, Tensor]) -> Mask:
 def read_mask(path: str | Path) -> Mask:
     """Read a mask from any file that `read_state` reads and that carries one, see `mask_of_state`.
 
-    A `torch.ao.pruning` sparsifier saves no masks before `squash_mask()`; use `Mask.of(model)` until then.
+    Before `squash_mask()`, the masks of a `torch.ao.pruning` sparsifier are in its own `state_dict`: in a file of that,
+    or in a checkpoint that holds it beside the network's.
     """
     try:
-        return mask_of_state(read_state(path))
+        content = _content(Path(path))
+        return _mask_of_sparsifier(content) or mask_of_state(_state_in(content, path))
     except PermaskError as error:
         raise error if str(error).startswith(str(path)) else PermaskError(f"{path}: {error}") from error
 
@@ -115,6 +119,18 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     return model
 
 
+def _mask_of_sparsifier(content: Any) -> Mask | None:
+    """The masks that a sparsifier's `state_dict` holds, there or one level down: state, then weight, then mask."""
+    parts = [content, *content.values()] if isinstance(content, Mapping) else []
+    states = [part["state"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("state"), Mapping)]
+    for state in states:
+        entries = {name: entry for name, entry in state.items() if isinstance(entry, Mapping)}
+        masks = {name: entry["mask"] for name, entry in entries.items() if isinstance(entry.get("mask"), Tensor)}
+        if masks:
+            return Mask({name: x.bool() for name, x in masks.items()})
+    return None
+
+
 def _load_safetensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
@@ -126,7 +142,8 @@ def _load_pickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about protocols, on files that are refused below anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
+            with torch.serialization.safe_globals([(_plain_dict, "collections.defaultdict"), dict]):
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise PermaskError(
             f"{path}: not a plain state_dict: it holds more than tensors, and permask never runs code that a file "
@@ -134,6 +151,11 @@ def _load_pickle(path: Path) -> Any:
         ) from error
     except Exception as error:  # the reader fails in any way on a file that is damaged or of another kind
         raise PermaskError(f"{path}: expected a safetensors file or a state_dict: {_first_line(error)}") from error
+
+
+def _plain_dict(_factory: type) -> dict[Any, Any]:
+    """What stands in for the `defaultdict` in which a sparsifier keeps its masks: nothing of the file is called."""
+    return {}
 
 
 def _content(path: Path) -> Any:
