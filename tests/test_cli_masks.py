@@ -68,6 +68,7 @@ def stock(tmp_path_factory):
     inputs = torch.randn(96, 6, generator=generator)
     np.savez(folder / "data.npz", inputs=inputs.numpy(), labels=inputs[:, :3].argmax(1).numpy())
     np.save(folder / "inputs.npy", inputs.numpy())
+    np.save(folder / "half.npy", inputs.half().numpy())
     magnitude_mask(source, 0.7).save(folder / "mask.safetensors")
     symmetry = discover(source, (torch.zeros(2, 6),))
     symmetry.save(folder / "symmetry.json")
@@ -98,6 +99,7 @@ def permask(stock, tmp_path, monkeypatch, capsys):
     [
         "--data @data.npz",
         "--data @inputs.npy --batch-size 7",
+        "--data @half.npy",
         "--data @net.py:batches",
         "--input 6",
         "--symmetry @symmetry.json",
@@ -243,6 +245,11 @@ def damage(folder, stock):
     torch.save({**state, "2.weight": torch.full_like(state["2.weight"], float("nan"))}, folder / "nan.pt")
     torch.save({n: x for n, x in state.items() if n != "4.bias"}, folder / "missing.pt")
     torch.save({**state, "9.weight": torch.ones(2)}, folder / "more.pt")
+    torch.save({"state": {"2.weight": {"mask": Harmful()}}}, folder / "sparsifier.pt")
+    torch.save([x.half() for x in state.values()], folder / "list.pt")
+    np.savez(folder / "nan.npz", inputs=np.full((8, 6), np.nan), labels=np.zeros(8, dtype=int))
+    np.save(folder / "integers.npy", np.zeros((8, 6), dtype=int))
+    save_file({"0.weight": torch.full((16, 6), 0.5)}, folder / "grey_mask.safetensors")
     save_file({"inputs": torch.zeros(0, 6)}, folder / "no_samples.safetensors")
     save_file({"inputs": torch.zeros(8, 7), "labels": torch.zeros(8).long()}, folder / "other_inputs.safetensors")
     save_file({"inputs": torch.zeros(8, 6), "labels": torch.zeros(7).long()}, folder / "few_labels.safetensors")
@@ -290,6 +297,16 @@ BAD = {
     "inputs that do not fit": (f"{MATCH} --input 7", "does not take what --input says"),
     "an input that is no shape": (f"{MATCH} --input big", "expected SIZES"),
     "data that does not fit": (f"{MATCH} --data other_inputs.safetensors", "cannot be captured"),
+    "integers where numbers are expected": (f"{MATCH} --data integers.npy", "got Long and"),
+    "NaN data": (f"{MATCH} --data nan.npz", "of the source network is not finite"),
+    "an unknown way to match": (f"{MATCH} --by magic --input 6", "magic"),
+    "NaN weights on a path": ("connect @net.py:mlp @a.pt nan.pt --data @data.npz", "output is not a number"),
+    "NaN data on a path": (f"{CONNECT} nan.npz", "output is not a number"),
+    "NaN weights, learned": ("match @net.py:mlp nan.pt @a.pt --data @data.npz --by sinkhorn", "not finite"),
+    "a list of tensors": ("match @net.py:mlp list.pt @a.pt --input 6", "expected tensors by name"),
+    "a sparsifier that would run code": ("mask show sparsifier.pt", "never runs code"),
+    "a mask that is neither 0 nor 1": ("mask show grey_mask.safetensors", "there is no mask here"),
+    "synflow without inputs": ("mask make @a.pt --model @net.py:mlp -s 0.5 --by synflow", "needs --input or --data"),
     "no samples": (f"{MATCH} --data no_samples.safetensors", "at least one batch"),
     "no batches": (f"{MATCH} --data @net.py:nothing", "at least one batch"),
     "data that is no iterable": (f"{MATCH} --data @net.py:number", "expected an iterable of batches"),

@@ -1,6 +1,7 @@
 """Paths between networks, their barriers, and the statistics that averaging destroys."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -39,6 +40,10 @@ def test_the_barrier_is_the_largest_excess_over_the_line_between_the_ends():
 
 def test_below_the_line_there_is_no_barrier():
     assert barrier((0, 0.5, 1), (3, 1, 3)) == 0
+
+
+def test_the_barrier_of_values_that_are_not_numbers_is_none():
+    assert math.isnan(barrier((0, 0.5, 1), (3, math.nan, 3)))
 
 
 def test_quantities_by_name_have_a_barrier_each():

@@ -95,6 +95,7 @@ def _from_file(path: Path, batch_size: int) -> Iterator[Batch]:
     if inputs.ndim == 0 or (labels is not None and labels.shape != inputs.shape[:1]):
         shape = None if labels is None else list(labels.shape)
         raise DataError(f"{path}: expected one label per sample, got inputs {list(inputs.shape)} and labels {shape}")
+    inputs = inputs.float() if inputs.is_floating_point() else inputs
     for start in range(0, len(inputs), batch_size):
         rows = slice(start, start + batch_size)
         yield Batch((inputs[rows],), None if labels is None else labels[rows].long())

@@ -79,6 +79,8 @@ class Request:
     def _example(self, network: nn.Module) -> tuple[Tensor, ...]:
         if self.data is not None:
             return load_batches(self.data, self.batch_size, 1)[0].inputs
+        if not self.inputs:
+            raise PermaskError(f"--by {self.by} runs the network: it needs --input or --data")
         return example_inputs(network.eval(), self.inputs)
 
     def _labelled(self) -> list[Batch]:

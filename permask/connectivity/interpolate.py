@@ -1,6 +1,7 @@
 """What happens on the straight line between two networks."""
 
 import copy
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -83,10 +84,10 @@ def interpolate(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: f
 
 
 def barrier(alphas: Sequence[float], values: Sequence[float]) -> float:
-    """Largest excess of values over the straight line between the first and the last."""
+    """Largest excess of values over the straight line between the first and the last; NaN if a value is NaN."""
     line = [(1 - alpha) * values[0] + alpha * values[-1] for alpha in alphas]
     excess = [value - expected for value, expected in zip(values, line, strict=True)]
-    return max(0.0, *excess[1:-1])
+    return math.nan if any(map(math.isnan, excess)) else max(0.0, *excess[1:-1])
 
 
 def _grid(alphas: int | Sequence[float]) -> tuple[float, ...]:
