@@ -1,0 +1,237 @@
+"""Training ResNet20 as a study does it and as published code does it, side by side on the same images.
+
+    python benchmarks/training.py CIFAR --rounds 5             # images per second, dense and sparse
+    python benchmarks/training.py CIFAR --accuracy --seeds 5   # test accuracy after some epochs
+
+CIFAR is a folder of images, CIFAR/train/CLASS/* and CIFAR/test/CLASS/*. The plain loop augments PIL images with
+torchvision in a DataLoader of 2 workers, trains in float32 with torch's SGD as it comes, prunes with
+torch.nn.utils.prune, and reads the loss at every step. Ours is `permask.training.loop.train` with what it decides for
+this machine. In a round every loop trains an epoch, so that whatever else the machine does falls on all. It prints
+Markdown.
+"""
+
+import argparse
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from scipy import stats
+from torch import nn
+from torch.nn.utils import prune
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from permask.mask import Mask
+from permask.masks.scores import magnitude_mask
+from permask.training.data.augmentation import FlipAndCrop, Normalisation
+from permask.training.data.folder import Listing, list_splits
+from permask.training.data.resident import Resident
+from permask.training.evaluation import evaluate
+from permask.training.execution import Execution
+from permask.training.loop import Recipe, train
+from permask.training.momentum import MomentumSGD
+from permask.training.networks import create_network
+from permask.training.streams import stream
+
+MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
+BATCH_SIZE, SPARSITY = 128, 0.9
+CPU = torch.device("cpu")
+
+
+class Plain(Dataset):
+    """Images in memory, made into PIL images and augmented one by one."""
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        self.images, self.labels = images, labels
+        self.transform = transforms.Compose(
+            [
+                transforms.RandomCrop(32, padding=4),
+                transforms.RandomHorizontalFlip(),
+                transforms.ToTensor(),
+                transforms.Normalize(MEAN, STD),
+            ]
+        )
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
+        return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
+
+
+def train_plainly(network: nn.Module, loader: DataLoader, recipe: Recipe, mask: Mask | None) -> None:
+    """Train a network with the loader's images."""
+    if mask is not None:
+        for name, kept in mask.items():
+            module, _, parameter = name.rpartition(".")
+            prune.custom_from_mask(network.get_submodule(module), parameter, kept)
+    optimizer = torch.optim.SGD(
+        network.parameters(), recipe.learning_rate, recipe.momentum, weight_decay=recipe.weight_decay
+    )
+    steps = recipe.epochs * len(loader)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+    network.train()
+    total = 0.0
+    for _ in range(recipe.epochs):
+        for images, labels in loader:
+            optimizer.zero_grad()
+            loss = F.cross_entropy(network(images), labels)
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            total += loss.item()
+
+
+def decode(listing: Listing, count: int) -> tuple[np.ndarray, np.ndarray]:
+    chosen = np.random.default_rng(0).permutation(len(listing.paths))[:count]
+    return np.stack([np.asarray(Image.open(listing.paths[i]).convert("RGB")) for i in chosen]), listing.labels[chosen]
+
+
+def resident(images: np.ndarray, labels: np.ndarray) -> Resident:
+    return Resident(torch.from_numpy(images), torch.from_numpy(labels), Normalisation(MEAN, STD), FlipAndCrop(4))
+
+
+def new_network(seed: int) -> nn.Module:
+    return create_network("resnet20", (3, 32, 32), 10, stream(seed, "initialisation"))
+
+
+def train_ours(network: nn.Module, split: Resident, recipe: Recipe, mask: Mask | None, execution: Execution, seed=0):
+    def order(epoch: int) -> torch.Generator:
+        return stream(seed, "order", str(epoch))
+
+    train(network, split, recipe, order, mask, augmentation=order, execution=execution)
+
+
+def speed(images: np.ndarray, labels: np.ndarray, rounds: int, compile: bool) -> None:
+    """Images per second of every loop, and what masks and the loader cost ours."""
+    recipe = Recipe(1, BATCH_SIZE, 0.08, 0.9, 5e-4)
+    split, loader = (
+        resident(images, labels),
+        DataLoader(Plain(images, labels), BATCH_SIZE, shuffle=True, num_workers=2, persistent_workers=True),
+    )
+    decided = Execution.of(new_network(0), "cpu")
+    loops: dict[str, Callable[[nn.Module, Mask | None], None]] = {
+        "plain": lambda network, mask: train_plainly(network, loader, recipe, mask),
+        f"ours, {decided.precision}": lambda network, mask: train_ours(network, split, recipe, mask, decided),
+        "ours, float32": lambda network, mask: train_ours(network, split, recipe, mask, Execution(CPU)),
+    }
+    if compile:
+        compiled = Execution(CPU, decided.precision, compile=True)
+        loops[f"ours, {decided.precision}, compiled"] = lambda n, m: train_ours(n, split, recipe, m, compiled)
+    seconds = {(name, sparse): [] for name in loops for sparse in (False, True)}
+    for number in range(rounds + 1):
+        for (name, sparse), taken in seconds.items():
+            network = new_network(0)
+            mask = magnitude_mask(network, SPARSITY) if sparse else None
+            started = time.perf_counter()
+            loops[name](network, mask)
+            if number:  # the first round starts workers, compiles, allocates
+                taken.append(time.perf_counter() - started)
+    print("| loop | dense, images/s | × plain | sparse, images/s | × plain |\n|---|---|---|---|---|")
+    for name in loops:
+        cells = []
+        for sparse in (False, True):
+            ratios = np.array(seconds["plain", sparse]) / np.array(seconds[name, sparse])
+            cells += [
+                f"{len(images) / np.median(seconds[name, sparse]):.0f}",
+                f"{np.median(ratios):.2f} {spread(ratios)}",
+            ]
+        print(f"| {name} | {' | '.join(cells)} |")
+    masked(split, decided)
+
+
+def spread(values: np.ndarray) -> str:
+    return f"[{values.min():.2f}, {values.max():.2f}]"
+
+
+def masked(split: Resident, execution: Execution, steps: int = 30) -> None:
+    """A sparse step over a dense one, and the share of the step that the loader takes."""
+    networks = [execution.place(new_network(0)).train() for _ in range(2)]
+    masks = (None, magnitude_mask(networks[1], SPARSITY))
+    optimizers = [MomentumSGD(n, 0.9, 5e-4, {}, mask) for n, mask in zip(networks, masks, strict=True)]
+    seconds = np.empty((steps + 3, 4))  # dense step, sparse step, and the optimizer's part of each
+    loading = []
+    batches = iter(())
+    for step in range(len(seconds)):
+        started = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            batches = split.epoch(BATCH_SIZE, stream(0, "order"), stream(0, "augmentation"))
+            batch = next(batches)
+        loading.append(time.perf_counter() - started)
+        for which in (0, 1) if step % 2 else (1, 0):
+            started = time.perf_counter()
+            execution.loss_function(networks[which])(*batch).backward()
+            computed = time.perf_counter()
+            optimizers[which].step(0.01)
+            ended = time.perf_counter()
+            seconds[step, [which, 2 + which]] = ended - started, ended - computed
+    seconds, dense = seconds[3:], np.median(seconds[3:, 0])
+    whole, inside = seconds[:, 1] / seconds[:, 0], 1 + (seconds[:, 3] - seconds[:, 2]) / dense
+    print(f"\nsparse / dense step, median of {steps}: {np.median(whole):.4f} {interval(whole)}; ", end="")
+    print(f"by the optimizer's part {np.median(inside):.4f} {interval(inside)}")
+    print(f"loader / step: {np.median(loading[3:]) / dense:.4f}; step {1e3 * dense:.0f} ms")
+
+
+def interval(values: np.ndarray) -> str:
+    """95% percentile bootstrap interval of the median."""
+    resampled = np.random.default_rng(0).choice(values, (2000, len(values)))
+    low, high = np.percentile(np.median(resampled, axis=1), [2.5, 97.5])
+    return f"[{low:.4f}, {high:.4f}]"
+
+
+def accuracy(images, labels, test: Resident, seeds: int, epochs: int) -> None:
+    """Test accuracy of both loops from the same initialisations."""
+    recipe, split = Recipe(epochs, BATCH_SIZE, 0.08, 0.9, 5e-4), resident(images, labels)
+    found = np.empty((seeds, 2))
+    for seed in range(seeds):
+        torch.manual_seed(seed)
+        plain, ours = new_network(seed), new_network(seed)
+        train_plainly(plain, DataLoader(Plain(images, labels), BATCH_SIZE, shuffle=True, num_workers=2), recipe, None)
+        train_ours(ours, split, recipe, None, Execution.of(ours, "cpu"), seed)
+        found[seed] = [evaluate(network, test).accuracy for network in (plain, ours)]
+        print(f"seed {seed}: plain {found[seed, 0]:.2f}, ours {found[seed, 1]:.2f}", flush=True)
+    difference = found[:, 1] - found[:, 0]
+    half = stats.t.ppf(0.975, seeds - 1) * difference.std(ddof=1) / math.sqrt(seeds)
+    print(
+        f"| plain | ours | ours − plain, 95% interval |\n|---|---|---|\n| {show(found[:, 0])} | {show(found[:, 1])} ",
+        end="",
+    )
+    print(f"| {difference.mean():+.2f} ± {half:.2f} |")
+
+
+def show(values: np.ndarray) -> str:
+    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("images", type=Path)
+    parser.add_argument("--train", type=int, default=2560, help="training images")
+    parser.add_argument("--test", type=int, default=2000, help="test images")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--compile", action="store_true", help="the compiled loop besides")
+    parser.add_argument("--accuracy", action="store_true")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=5)
+    arguments = parser.parse_args()
+    torch.set_flush_denormal(True)
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s) of {os.cpu_count()} cores, ", end="")
+    print(f"{arguments.train} training images")
+    listings = list_splits(arguments.images)
+    images, labels = decode(listings[0], arguments.train)
+    if arguments.accuracy:
+        test = resident(*decode(listings[1], arguments.test))
+        accuracy(images, labels, test, arguments.seeds, arguments.epochs)
+    else:
+        speed(images, labels, arguments.rounds, arguments.compile)
+
+
+if __name__ == "__main__":
+    main()
