@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from permask.errors import PermaskError
     from permask.mask import Mask
     from permask.masks.hold import hold_mask
+    from permask.masks.rescale import rescale_fan_in
     from permask.masks.scores import magnitude_mask, random_mask_like
     from permask.masks.transport import transport
     from permask.matching.activations import match_activations
@@ -46,6 +47,7 @@ _HOME = {
     "match_weights": "permask.matching.weights",
     "random_mask_like": "permask.masks.scores",
     "repair": "permask.connectivity.repair",
+    "rescale_fan_in": "permask.masks.rescale",
     "reset_batchnorm": "permask.connectivity.batchnorm",
     "transport": "permask.masks.transport",
     "verify": "permask.discovery.verify",
@@ -70,6 +72,7 @@ __all__ = [
     "match_weights",
     "random_mask_like",
     "repair",
+    "rescale_fan_in",
     "reset_batchnorm",
     "transport",
     "verify",

@@ -79,6 +79,11 @@ def test_the_longest_chain_comes_first():
     ("changes", "unchanged"),
     [
         ({"sparse": {"learning_rate": 0.2}}, {"dense", "prune", "match", "connect"}),
+        ({"sparse": {"learning_rate": 0.1, "rescale": "layer"}}, {"dense", "prune", "match", "connect"}),
+        ({"sparse": {"learning_rate": 0.1, "reset_batchnorm": True}}, {"dense", "prune", "match", "connect"}),
+        ({"execution": {"precision": "float32"}}, set()),
+        ({"execution": {"precision": "auto"}}, {"dense", "prune", "match", "sparse", "connect"}),
+        ({"evaluate_every": 2}, set()),
         ({"prune": {"epochs": 3}}, {"dense", "match", "connect"}),
         ({"connect": {"points": 5}}, {"dense", "prune", "match", "sparse"}),
         ({"name": "other", "description": "renamed"}, {"dense", "prune", "match", "sparse", "connect"}),

@@ -10,8 +10,10 @@ import yaml
 from safetensors.torch import load_file
 from small_study import SMALL
 
+from permask.connectivity.batchnorm import reset_batchnorm
 from permask.ensembles import Ensemble, evaluate_ensemble
 from permask.mask import Mask
+from permask.masks.rescale import rescale_fan_in
 from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
 from permask.study.collect import collect
@@ -33,9 +35,11 @@ def computed(tmp_path_factory):
     return compute_all(tmp_path_factory.mktemp("study"), pairs=1)
 
 
-def compute_all(folder, **changes):
+def compute_all(folder, without=(), **changes):
     plan, store = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes)), Store(folder / "store")
     for step in plan.steps.values():
+        if step.kind in without:
+            continue
         assert compute(step.task, store, dict(provenance()), lambda *_: None) == "computed"
     return plan, store
 
@@ -116,6 +120,49 @@ def test_a_round_trains_from_where_its_policy_says(tmp_path, policy):
     for name, weight in load_file(folder / "weights.safetensors").items():
         expected = weights[name] * mask[name] if name in mask else weights[name]
         torch.testing.assert_close(weight, expected, rtol=0, atol=1e-20)
+
+
+@pytest.mark.parametrize("per", ["neuron", "layer"])
+def test_rescaling_comes_between_pruning_and_training(tmp_path, per):
+    sparse = {"learning_rate": 1e-30, "rescale": per}
+    computed = compute_all(tmp_path, pairs=1, connect=None, methods=["naive"], sparse=sparse)
+    step, folder = trained(computed, "naive", 0.5, 2)
+    start = create_network("mlp", (1, 8, 8), 10, torch.Generator(), widths=(16, 16))
+    start.load_state_dict(load_file(computed[1].folder(step.parents["weights"].key) / "weights.safetensors"))
+    expected = rescale_fan_in(start, Mask.load(folder / "mask.safetensors"), per).state_dict()
+    for name, weight in load_file(folder / "weights.safetensors").items():
+        torch.testing.assert_close(weight, expected[name], rtol=0, atol=1e-20)
+
+
+def test_batchnorm_statistics_are_those_of_the_trained_network(tmp_path):
+    changes = {
+        "data": {"name": "digits", "train": 40},
+        "network": {"name": "resnet20"},
+        "sparse": {"learning_rate": 0.1, "reset_batchnorm": True},
+        "epochs": 2,
+        "evaluate_every": 2,
+        "execution": {"precision": "float32"},
+    }
+    computed = compute_all(
+        tmp_path,
+        pairs=1,
+        connect=None,
+        methods=["lth"],
+        sparsities=[0.5],
+        rewinds=[0],
+        without={"match", "mask"},
+        **changes,
+    )
+    _, folder = trained(computed, "lth", 0.5, 0)
+    network = create_network("resnet20", (1, 8, 8), 10, torch.Generator())
+    found = load_file(folder / "weights.safetensors")
+    network.load_state_dict(found)
+    images = load_data("digits", train=40, split_seed=0).train.inputs(40)
+    for name, buffer in reset_batchnorm(network, images).named_buffers():
+        torch.testing.assert_close(found[name], buffer)
+    history = [json.loads(line) for line in (folder / "history.jsonl").read_text().splitlines()]
+    assert [entry["epoch"] for entry in history if "test" in entry] == [2]
+    assert 0 <= history[1]["test"]["accuracy"] <= 100
 
 
 def test_the_path_ends_at_the_two_dense_networks(computed):

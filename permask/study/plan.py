@@ -116,7 +116,7 @@ class _Planner:
         self.setting = {
             "data": in_keys(study.data),
             "network": study.network.model_dump(mode="json", exclude_defaults=True),
-        }
+        } | study.model_dump(mode="json", include={"execution", "evaluate_every"}, exclude_defaults=True)
         self.data_root = str(Path(study.data.root).resolve()) if isinstance(study.data, Files) else ""
 
     def ticket(self, number: int) -> _Ticket:
@@ -284,6 +284,7 @@ class _Planner:
         """Sparse training under A's mask; B's seed gives the order of the data, the same for every method."""
         epochs, seed = self.study.epochs - rewind, b.labels["seed_b"]
         specification: dict[str, Any] = {"seed": seed, "recipe": self.recipe(epochs, "sparse")}
+        specification |= self.study.sparse.model_dump(include={"rescale", "reset_batchnorm"}, exclude_defaults=True)
         weights = (a.dense_a if method == "lth" else b.dense_b)[rewind]
         parents = {"weights": weights, "mask": a.masks[sparsity]}
         if method == "permuted":

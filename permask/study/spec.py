@@ -47,6 +47,40 @@ class Prune(Optimisation):
     weight_decay: WeightDecay = 0.0
 
 
+class Sparse(Optimisation):
+    """Training under a mask."""
+
+    rescale: Annotated[
+        Literal["neuron", "layer"] | None,
+        Field(
+            description="re-centre and rescale the surviving weights to variance 2 / fan-in of the mask before the "
+            "first epoch, each neuron or each layer on its own"
+        ),
+    ] = None
+    reset_batchnorm: Annotated[
+        bool, Field(description="recompute BatchNorm statistics from the training images before training and after")
+    ] = False
+
+
+class Execution(Section):
+    """How training is executed. What is left to auto the machine decides, and the manifest of a result tells."""
+
+    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: the GPU if there is one")] = "auto"
+    precision: Annotated[
+        Literal["auto", "float32", "bfloat16"],
+        Field(
+            description="of convolutions and matrix products; auto: bfloat16 for networks with convolutions where the "
+            "hardware multiplies it, float32 for others"
+        ),
+    ] = "auto"
+    compile: Annotated[bool | Literal["auto"], Field(description="auto: on a GPU, for networks with convolutions")] = (
+        "auto"
+    )
+    deterministic: Annotated[
+        bool, Field(description="a GPU gives the same bits in every run, and takes longer; a CPU does so anyway")
+    ] = False
+
+
 class Connect(Section):
     """Loss and accuracy along the straight line between the dense networks, before and after permuting A."""
 
@@ -112,7 +146,7 @@ class Study(Section):
     batch_size: PositiveInt = 128
     dense: Optimisation
     prune: Prune = Prune()
-    sparse: Optimisation
+    sparse: Sparse
     sparsities: Annotated[tuple[Share, ...], Field(min_length=1)]
     rewinds: Annotated[
         tuple[Epoch, ...],
@@ -126,6 +160,14 @@ class Study(Section):
             "what is found there are the methods `permuted t=...`"
         ),
     ] = ()
+    execution: Execution = Execution()
+    evaluate_every: Annotated[
+        PositiveInt | None,
+        Field(
+            description="epochs between evaluations on the test set while training, for the history; only at the "
+            "end unless given"
+        ),
+    ] = None
     connect: Connect | None = Connect()
     connect_rounds: ConnectRounds | None = None
     ensembles: Ensembles | None = None

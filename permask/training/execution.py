@@ -43,14 +43,16 @@ class Execution:
     ) -> "Execution":
         """Decide what is left to decide by what pays on this machine for this network.
 
-        The GPU if there is one. There, bfloat16 and compilation. On a CPU, bfloat16 for convolutions if the CPU
-        multiplies it (AMX or AVX-512 BF16), and no compilation, which takes minutes to return the seconds it costs.
+        The GPU if there is one. A network with convolutions computes in bfloat16 where the hardware multiplies it (a
+        GPU, a CPU with AMX or AVX-512 BF16), and is compiled on a GPU; on a CPU compilation takes longer than it saves.
         """
         place = find_device(device)
+        convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
         if precision == "auto":
-            convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
-            precision = "bfloat16" if _multiplies_bfloat16(place) and (convolves or place.type == "cuda") else "float32"
-        return cls(place, precision, place.type == "cuda" if compile == "auto" else compile, deterministic)
+            precision = "bfloat16" if convolves and _multiplies_bfloat16(place) else "float32"
+        if compile == "auto":
+            compile = convolves and place.type == "cuda"
+        return cls(place, precision, compile, deterministic)
 
     @property
     def described(self) -> dict[str, str | bool]:

@@ -4,6 +4,7 @@ The methods of a study differ in the parents alone: `lth` has A's weights and A'
 mask, `permuted` has the alignment of A to B besides, `random` a seed to shuffle the mask within each layer.
 """
 
+from permask.masks.rescale import rescale_fan_in
 from permask.masks.scores import random_mask_like
 from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
@@ -20,4 +21,6 @@ def compute(run: Run) -> None:
         mask = transport(mask, Alignment.load(run.parents["alignment"] / ALIGNMENT))
     if "shuffle" in run.specification:
         mask = random_mask_like(mask, run.specification["shuffle"])
+    if "rescale" in run.specification:
+        rescale_fan_in(network, mask, run.specification["rescale"])
     train_network(run, network, "sparse", mask)

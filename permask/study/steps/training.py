@@ -6,11 +6,14 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from permask.connectivity.batchnorm import reset_batchnorm
 from permask.mask import Mask
 from permask.study.steps.files import Run
 from permask.training.evaluation import evaluate
 from permask.training.loop import Recipe, train
 from permask.training.throughput import Meter
+
+BATCH_SIZE = 512  # for BatchNorm statistics
 
 
 def train_network(
@@ -38,6 +41,9 @@ def train_network(
     first, last = start[0], recipe.epochs if stop is None else stop
     evaluate_every = run.specification.get("evaluate_every")
     history: list[dict[str, Any]] = []
+    resets = run.specification.get("reset_batchnorm", False)
+    if resets and mask is not None:
+        reset_batchnorm(mask.apply_(network), data.train.inputs(BATCH_SIZE))
     meter = Meter(len(data.train), run.flops, execution)
 
     def after_epoch(epoch: int, loss: float, momentum: Mapping[str, Tensor]) -> None:
@@ -68,5 +74,7 @@ def train_network(
         run.augmentation(purpose),
         execution,
     )
+    if resets:
+        reset_batchnorm(network, data.train.inputs(BATCH_SIZE))
     run.write_trained(network, history, mask)
     return momentum
