@@ -92,8 +92,8 @@ def decode_folder(root: Path, image_size: int | None, progress: Progress = unsee
     return Pixels.of((images[:split], train.labels), (images[split:], test.labels), len(train.classes))
 
 
-def decode_file(path: Path, image_size: int | None) -> np.ndarray:
-    """One image as `[H, W, 3]`, uint8.
+def decode_file(path: Path, image_size: int | None = None) -> np.ndarray:
+    """One image as `[H, W, 3]`, uint8, cropped at the centre and resized if a size is given.
 
     Raises:
         DataError: The file is missing, truncated or no image.
@@ -109,7 +109,7 @@ def resized(image: Image.Image, image_size: int | None) -> np.ndarray:
     """The central square at another size, with antialiasing; the image as it is without a size."""
     if image_size is not None and image.size != (image_size, image_size):
         image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
-    return np.asarray(image)
+    return np.array(image)
 
 
 def _decode(paths: Sequence[Path], image_size: int | None, progress: Progress) -> np.ndarray:

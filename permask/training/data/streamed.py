@@ -11,9 +11,9 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from permask.errors import DataError
 from permask.training.data.augmentation import Normalisation
 from permask.training.data.dataset import Batch, Split
+from permask.training.data.folder import decode_file
 
 # over ImageNet's training images, the figures that networks on it have always been trained with
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -107,14 +107,9 @@ class Streamed(Split):
         return self.normalisation(pixels.to(device, non_blocking=True)), self.labels[rows.to(device)]
 
     def _image(self, row: int, draws: list[float] | None) -> Tensor:
-        from torchvision.io import ImageReadMode, decode_image
-        from torchvision.transforms.v2 import functional
+        from torchvision.transforms.v2 import functional  # 3 s that data in memory do without
 
-        path = self.paths[row]
-        try:
-            image = decode_image(str(path), ImageReadMode.RGB)
-        except RuntimeError as error:
-            raise DataError(f"{path}: expected an image, it cannot be decoded: {error}") from error
+        image = torch.from_numpy(decode_file(self.paths[row])).permute(2, 0, 1)
         height, width = image.shape[1:]
         size = [self.size, self.size]
         if draws is None:
