@@ -163,6 +163,34 @@ def test_an_op_without_a_rule_pins_what_it_touches_and_says_so():
         permask.discover(network, inputs, strict=True)
 
 
+def pins_of(op, axis: str, **parts) -> list[tuple[str, str]]:
+    """Kind and reason of what pins an axis of `a`, which computes what `op` is applied to."""
+    network = Net(lambda net, x: net.b(op(net.a(x))), **parts)
+    symmetry = permask.discover(network, (torch.randn(2, 3, 8, 8),))
+    return [(pin.kind, pin.reason) for pin in symmetry.pinned if f"{pin.parameter}:{pin.dim}" == axis]
+
+
+def test_pins_say_what_cannot_move():
+    parts = {"a": nn.Conv2d(3, 8, 3), "b": nn.Conv2d(8, 2, 1)}
+    assert pins_of(torch.relu, "a.weight:1", **parts) == [("genuine", "indexed together with the network's input")]
+    assert pins_of(torch.relu, "a.weight:2", **parts) == [("genuine", "kernel positions")]
+    assert pins_of(torch.relu, "b.weight:0", **parts) == [("genuine", "output of the network")]
+    tokens = {"a": nn.Conv2d(3, 8, 3), "b": nn.Linear(36, 2)}
+    windows = "indexed together with positions that a window slides over"
+    assert pins_of(lambda y: y.flatten(2), "b.weight:1", **tokens) == [("genuine", windows)]
+
+
+def test_what_no_symmetry_moves_is_told_from_what_was_not_found():
+    """A trade of two neighbours is no trade of components; units shifted onto each other form one chain."""
+    parts = {"a": nn.Conv2d(3, 4, 1), "b": nn.Conv2d(4, 2, 1)}
+    chain = torch.tensor([1, 2, 3, 3])
+    assert pins_of(lambda y: y[:, chain], "a.weight:0", **parts) == [
+        ("genuine", "nothing else in the network is used alike")
+    ]
+    ((kind, _),) = pins_of(lambda y: y + y.roll(1, 1), "a.weight:0", **parts)
+    assert kind == "search incomplete"
+
+
 def test_inputs_and_outputs_are_pinned_and_counted():
     symmetry = found("mlp")
     pins = {(pin.parameter, pin.dim): (pin.count, pin.kind) for pin in symmetry.pinned}

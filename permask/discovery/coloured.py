@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
@@ -66,6 +66,19 @@ class ColouredGraph:
         parent, child = ends.reshape(2, -1)
         rigid = ~np.isin(self.family[inside], list(self.blocks))
         return Part(len(atoms), parent, child, self.family[inside], rigid)
+
+    def unlike(self) -> Bool[np.ndarray, "atoms"]:
+        """Atoms that no symmetry moves: refined by their neighbours, their colour becomes one that no other has.
+
+        Refinement (Weisfeiler and Leman 1968) keeps symmetric atoms alike: what it tells apart cannot trade places.
+        """
+        label = np.where(np.isin(self.family, list(self.blocks)), 0, self.label)
+        seen, told_apart, before = _mix(self.colour), 0, -1
+        while told_apart > before:
+            seen = _refine(seen, self.parent, self.child, self.family, label)
+            before, told_apart = told_apart, len(np.unique(seen))
+        _, place, counts = np.unique(seen, return_inverse=True, return_counts=True)
+        return counts[place] == 1
 
     def classes(self, on: Set[int]) -> Iterator[Integers]:
         """Classes of isomorphic components with some block families on and the others off.
@@ -181,7 +194,7 @@ def _join(arrays: Sequence[Integers]) -> Integers:
     return np.concatenate([np.empty(0, np.int64), *arrays])
 
 
-def _refine(colour: Integers, parent: Integers, child: Integers, family: Integers, label: Integers) -> np.ndarray:
+def _refine(colour: np.ndarray, parent: Integers, child: Integers, family: Integers, label: Integers) -> np.ndarray:
     """Numbers that tell atoms of the same colour apart by their neighbours, two edges far."""
     seen = _mix(colour)
     for _ in range(2):

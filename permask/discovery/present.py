@@ -1,11 +1,13 @@
 """Families of units as the groups and pins of a symmetry."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 import numpy as np
 from jaxtyping import Bool, Int
 
-from permask.discovery.coloured import components
+from permask.discovery.coloured import ColouredGraph, components
 from permask.discovery.constraints import Constraints, Reason, Slot
 from permask.discovery.hierarchy import Family
 from permask.discovery.observe import Sight, best, sights
@@ -15,7 +17,8 @@ from permask.groups import Axis, Group
 from permask.symmetry import Pin
 
 Aliases = Mapping[str, Sequence[str]]
-NO_REASON = Reason("none", "no interchange of units was found here", "search incomplete")
+ALONE = Reason("none", "nothing else in the network is used alike")
+NOT_FOUND = Reason("none", "no interchange of units was found here", "search incomplete")
 
 
 def present(families: Sequence[Family], walk: Walk, capture: Capture, aliases: Aliases) -> tuple[Group, ...]:
@@ -124,15 +127,15 @@ def pins(constraints: Constraints, moving: Moving, aliases: Aliases) -> tuple[Pi
     for number, (atoms, _) in reversed(list(enumerate(reasons))):
         direct[atoms] = number
         around[part[atoms]] = number
+    unlike = cache(lambda: ColouredGraph(constraints).unlike())
     found = []
     for slot in constraints.slots:
         moves = moving.get((slot.parameter, slot.dim), np.zeros(slot.atoms.size, bool))
         still = slot.atoms[~moves]
         why = np.where(direct[still] < len(reasons), direct[still], around[part[still]])
-        merged: dict[Reason, int] = {}
-        for number, count in zip(*np.unique(why, return_counts=True), strict=True):
-            reason = reasons[number][1] if number < len(reasons) else NO_REASON
-            merged[reason] = merged.get(reason, 0) + int(count)
+        merged = Counter(reasons[number][1] for number in why if number < len(reasons))
+        if (why == len(reasons)).any():
+            merged.update(ALONE if alone else NOT_FOUND for alone in unlike()[still[why == len(reasons)]])
         for name in aliases[slot.parameter]:
             found += [Pin(name, slot.dim, r.op, r.reason, r.kind, count) for r, count in merged.items()]
     return tuple(found)
