@@ -39,7 +39,7 @@ def test_boxes_are_inputs_outputs_and_what_uses_parameters():
 
 def test_a_dim_has_the_colour_of_its_group_and_a_pinned_one_says_why():
     html = page([hidden()], [Pin("0.weight", 1, "linear", "input of the network", "genuine", 6)])
-    colour = re.search(r'<i style="background:(hsl[^"]*)"></i>hidden', html)[1]
+    colour = re.search(r'<i style="background:(hsl[^"]*)"></i><span>hidden', html)[1]
     assert html.count(f'title="hidden" style="background:linear-gradient(90deg,{colour}') == 3
     assert '<i title="genuine: input of the network">6</i>' in html
 
@@ -55,7 +55,7 @@ def test_an_edge_has_the_colour_of_the_group_that_both_ends_share():
 
 def test_groups_inside_others_share_their_hue():
     html = page([hidden("heads"), hidden("dims", parent="heads"), hidden("other")])
-    hues = {name: hue for hue, name in re.findall(r'background:hsl\((\d+)[^"]*"></i>(\w+)', html)}
+    hues = {name: hue for hue, name in re.findall(r'background:hsl\((\d+)[^"]*"></i><span>(\w+)', html)}
     assert hues["heads"] == hues["dims"] != hues["other"]
 
 

@@ -120,9 +120,10 @@ def _colours(groups: Sequence[Group]) -> dict[str, str]:
 
 def _legend(group: Group, colours: Mapping[str, str]) -> str:
     inside = f" × {group.blocks}" if group.parent else ""
+    name = escape(group.name).replace(".", ".<wbr>")
     return (
         f'<button data-group="{escape(group.name)}"{" class=inside" if group.parent else ""}>'
-        f'<i style="background:{colours[group.name]}"></i>{escape(group.name)}<b>{group.size}{inside}</b></button>'
+        f'<i style="background:{colours[group.name]}"></i><span>{name}</span><b>{group.size}{inside}</b></button>'
     )
 
 
