@@ -20,6 +20,7 @@ sparsities: [0.5, 0.8]
 rewinds: [0, 2]
 methods: [lth, naive, permuted, random]
 connect: {points: 3}
+execution: {device: cpu}
 """
 
 
