@@ -5,6 +5,7 @@ Every image has a flip and a crop of its own. The distribution is that of torchv
 """
 
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import Tensor
@@ -19,8 +20,15 @@ class Normalisation:
 
     def __call__(self, pixels_BCHW: Tensor) -> Tensor:
         """Normalise a batch."""
-        mean, std = (pixels_BCHW.new_tensor(x, dtype=torch.float32)[:, None, None] for x in (self.mean, self.std))
-        return pixels_BCHW.float().sub_(255 * mean).div_(255 * std)
+        mean, std = _on_device(self, pixels_BCHW.device)
+        return pixels_BCHW.float().sub_(mean).div_(std)
+
+
+@cache
+def _on_device(normalisation: Normalisation, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of uint8 pixels, `[C, 1, 1]`: a copy per batch would make the host wait for a GPU."""
+    mean, std = torch.tensor([normalisation.mean, normalisation.std], device=device)
+    return 255 * mean[:, None, None], 255 * std[:, None, None]
 
 
 @dataclass(frozen=True)
