@@ -1,8 +1,9 @@
 """The published accuracies that results can be compared with.
 
 Adnan, Jain, Sharma, Krishnan, Ioannou: "Sparse Training from Random Initialization: Aligning Lottery Ticket Masks using
-Weight Symmetry", ICML 2025 (arXiv 2505.05143). ResNet20 of width 1 on CIFAR-10, 200 epochs, 3 seeds; B matched at the
-end of its training. Their sparsity is that of the pruned layers.
+Weight Symmetry", ICML 2025 (arXiv 2505.05143). 200 epochs, 3 seeds. Their sparsity is that of the pruned layers.
+`PUBLISHED` is the main table, ResNet20 of width 1 on CIFAR-10 with B matched at the end of its training;
+`PUBLISHED_STUDIES` are all of them, by the study that reproduces them.
 """
 
 from permask.report.outcomes import Cell
@@ -29,4 +30,43 @@ PUBLISHED: dict[Cell, Summary] = {
         for sparsity, (mean, std) in zip(_SPARSITIES, line, strict=True)
     },
     **{("permuted", 0.97, rewind): Summary(mean, None, SEEDS) for rewind, mean in _REWINDS.items()},
+}
+
+# A matched to B after t epochs, at rewind epoch 20
+_MATCHED_AT = {
+    5: ((90.49, 0.37), (89.16, 0.51), (87.37, 0.33), (85.77, 0.44)),
+    20: ((90.34, 0.63), (89.23, 0.59), (87.68, 0.77), (85.93, 0.94)),
+    50: ((90.42, 0.29), (89.39, 0.69), (87.43, 1.00), (86.09, 0.51)),
+    100: ((90.42, 0.25), (89.31, 0.60), (87.54, 0.43), (85.88, 0.47)),
+}
+# ResNet20 of width 4: permuted at sparsity 0.97, against the rewind epoch
+_REWINDS_X4 = {0: 92.81, 5: 93.54, 10: 93.83, 15: 93.75, 20: 94.00, 25: 94.12, 50: 94.07, 75: 94.32, 100: 94.14}
+_DENSE_X4 = 95.95
+# SVHN at rewind epochs 10 and 20, naive and permuted
+_SVHN = {
+    0.80: ((94.69, 94.45), (94.09, 95.08)),
+    0.90: ((92.93, 94.47), (94.31, 94.02)),
+    0.95: ((93.05, 92.94), (92.61, 93.54)),
+    0.97: ((92.27, 92.34), (90.69, 92.61)),
+}
+
+PUBLISHED_STUDIES: dict[str, dict[Cell, Summary]] = {
+    "resnet20x1-cifar10": PUBLISHED,
+    "resnet20x1-cifar10-row": PUBLISHED,
+    "early-matching": PUBLISHED
+    | {
+        (f"permuted t={t}", sparsity, 20): Summary(mean, std, SEEDS)
+        for t, line in _MATCHED_AT.items()
+        for sparsity, (mean, std) in zip(_SPARSITIES, line, strict=True)
+    },
+    "resnet20x4-cifar10": {
+        ("dense", 0, None): Summary(_DENSE_X4, None, SEEDS),
+        **{("permuted", 0.97, rewind): Summary(mean, None, SEEDS) for rewind, mean in _REWINDS_X4.items()},
+    },
+    "resnet20x1-svhn": {
+        (method, sparsity, rewind): Summary(mean, None, SEEDS)
+        for sparsity, by_rewind in _SVHN.items()
+        for rewind, means in zip((10, 20), by_rewind, strict=True)
+        for method, mean in zip(("naive", "permuted"), means, strict=True)
+    },
 }
