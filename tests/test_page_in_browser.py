@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 from chromium import Chromium, Tab
-from made_results import made_results
+from made_results import made_results, measured_results
 
 from permask.report.outcomes import Outcomes
+from permask.report.rounds import barriers_by_round
 from permask.report.tables import format_summary
 from permask.report.write import write_report
 from permask.study.results import Results
@@ -279,3 +280,21 @@ def test_a_screen_reader_is_told_what_everything_is(report: Path, browser: Chrom
         assert all(named[role]), role
     assert len([name for name in named["image"] if "The values are in the tables" in name]) == 3
     assert {"Rewind epoch", "Sparsity", "method", "sparsity", "rewind", "pair"} <= set(named["combobox"])
+
+
+def test_the_barrier_along_rounds_is_a_chart_of_its_own(browser: Chromium, tmp_path: Path) -> None:
+    results = measured_results()
+    page = write_report(results, tmp_path)[0]
+    script = f"""{CHART}
+    const box = chart("barrier_along_rounds");
+    return {{
+      lines: Object.fromEntries(box.data.filter((t) => t.name).map((t) => [t.name, t.y])),
+      axis: box.layout.yaxis.title.text,
+      overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    }};
+    """
+    shown = Tab(browser, page, 390).run(script)
+    _, lines = barriers_by_round(results.rounds)
+    assert shown["lines"] == {name: [cell.mean for cell in line if cell] for name, line in lines.items()}
+    assert shown["axis"] == "error barrier (points)"
+    assert shown["overflow"] == 0

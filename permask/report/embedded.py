@@ -9,6 +9,8 @@ from typing import Any
 
 from permask.report.outcomes import Curve, Outcomes, curve, in_order
 from permask.report.panels import CONTROL
+from permask.report.rounds import LOOKS as ROUNDS
+from permask.report.rounds import barriers_by_round
 from permask.report.statistics import Summary
 from permask.report.style import METHOD_STYLES, Style, styles
 from permask.report.tables import format_summary, percent
@@ -32,7 +34,7 @@ def embedded(results: Results, outcomes: Outcomes) -> str:
     """
     methods = in_order(row["method"] for row in results.rows)
     curves = {False: "before permuting", True: "after permuting"}
-    looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
+    looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]} | ROUNDS
     found = {name: curve(results.connectivity, permuted) for permuted, name in curves.items()}
     data = {
         "methods": methods,
@@ -47,6 +49,7 @@ def embedded(results: Results, outcomes: Outcomes) -> str:
             method: [[_cell(outcomes.summary(method, s, k)) for s in outcomes.sparsities] for k in outcomes.rewinds]
             for method in outcomes.methods
         },
+        "rounds": _rounds(results),
         "curves": {name: _curve(c) for name, c in found.items() if c},
         **_runs(results.rows, methods, outcomes),
     }
@@ -64,6 +67,13 @@ def _cell(summary: Summary | None) -> list[Any] | None:
 
 def _curve(curve: Curve) -> dict[str, Any]:
     return {"alphas": curve.alphas, "cells": [_cell(summary) for summary in curve.accuracies]}
+
+
+def _rounds(results: Results) -> dict[str, Any]:
+    """Barriers along the rounds of pruning, with and without REPAIR."""
+    sparsities, lines = barriers_by_round(results.rounds)
+    cells = {name: list(map(_cell, line)) for name, line in lines.items()} if sparsities else {}
+    return {"sparsities": sparsities, "cells": cells}
 
 
 def _runs(rows: Sequence[dict[str, Any]], methods: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:

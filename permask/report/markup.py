@@ -6,7 +6,7 @@ from html import escape
 from typing import Any
 
 from permask.report.outcomes import Outcomes, curve
-from permask.report.sheet import Sheet
+from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Difference, Summary, summarise
 from permask.report.tables import (
     DENSE,
@@ -86,8 +86,14 @@ def _difference(difference: Difference, n: int) -> str:
 
 def sheet_table(sheet: Sheet) -> str:
     """A table of measurements."""
-    rows = [line(name, [escape(cell.text) for cell in row]) for name, row in sheet.rows.items()]
-    return grid(sheet.said, map(escape, sheet.headings), [rows])
+    rows = [line(name, map(_of_sheet, row)) for name, row in sheet.rows.items()]
+    return f'<div class="sheet">{grid(sheet.said, map(escape, sheet.headings), [rows])}</div>'
+
+
+def _of_sheet(cell: Cell) -> str:
+    """A cell; the interval of a difference stands below it."""
+    text = escape(cell.text)
+    return text.replace(" [", " <small>[") + "</small>" if isinstance(cell.value, Difference) and "[" in text else text
 
 
 def matching_table(matching: Sequence[dict[str, Any]]) -> str:

@@ -115,9 +115,9 @@
     return { x, y, ...fill };
   }
 
-  function traces(name, positions, cells, where) {
+  function traces(name, positions, cells, where, unit) {
     const look = study.looks[name];
-    const text = cells.map((cell, i) => cell && `${name}, ${where[i]}<br>${cell[3]}% (n = ${cell[2]})`);
+    const text = cells.map((cell, i) => cell && `${name}, ${where[i]}<br>${cell[3]}${unit} (n = ${cell[2]})`);
     const line = {
       x: positions,
       y: cells.map((cell) => cell && cell[0]),
@@ -131,11 +131,11 @@
     return [{ ...band(positions, cells), fillcolor: `${look.colour}30` }, line];
   }
 
-  function bands(lines) {
+  function bands(lines, of = "run") {
     const n = Object.values(lines).flat().filter(Boolean).map((cell) => cell[2]);
     const [least, most] = [Math.min(...n), Math.max(...n)];
-    if (n.length === 0 || most === 1) return n.length ? "One run per point." : "";
-    return `Lines: mean; bands: ± one standard deviation over n = ${least === most ? most : `${least}–${most}`} runs.`;
+    if (n.length === 0 || most === 1) return n.length ? `One ${of} per point.` : "";
+    return `Lines: mean; bands: ± one standard deviation over n = ${least === most ? most : `${least}–${most}`} ${of}s.`;
   }
 
   function chart(id, lines, positions, where, axis, caption, open) {
@@ -151,15 +151,16 @@
     const words = figure.querySelector("figcaption");
     if (caption) words.textContent = `${caption} ${bands(lines)}`;
     box.setAttribute("aria-label", `${words.textContent} The values are in the tables of this page.`);
-    const drawn = Object.entries(lines).flatMap(([name, cells]) => traces(name, positions, cells, where));
-    if (study.dense && id !== "connectivity" && shown.methods.has("dense")) {
+    const drawn = Object.entries(lines).flatMap(([name, cells]) => traces(name, positions, cells, where, id === "barrier_along_rounds" ? " points" : "%"));
+    const dense = study.dense && id.startsWith("accuracy") && shown.methods.has("dense");
+    if (dense) {
       const ends = [Math.min(...positions), Math.max(...positions)];
       const text = `dense<br>${study.dense[3]}% (n = ${study.dense[2]})`;
       const line = { color: ink("dense"), dash: "dot", width: 1.5 };
       drawn.unshift({ x: ends, y: [study.dense[0], study.dense[0]], name: "dense", mode: "lines", line, text: [text, text], hovertemplate: "%{text}<extra></extra>" });
     }
     const grid = { gridcolor: css("--line"), zeroline: false, linecolor: css("--soft"), automargin: true };
-    const spanned = id !== "connectivity" && study.dense && shown.methods.has("dense") ? { ...lines, dense: [study.dense] } : lines;
+    const spanned = dense ? { ...lines, dense: [study.dense] } : lines;
     const layout = {
       paper_bgcolor: "rgba(0,0,0,0)",
       plot_bgcolor: "rgba(0,0,0,0)",
@@ -169,8 +170,8 @@
       hovermode: "closest",
       hoverlabel: { font: { family: getComputedStyle(document.body).fontFamily } },
       legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemclick: false, itemdoubleclick: false },
-      xaxis: { ...grid, ...axis },
-      yaxis: { ...grid, title: { text: "test accuracy (%)" }, range: range(spanned, shown.whole) },
+      xaxis: { ...grid, ...axis, title: { text: innerWidth < 600 ? axis.title.text.replace(" (log", "<br>(log") : axis.title.text } },
+      yaxis: { ...grid, title: { text: id === "barrier_along_rounds" ? "error barrier (points)" : "test accuracy (%)" }, range: range(spanned, shown.whole) },
     };
     Plotly.react(box, drawn, layout, { displaylogo: false, responsive: true, displayModeBar: false });
     // the label says what the chart shows; the tester is where plotly measures text
@@ -202,6 +203,15 @@
       const lines = Object.fromEntries(Object.entries(study.curves).map(([name, { cells }]) => [name, cells]));
       const path = { title: { text: "α in (1 − α) · A + α · B" }, tickvals: [0, 0.25, 0.5, 0.75, 1], ticktext: ["0 (A)", "0.25", "0.5", "0.75", "1 (B)"] };
       chart("connectivity", lines, curve.alphas, curve.alphas.map((alpha) => `α = ${alpha}`), path, null, null);
+    }
+    const rounds = study.rounds.sparsities;
+    if (rounds.length) {
+      const said = rounds.map((sparsity) => `${Number((100 * sparsity).toPrecision(4))}%`);
+      const ticks = rounds.map((_, i) => i).filter((i) => i % Math.ceil(rounds.length / (innerWidth < 600 ? 6 : 12)) === 0);
+      const log = rounds.map((sparsity) => -Math.log(1 - sparsity));
+      const labels = { tickvals: ticks.map((i) => log[i]), ticktext: ticks.map((i) => `${Math.round(100 * rounds[i])}%`) };
+      const axis = { title: { text: "sparsity of network A (log scale of density)" }, ...labels };
+      chart("barrier_along_rounds", study.rounds.cells, log, said.map((text) => `sparsity ${text}`), axis, null, null);
     }
   }
 

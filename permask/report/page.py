@@ -30,6 +30,8 @@ from permask.report.tables import MISSING, AccuracyTable, barrier_sentence
 from permask.study.results import Results
 
 WIDTH = 120  # pixels of the page per inch of a figure
+SMALL = 560  # pixels; a figure up to here shrinks with a narrow window, a wider one scrolls
+LONG = 12  # rows of a table that is folded
 
 
 def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = ()) -> str:
@@ -85,10 +87,12 @@ def _accuracy(outcomes: Outcomes) -> str:
 def _figure(plot: Plot) -> str:
     source = f"data:image/png;base64,{b64encode(plot.png).decode()}"
     width = round(WIDTH * plot.figure.get_figwidth())
+    small = ' class="small"' if width <= SMALL else ""
     caption = escape(plot.caption)
     return (
         f'<figure id="{plot.name}"><div class="wide" tabindex="0">'
-        f'<img alt="{caption}" width="{width}" src="{source}"></div><figcaption>{caption}</figcaption></figure>\n'
+        f'<img{small} alt="{caption}" width="{width}" src="{source}"></div>'
+        f"<figcaption>{caption}</figcaption></figure>\n"
     )
 
 
@@ -106,14 +110,12 @@ def _matching(results: Results) -> str:
 
 
 def _analysis(analysis: Analysis) -> str:
-    """Figures, and tables of which the last is unfolded, as that of the highest sparsity is."""
+    """Figures and tables; of several tables the last, that of the highest sparsity, is unfolded."""
     tables = [sheet_table(sheet) for sheet in analysis.sheets]
-    if len(tables) > 1:
-        *others, last = zip(analysis.sheets, tables, strict=True)
-        tables = [
-            *(unfold(escape(sheet.title), table) for sheet, table in others),
-            unfold(last[0].title, last[1], True),
-        ]
+    if len(tables) > 1 or len(analysis.sheets[0].rows) > LONG:
+        titles = [escape(sheet.title) or "As a table" for sheet in analysis.sheets]
+        shown = [len(sheet.rows) <= LONG and sheet is analysis.sheets[-1] for sheet in analysis.sheets]
+        tables = list(map(unfold, titles, tables, shown))
     source = steps_table(analysis.sources, "what was measured") if analysis.sources else ""
     return "".join([*map(_figure, analysis.plots), *tables, source])
 
