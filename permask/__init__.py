@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from permask.matching.many import match_many
     from permask.matching.weights import match_weights
     from permask.permutation import Permutation
+    from permask.publication import Publication, load_published, publish
     from permask.symmetry import Symmetry
 
 __version__ = version("permask")
@@ -35,16 +36,19 @@ _HOME = {
     "Path": "permask.connectivity.interpolate",
     "Permutation": "permask.permutation",
     "PermaskError": "permask.errors",
+    "Publication": "permask.publication",
     "Symmetry": "permask.symmetry",
     "connect": "permask.connectivity.interpolate",
     "discover": "permask.discovery.discover",
     "evaluate_ensemble": "permask.ensembles",
     "hold_mask": "permask.masks.hold",
+    "load_published": "permask.publication",
     "magnitude_mask": "permask.masks.scores",
     "match_activations": "permask.matching.activations",
     "match_learned": "permask.matching.learned",
     "match_many": "permask.matching.many",
     "match_weights": "permask.matching.weights",
+    "publish": "permask.publication",
     "random_mask_like": "permask.masks.scores",
     "repair": "permask.connectivity.repair",
     "rescale_fan_in": "permask.masks.rescale",
@@ -60,16 +64,19 @@ __all__ = [
     "Path",
     "PermaskError",
     "Permutation",
+    "Publication",
     "Symmetry",
     "connect",
     "discover",
     "evaluate_ensemble",
     "hold_mask",
+    "load_published",
     "magnitude_mask",
     "match_activations",
     "match_learned",
     "match_many",
     "match_weights",
+    "publish",
     "random_mask_like",
     "repair",
     "rescale_fan_in",

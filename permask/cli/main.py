@@ -14,6 +14,7 @@ from permask.cli.inspect import inspect
 from permask.cli.mask import mask
 from permask.cli.match import match
 from permask.cli.plan import plan
+from permask.cli.publish import publish
 from permask.cli.report import report
 from permask.cli.run import run
 from permask.cli.status import status
@@ -30,7 +31,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for verb in (demo, run, plan, status, report, compare, studies, inspect, match, transport, connect, ensemble):
+VERBS = (demo, run, plan, status, report, compare, studies, inspect, match, transport, connect, ensemble, publish)
+for verb in VERBS:
     app.command(verb.__name__)(verb)
 app.add_typer(mask, name="mask")
 app.add_typer(store, name="store")
