@@ -14,13 +14,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
 import yaml
 
-from permask import __version__
 from permask.errors import PermaskError
 from permask.mask import Mask, check_fits
 from permask.matching.alignment import Alignment
@@ -113,7 +113,7 @@ def publish(
                 alignment.save(partial / ALIGNMENT)
             (partial / CARD).write_text(_card(mask, alignment, symmetry, title, description, front), encoding="utf-8")
             files = {path.name: _checksum(path) for path in sorted(partial.iterdir())}
-            content = {"format": FORMAT, "version": VERSION, "permask": __version__, "files": files}
+            content = {"format": FORMAT, "version": VERSION, "permask": version("permask"), "files": files}
             (partial / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
             partial.chmod(0o755)
             partial.replace(folder)
@@ -212,7 +212,7 @@ def _card(
         "```python\nimport permask\n\n" + "\n".join(load) + "\n```",
         "## Layers",
         "| weight | shape | kept | sparsity |\n|---|--:|--:|--:|\n" + "\n".join(layers),
-        f"Written by permask {__version__}.",
+        f"Written by permask {version('permask')}.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 
