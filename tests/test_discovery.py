@@ -5,14 +5,18 @@ import copy
 import numpy as np
 import pytest
 import torch
-from example import Net
+from example import Net, floats, found_groups, tokens
 from networks import NETWORKS
 from torch import nn
+from zoo_language import GPT, LlamaBlock
+from zoo_vision import UNet, wide_resnet
 
 import permask
 from permask.discovery.certify import certify
+from permask.discovery.discover import tied
 from permask.discovery.graph import capture
 from permask.discovery.rules import RULES
+from permask.discovery.walk import walk
 from permask.errors import NetworkError
 from permask.groups import Group
 from permask.symmetry import Symmetry
@@ -299,3 +303,36 @@ def test_a_network_that_does_not_run_in_float64_is_refused():
     network.a, network.b = nn.Linear(6, 8), nn.Linear(8, 3)
     with pytest.raises(NetworkError, match="does not run in float64"):
         permask.discover(network, (torch.randn(4, 6),))
+
+
+@pytest.mark.parametrize(
+    "make", [lambda width: UNet(width), lambda width: GPT(width=width), lambda width: LlamaBlock(width, 6, 2)]
+)
+def test_what_discovery_keeps_in_memory_grows_linearly_with_width(make):
+    """Weights aside: atoms, edges, and colours."""
+
+    def kept(width: int) -> int:
+        network = make(width).double().eval()
+        inputs = {UNet: floats(2, 3, 16, 16), GPT: tokens(2, 9, below=61)}.get(type(network), floats(2, 9, width))()
+        captured = capture(network, inputs)
+        names = {name: key for key, names in tied(network).items() for name in names}
+        constraints = walk(captured, names, captured.numbers(network.state_dict())).constraints
+        edges = sum(family.parents.size for family in constraints.edges)
+        return constraints.count + edges + sum(atoms.size for atoms, _ in constraints.colours)
+
+    once, twice, four_times = kept(48), kept(96), kept(192)
+    assert twice <= 2.05 * once and four_times <= 2.05 * twice
+
+
+@pytest.mark.gpu
+def test_a_network_on_a_gpu_has_the_same_groups():
+    for make, inputs in ((wide_resnet, floats(2, 3, 16, 16)()), (GPT, tokens(2, 9, below=61)())):
+        network = make().eval()
+        inputs = tuple(x.float() if x.is_floating_point() else x for x in inputs)
+        on_cpu = found_groups(permask.discover(network, inputs))
+        network, inputs = network.cuda(), tuple(x.cuda() for x in inputs)
+        symmetry = permask.discover(network, inputs)
+        assert found_groups(symmetry) == on_cpu
+        assert symmetry.report["error"] <= 1e-9
+        assert permask.verify(symmetry, network, inputs) <= 1e-9
+        assert next(symmetry.random(0).apply(network).parameters()).is_cuda
