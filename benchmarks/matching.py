@@ -67,7 +67,7 @@ CASES = {
         _own("vgg11"),
         {layer: f"{layer}.weight" for layer in ("0", "3", "6", "8", "11", "13", "16", "18")},
         (3, 32, 32),
-        samples=512,
+        samples=256,
         batch_size=128,
     ),
     "resnet50": Case(

@@ -59,6 +59,10 @@ class Symmetry:
     shapes: Mapping[str, tuple[int, ...]]
     report: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        groups = ", ".join(f"{group.name} ({group.size})" for group in self.groups)
+        return f"Symmetry({len(self.groups)} groups, {100 * self.movable:.1f}% movable: {groups})"
+
     def __getitem__(self, name: str) -> Group:
         for group in self.groups:
             if group.name == name:

@@ -137,6 +137,12 @@ def test_what_the_alignment_says_about_a_group_is_what_numpy_says():
     assert alignment.used == {"batches": 3, "samples": 48}
 
 
+def test_what_is_printed_fits_on_a_line():
+    alignment = match_activations(PERCEPTRON, perceptron(0), perceptron(1), data((6,)))
+    assert repr(PERCEPTRON) == "Symmetry(2 groups, 100.0% movable: first (8), second (5))"
+    assert repr(alignment).startswith("Alignment(by activations: 2 groups, objective ")
+
+
 def test_dead_units_are_counted_and_matched_by_their_weights():
     source = perceptron(0)
     with torch.no_grad():

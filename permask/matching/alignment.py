@@ -102,6 +102,11 @@ class Alignment:
     used: Mapping[str, Any] = field(default_factory=dict)
     seconds: float = 0.0
 
+    def __repr__(self) -> str:
+        seen = [group.correlation for group in self.groups if group.correlation is not None]
+        mean = f", mean correlation {sum(seen) / len(seen):.3f}" if seen else ""
+        return f"Alignment(by {self.method}: {len(self.groups)} groups, objective {self.objective:.6g}{mean})"
+
     def check(self, model: nn.Module) -> None:
         """Raise a `NetworkError` that names the first tensor of the network that does not fit."""
         self.symmetry.check(model)
