@@ -110,6 +110,7 @@ dense("slice_replaced", lambda y: torch.slice_scatter(y, 0 * y[..., :3], 2, 0, 3
 dense("entry_replaced", lambda y: torch.select_scatter(y, y[..., 1], 2, 0), [6])
 
 dense("with_a_constant_piece", lambda y: torch.cat([y, torch.zeros(4, 5, 4, dtype=y.dtype)], -1), [4, 8], out=12)
+dense("with_an_empty_constant", lambda y: torch.cat([y, torch.tensor([[]]).expand(4, 5, 0).to(y)], -1).relu(), [8])
 dense("with_an_empty_piece", lambda y: torch.cat([y[..., :0], y.relu()], -1), [8])
 
 # losses, which return a single number

@@ -77,7 +77,12 @@ def _given(op: Op, known: Tensor | None) -> Value:
     if known is None:
         return pinned(op.shape, "the network's input" if op.kind == "input" else "numbers of the network's own")
     axes = new_axes(tuple(known.shape), "numbers of the network's own")
-    alike = {dim for k, axis in enumerate(axes) for dim in axis if bool((known == known.narrow(k, 0, 1)).all())}
+    alike = {
+        dim
+        for k, axis in enumerate(axes)
+        for dim in axis
+        if not known.numel() or (known == known.narrow(k, 0, 1)).all()
+    }
     return value(axes, (), alike)
 
 
