@@ -121,6 +121,11 @@ def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path):
         file.add(make_folder(tmp_path / "data"), "../../escaped")
     with pytest.raises(DataError, match=r"images\.tar: expected an archive .* outside"):
         in_keys(section(name="image_folder", root=str(archive)))
+    zipped = tmp_path / "images.zip"
+    with zipfile.ZipFile(zipped, "w") as file:
+        file.writestr("../escaped/train/a/0.png", b"")
+    with pytest.raises(DataError, match=r"no such folder"):
+        load(name="image_folder", root=str(zipped))
     assert not list(tmp_path.rglob("escaped"))
     assert not list((tmp_path / "cache" / "unpacked").glob("unfinished-*"))
 

@@ -25,21 +25,21 @@ def open_study(reference: Path, overrides: Sequence[str], smoke: bool = False, d
     from rich.console import Console
     from rich.progress import Progress
 
-    from permask.study.data import decode_images, in_keys
+    from permask.study.data import Files, decode_images, in_keys
     from permask.study.load import load_study
-    from permask.study.shipped import find_study
     from permask.study.smoke import smallest
 
-    study = load_study(find_study(reference), overrides)
+    study = load_study(reference, overrides)
     if smoke:
         study = smallest(study)
     with Progress(console=Console(file=sys.stderr), transient=True) as bar:
 
         def shown(what: str) -> Callable[[int, int], None]:
-            task = bar.add_task(what, total=None, visible=False)
-            return lambda done, total: bar.update(task, completed=done, total=total, visible=True)
+            task = bar.add_task(what, total=None)
+            return lambda done, total: bar.update(task, completed=done, total=total)
 
-        in_keys(study.data, shown("reading the files of the data"))
-        if decode:
-            decode_images(study.data, shown("decoding images"))
+        if isinstance(study.data, Files):
+            in_keys(study.data, shown("reading the files of the data"))
+            if decode:
+                decode_images(study.data, shown("decoding images"))
     return study

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from permask.errors import StudyError
+from permask.study.shipped import find_study
 from permask.study.spec import Study
 
 KeyPath = tuple[str | int, ...]
@@ -23,13 +24,13 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     """Read and check a study file.
 
     Args:
-        path: The YAML file.
+        path: The YAML file, or the name of a study that comes with permask.
         overrides: `key=value` each, the key with dots (`prune.epochs=3`), the value in YAML.
 
     Raises:
         StudyError: All that is wrong with the file and the overrides, one line each.
     """
-    content, places = _read(path)
+    content, places = _read(find_study(path))
     errors = [error for override in overrides if (error := _override(content, places, override))]
     study = None
     try:
