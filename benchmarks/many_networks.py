@@ -6,6 +6,7 @@ Trains copies of one network from different seeds and prints network-steps per s
 gives each in turn all threads; `processes` has one process per thread, as `permask run --jobs` does; `batched` stacks
 the weights of n networks and trains them by `torch.func.vmap` as one program. Ways alternate, round by round. For the
 MLP it prints besides what a step of the loop takes, beside its matrix products alone and beside torch's own SGD.
+`--cpu-time` counts the seconds of this process on the CPU, for a machine that others share, and leaves processes out.
 """
 
 import argparse
@@ -116,14 +117,13 @@ class Processes:
             end.send(0)
 
 
-def compare(name: str, rounds: int) -> None:
-    steps, threads = SETTINGS[name][2], torch.get_num_threads()
-    alone, processes = single(name), Processes(name, threads)
+def compare(name: str, rounds: int, clock: Callable[[], float]) -> None:
+    steps, threads, alone = SETTINGS[name][2], torch.get_num_threads(), single(name)
+    processes = Processes(name, threads) if clock is time.perf_counter else None
     programs = {count: batched(name, count) for count in BATCHED}
-    ways: dict[str, Callable[[], int]] = {
-        "one after another": lambda: repeat(alone, steps),
-        f"{threads} processes": lambda: (processes(steps), threads * steps)[1],
-    }
+    ways: dict[str, Callable[[], int]] = {"one after another": lambda: repeat(alone, steps)}
+    if processes:
+        ways[f"{threads} processes"] = lambda: (processes(steps), threads * steps)[1]
     for count, program in programs.items():
         ways[f"batched, {count} networks"] = lambda program=program, count=count: (
             count * repeat(program, steps // 2 or 1)
@@ -131,11 +131,12 @@ def compare(name: str, rounds: int) -> None:
     rates: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(rounds + 1):
         for way, work in ways.items():
-            started = time.perf_counter()
+            started = clock()
             done = work()
             if number:
-                rates[way].append(done / (time.perf_counter() - started))
-    processes.stop()
+                rates[way].append(done / (clock() - started))
+    if processes:
+        processes.stop()
     print(f"\n| {name} | network-steps/s | × one after another |\n|---|---|---|")
     for way, found in rates.items():
         ratios = np.array(found) / np.array(rates["one after another"])
@@ -148,7 +149,7 @@ def repeat(step: Callable[[], None], steps: int) -> int:
     return steps
 
 
-def overhead(rounds: int) -> None:
+def overhead(rounds: int, clock: Callable[[], float]) -> None:
     """What a step of the MLP takes on one thread beyond its matrix products."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -175,10 +176,10 @@ def overhead(rounds: int) -> None:
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(rounds + 1):
         for way, step in ways.items():
-            started = time.perf_counter()
+            started = clock()
             repeat(step, 200)
             if number:
-                seconds[way].append((time.perf_counter() - started) / 200)
+                seconds[way].append((clock() - started) / 200)
     print("\n| step of the MLP, one thread | µs | × products |\n|---|---|---|")
     for way, found in seconds.items():
         ratio = np.median(np.array(found) / np.array(seconds["matrix products alone"]))
@@ -188,15 +189,18 @@ def overhead(rounds: int) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=7)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--cpu-time", action="store_true")
+    parser.add_argument("--networks", nargs="+", choices=SETTINGS, default=list(SETTINGS))
+    arguments = parser.parse_args()
+    rounds, clock = arguments.rounds, time.process_time if arguments.cpu_time else time.perf_counter
     torch.set_flush_denormal(True)
     print(
         f"torch {torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} cores, n = {rounds} rounds"
     )
-    overhead(rounds)
-    for name in SETTINGS:
-        compare(name, rounds)
+    overhead(rounds, clock)
+    for name in arguments.networks:
+        compare(name, rounds, clock)
 
 
 if __name__ == "__main__":
