@@ -1,24 +1,23 @@
-"""What the study on small CIFAR-10 images finds: run it, and write docs/cifar10.md, its figures and its results file.
+"""What the study on small CIFAR-10 images finds: docs/cifar10.md, its figures and its results file.
 
-uv run python benchmarks/cifar10.py cifar10-jpeg.tar.xz --store store
+uv run permask run cifar10-small data.root=cifar10-jpeg.tar.xz --store store --out out
+uv run python benchmarks/cifar10.py out/results.json store
 """
 
 import argparse
-import subprocess
-import sys
+import json
+import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from permask.report.analyses import analyses
 from permask.report.figures import plots
 from permask.report.outcomes import Outcomes
 from permask.report.tables import AccuracyTable, barrier_sentence, format_difference, markdown_table
 from permask.report.write import write_tables
-from permask.study.load import load_study
-from permask.study.plan import make_plan
 from permask.study.results import Results
-from permask.study.shipped import shipped_study
-from permask.study.store import Store
 
 NAME = "cifar10-small"
 DOCS = Path(__file__).parent.parent / "docs"
@@ -43,43 +42,38 @@ Differences are within pairs of seeds, with Student's 95% interval:
 TAIL = """
 ## How it was run
 
-{steps} steps of {trained:,} epochs took {hours:.2f} core hours on {cores} cores ({cpu}), with Python {python}, torch
-{torch}, numpy {numpy}, scipy {scipy}, permask {permask} at commit `{commit}`. The results file is
-[`docs/results/{name}.json`](results/{name}.json); `permask report docs/results/{name}.json` makes tables, figures and a
-page of it. The images are those of the archive whose content is
-`{content}` in keys.
+{steps} steps took {hours:.2f} core hours on {cores} cores ({cpu}) that other work shared, with Python {python},
+torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at commit
+`{commit}`. The results file is [`results/{name}.json`](results/{name}.json);
+`permask report` makes tables, figures and a page of it. The images are those of the archive whose content is
+`{content}`.
 
 ## Where the settings come from
 
-Learning rates, epochs, the number of images and the pruning rate were chosen by running one pair of other seeds with
-3,000 of the training images held out to evaluate on (`data.validation=3000`), without a look at the test images.
+The network, its epochs, the sparsity and the rewind epoch are those of an early prototype. The rest was set by a
+pilot of one pair of other seeds, on 10,000 of the training images with 3,000 others held out to evaluate on
+(`data.validation=3000`): its dense networks reached about 60%, and kept that through pruning to 0.94. No other setting
+was tried, and no test image was looked at before the study ran.
 """
 
 
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("images", type=Path)
-    options.add_argument("--store", type=Path, default=Path("store"))
+    options.add_argument("results", type=Path, help="the results.json of the study")
+    options.add_argument("store", type=Path, help="the store that it was computed in, and nothing else")
     chosen = options.parse_args()
-    change = f"data.root={chosen.images}"
-    with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-m", "permask", "run", str(shipped_study(NAME)), change]
-        subprocess.run([*command, "--store", str(chosen.store), "--out", folder], check=True)
-        results = Results.load(Path(folder) / "results.json")
-    plan, store = make_plan(load_study(shipped_study(NAME), [change])), Store(chosen.store, existing=True)
-    results.study["data"] |= {
-        "root": chosen.images.name,
-        "content": next(iter(plan.steps.values())).specification["data"]["content"],
-    }
+    results = Results.load(chosen.results)
+    steps = [json.loads(path.read_text()) for path in chosen.store.glob("??/*/manifest.json")]
+    content = steps[0]["specification"]["data"]["content"]
+    results.study["data"] |= {"root": Path(results.study["data"]["root"]).name, "content": content}
     with tempfile.TemporaryDirectory() as folder:
         results.save(Path(folder))
         (DOCS / "results").mkdir(exist_ok=True)
-        (DOCS / "results" / f"{NAME}.json").write_bytes((Path(folder) / "results.json").read_bytes())
-    seconds = sum(store.manifest(key)["seconds"] for key in plan.steps)
-    write_page(results, seconds, len(plan.steps), sum(step.epochs for step in plan.steps.values()))
+        shutil.copy(Path(folder) / "results.json", DOCS / "results" / f"{NAME}.json")
+    write_page(results, steps)
 
 
-def write_page(results: Results, seconds: float, steps: int, epochs: int) -> None:
+def write_page(results: Results, steps: Sequence[dict[str, Any]]) -> None:
     study, outcomes = results.study, Outcomes.of(results.rows)
     data, prune, rewind = study["data"], study["prune"], outcomes.middle_rewind
     sparsity = outcomes.sparsities[-1]
@@ -117,7 +111,11 @@ def write_page(results: Results, seconds: float, steps: int, epochs: int) -> Non
             parts += [_figure(plot) for plot in analysis.plots]
     parts.append(
         TAIL.format(
-            name=NAME, steps=steps, trained=epochs, hours=seconds / 3600, content=data["content"], **results.provenance
+            name=NAME,
+            steps=len(steps),
+            hours=sum(step["seconds"] for step in steps) / 3600,
+            content=data["content"],
+            **steps[0]["provenance"],
         )
     )
     (DOCS / "cifar10.md").write_text("".join(parts))

@@ -86,6 +86,16 @@ def test_folders_are_listed_and_decoded_as_torchvision_does(tmp_path):
     torch.testing.assert_close(torch.tensor(data.train.normalisation.std).double(), std)
 
 
+def test_batches_are_normalised_by_the_training_images(tmp_path):
+    data = load(name="image_folder", root=str(make_folder(tmp_path / "data")))
+    images = torch.cat([images for images, _ in data.train.batches(5)])
+    assert images.dtype == torch.float32 and images.shape == (18, 3, 32, 32)
+    torch.testing.assert_close(images.mean((0, 2, 3)), torch.zeros(3), atol=1e-5, rtol=0)
+    torch.testing.assert_close(images.std((0, 2, 3), correction=0), torch.ones(3))
+    (augmented,) = [images for images, _ in data.train.epoch(18, stream(0, "order"), stream(0, "augmentation"))]
+    assert augmented.shape == images.shape and not torch.equal(augmented, images)
+
+
 def test_images_are_resized_as_pillow_does(tmp_path):
     root = make_folder(tmp_path / "data", size=24)
     data = load(name="image_folder", root=str(root), image_size=12)

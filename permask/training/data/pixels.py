@@ -68,8 +68,9 @@ def kept_pixels(identity: Mapping[str, Any], decode: Callable[[], Pixels]) -> Pi
     try:
         # private mappings: pages are shared by all processes, and torch asks for arrays that it may write to
         arrays = {name: np.load(place / f"{name}.npy", mmap_mode="c") for name in PARTS}
-        return Pixels(**arrays, **json.loads((place / FACTS).read_text()))
-    except (OSError, ValueError, TypeError) as error:
+        facts = json.loads((place / FACTS).read_text())
+        return Pixels(**arrays, classes=facts["classes"], mean=tuple(facts["mean"]), std=tuple(facts["std"]))
+    except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{place}: damaged, remove it and run again: {error}") from error
 
 
