@@ -70,7 +70,7 @@ class Sheet:
 def write_sheets(sheets: Sequence[Sheet], study: str, folder: Path, name: str) -> list[Path]:
     """Write tables of one kind as Markdown, LaTeX and CSV, and return the files."""
     files = [folder / f"{name}{end}" for end in (".md", ".tex", "_table.csv")]
-    files[0].write_text("\n".join(map(_markdown, sheets)), encoding="utf-8")
+    files[0].write_text("\n".join(map(markdown, sheets)), encoding="utf-8")
     latex = (_latex(sheet, study, f"{name}-{number}") for number, sheet in enumerate(sheets, 1))
     files[1].write_text("% needs \\usepackage{booktabs}\n\n" + "\n".join(latex), encoding="utf-8")
     with files[2].open("w", newline="") as file:
@@ -80,7 +80,8 @@ def write_sheets(sheets: Sequence[Sheet], study: str, folder: Path, name: str) -
     return files
 
 
-def _markdown(sheet: Sheet) -> str:
+def markdown(sheet: Sheet) -> str:
+    """The table below its title and caption."""
     head = [list(sheet.headings), ["---", *["---:"] * (len(sheet.headings) - 1)]]
     lines = [*head, *([name, *(cell.text for cell in row)] for name, row in sheet.rows.items())]
     return f"{sheet.said}\n\n" + "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"

@@ -1,0 +1,73 @@
+"""What the documentation takes from the code when it is built: all commands, and all options of a study file."""
+
+import types
+from typing import Any, Literal, Union, get_args, get_origin
+
+import typer.cli
+import typer.main
+from pydantic import BaseModel
+
+from permask.cli.main import app
+from permask.study.spec import Study
+
+COMMANDS, OPTIONS = "<!-- commands -->", "<!-- study options -->"
+
+
+def on_page_markdown(markdown: str, **_: Any) -> str:
+    """Put the generated parts where a page asks for them; mkdocs calls this for every page."""
+    for mark, make in ((COMMANDS, commands), (OPTIONS, options)):
+        if mark in markdown:
+            markdown = markdown.replace(mark, make())
+    return markdown
+
+
+def commands() -> str:
+    """Every verb of the command line with its arguments and options."""
+    command = typer.main.get_command(app)
+    with command.make_context("permask", [], resilient_parsing=True) as context:
+        return typer.cli.get_docs_for_click(obj=command, ctx=context, name="permask", title="Commands")
+
+
+def options() -> str:
+    """A table of every option of a study file."""
+    head = ["| option | default | meaning |", "|---|---|---|"]
+    return "\n".join([*head, *_rows(Study, "")])
+
+
+def _rows(section: type[BaseModel], prefix: str) -> list[str]:
+    rows = []
+    for name, field in section.model_fields.items():
+        below = _sections(field.annotation)
+        default = "" if below or field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
+        meaning = field.description or " ".join(map(_purpose, below if len(below) == 1 else ()))
+        if prefix and name == "name":  # which of several sections this is
+            meaning = f"{_choices(field.annotation)}: {_purpose(section)}"
+        meaning = meaning or _choices(field.annotation)
+        rows.append(f"| `{prefix}{name}` | {default.replace('``', '')} | {meaning} |")
+        for one in below:
+            rows += _rows(one, f"{prefix}{name}.")
+    return list(dict.fromkeys(rows))
+
+
+def _choices(annotation: Any) -> str:
+    """The words that an option may be."""
+    if get_origin(annotation) is Literal:
+        return ", ".join(f"`{word}`" for word in get_args(annotation))
+    return " ".join(filter(None, (_choices(part) for part in get_args(annotation))))
+
+
+def _sections(annotation: Any) -> list[type[BaseModel]]:
+    """The sections that an option may hold."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    if get_origin(annotation) in (Union, types.UnionType):
+        return [one for part in get_args(annotation) for one in _sections(part)]
+    return _sections(get_args(annotation)[0]) if hasattr(annotation, "__metadata__") else []
+
+
+def _purpose(section: type[BaseModel]) -> str:
+    return (section.__doc__ or "").split("\n")[0]
+
+
+def _plain(value: Any) -> str:
+    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, tuple) else str(value)

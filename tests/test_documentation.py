@@ -1,0 +1,92 @@
+"""The examples of the documentation run, in order, page by page; what is generated covers the code."""
+
+import importlib.util
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from permask.cli.main import VERBS, main
+from permask.study.spec import Study
+
+DOCS = Path(__file__).parent.parent / "docs"
+BLOCK = re.compile(r'^```(python|sh)(?: title="(.+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+def run_commands(lines):
+    for line in lines.splitlines():
+        sys.argv = shlex.split(line)
+        assert sys.argv[0] == "permask"
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code == 0, line
+
+
+@pytest.mark.parametrize("page", ["start", "network", "mask", "discovery"])
+def test_the_examples_run(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(sys, "argv", sys.argv)
+    torch.manual_seed(0)
+    namespace: dict[str, object] = {"__name__": f"docs_{page}"}
+    blocks = BLOCK.findall((DOCS / f"{page}.md").read_text())
+    assert blocks
+    for language, title, code in blocks:
+        if title:
+            (tmp_path / title).write_text(code)
+        elif language == "sh":
+            run_commands(code)
+        else:
+            exec(compile(code, f"{page}.md", "exec"), namespace)
+    sys.modules.pop("net", None)
+
+
+@pytest.fixture(scope="module")
+def generated():
+    specification = importlib.util.spec_from_file_location("generated", DOCS / "generated.py")
+    assert specification is not None and specification.loader is not None
+    module = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(module)
+    return module
+
+
+def test_every_command_is_documented(generated):
+    text = generated.on_page_markdown("<!-- commands -->")
+    assert all(f"## `permask {verb.__name__}`" in text for verb in VERBS)
+    assert "## `permask mask`" in text
+    assert "### `permask mask make`" in text
+    assert "--alignment" in text
+
+
+def test_every_option_of_a_study_is_documented(generated):
+    text = generated.on_page_markdown("before <!-- study options --> after")
+    rows = {line.split("|")[1].strip(): line for line in text.splitlines() if line.startswith("| `")}
+    assert {f"`{name}`" for name in Study.model_fields} <= rows.keys()
+    assert rows["`batch_size`"].split("|")[2].strip() == "`128`"
+    assert "share of the surviving weights" in rows["`prune.rate`"]
+    assert "digits" in text.split("`data.name`")[1].splitlines()[0]
+    assert "`ensembles.members`" in rows
+
+
+def test_the_navigation_names_every_page_and_no_other():
+    text = (DOCS.parent / "mkdocs.yml").read_text()
+    navigation = yaml.safe_load(text)["nav"]
+
+    def pages(entries):
+        for entry in entries:
+            for value in entry.values():
+                yield from pages(value) if isinstance(value, list) else [value]
+
+    assert sorted(pages(navigation)) == sorted(path.name for path in DOCS.glob("*.md"))
+
+
+def test_the_citation_is_that_of_the_package():
+    citation = yaml.safe_load((DOCS.parent / "CITATION.cff").read_text())
+    assert citation["cff-version"] == "1.2.0"
+    assert {"title", "authors", "message", "version", "license"} <= citation.keys()
+    project = (DOCS.parent / "pyproject.toml").read_text()
+    assert f'version = "{citation["version"]}"' in project
