@@ -18,7 +18,7 @@ browser:  ## the page in headless Chromium, which has to be installed
 	uv run pytest -m browser
 
 docs:  ## the documentation, into site/
-	uv run --group docs mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict
 
 demo:  ## the whole protocol on real images
 	uv run permask demo
