@@ -1,4 +1,4 @@
-.PHONY: check lint test slow browser docs demo
+.PHONY: check lint test slow browser clusters docs demo
 
 check: lint test  ## everything that has to pass before a commit lands
 
@@ -16,6 +16,9 @@ slow:  ## the tests that need minutes
 
 browser:  ## the page in headless Chromium, which has to be installed
 	uv run pytest -m browser
+
+clusters:  ## a study on a Slurm and on a Ray cluster of this machine's own, each losing a node; needs Debian's archive
+	uv run --group clusters pytest -m cluster -n 0 -s
 
 docs:  ## the documentation, into site/
 	NO_MKDOCS_2_WARNING=1 uv run --group docs mkdocs build --strict

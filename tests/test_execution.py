@@ -91,8 +91,8 @@ def test_a_gpu_follows_the_loss_curve_of_a_cpu(compile, deterministic):
 class Watched(Resident):
     """Images whose batches, but for the first of an epoch, are made and trained on without a wait of the host."""
 
-    def epoch(self, batch_size, order, augmentation=None):
-        for batch in super().epoch(batch_size, order, augmentation):
+    def epoch(self, *arguments):
+        for batch in super().epoch(*arguments):
             yield batch
             torch.cuda.set_sync_debug_mode("error")
         torch.cuda.set_sync_debug_mode("default")

@@ -67,6 +67,21 @@ def test_runs_at_the_same_time_share_the_work(tmp_path):
     assert (tmp_path / "one" / "results.csv").read_bytes() == (tmp_path / "two" / "results.csv").read_bytes()
 
 
+@pytest.mark.slow
+def test_eight_runs_at_once_compute_each_step_once(tmp_path):
+    study = write_study(tmp_path)
+    arguments = ["run", study, "--store", tmp_path / "store", "--jobs", 1, "--out"]
+    processes = [permask(*arguments, tmp_path / str(number)) for number in range(8)]
+    outputs = [process.communicate(timeout=600) for process in processes]
+    assert [process.returncode for process in processes] == [0] * 8, outputs
+    total = sum(computed(outputs[0][0]))
+    assert sum(computed(out)[0] for out, _ in outputs) == total
+    tracks = [path.read_text() for path in (tmp_path / "store" / "tracks").glob("??/*.jsonl")]
+    assert len(tracks) == total
+    assert all(text.count('"event": "started"') == text.count('"event": "completed"') == 1 for text in tracks)
+    assert len({(tmp_path / str(number) / "results.csv").read_bytes() for number in range(8)}) == 1
+
+
 def test_ctrl_c_says_how_to_go_on(tmp_path):
     study = write_study(tmp_path)
     arguments = ["run", study, "--store", tmp_path / "store", "--out", tmp_path / "out", "--jobs", 2, "pairs=40"]

@@ -12,6 +12,13 @@ TRACK = typer.Option(
     "--track", help="Send loss and images per second, epoch by epoch, there as well (wandb: offline unless WANDB_MODE)."
 )
 ENGINE = typer.Option("--engine", help="Where the steps run.")
+CLUSTER = typer.Option(
+    "--cluster",
+    metavar="FILE.yaml",
+    help="With slurm and ray: what steps ask for. [default: a core]",
+    show_default=False,
+)
+DETACH = typer.Option("--detach", help="With slurm: return once everything is submitted.")
 MODEL = typer.Argument(help="What makes the network: `package.module:name` or `path/to/file.py:name`.", metavar="MODEL")
 KEY_VALUES = typer.Argument(
     help="What to call it with; values are Python literals, or text.", metavar="[key=value ...]"

@@ -23,7 +23,7 @@ def demo(
 
     Example: `permask demo --out permask-demo`
     """
-    from permask.cli.run import run_study
+    from permask.cli.run import How, run_study
     from permask.study.shipped import shipped_study
 
-    run_study(shipped_study("digits"), [], store or out / "store", out, jobs)
+    run_study(shipped_study("digits"), [], store or out / "store", out, How(jobs=jobs))

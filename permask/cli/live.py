@@ -15,8 +15,8 @@ from permask.study.step import Step
 class LiveProgress:
     """A bar for the study and one for each step under way; a line for whatever goes wrong."""
 
-    def __init__(self, console: Console, plan: Plan):
-        self.console, self.plan = console, plan
+    def __init__(self, console: Console, plan: Plan, on_stop: str):
+        self.console, self.plan, self.on_stop = console, plan, on_stop
         self.progress = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -44,9 +44,7 @@ class LiveProgress:
         self.progress.stop()
         if kind is KeyboardInterrupt:
             there, total = sum(self.counts.values()), len(self.plan.steps)
-            self.console.print(
-                f"stopped: {there} of {total} steps are in the store; run again to go on", highlight=False
-            )
+            self.console.print(f"stopped: {there} of {total} steps are in the store; {self.on_stop}", highlight=False)
         seconds = time.monotonic() - self.started
         done = f"{self.counts['computed']} steps computed, {self.counts['present']} were in the store"
         self.console.print(f"{self.plan.study.name}: {done}; {seconds:.1f} s", highlight=False)

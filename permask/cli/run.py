@@ -2,17 +2,23 @@
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import ENGINE, JOBS, OVERRIDES, RETRIES, SMOKE, STORE, STUDY, TRACK
+from permask.cli.arguments import CLUSTER, DETACH, ENGINE, JOBS, OVERRIDES, RETRIES, SMOKE, STORE, STUDY, TRACK
 from permask.cli.prepare import open_study
 
 if TYPE_CHECKING:
+    from permask.study.engines.schedule import Engine
     from permask.study.store import Store
+
+
+STOPS = "run again to go on"
+STAYS = "the jobs go on; run again to follow them and to write the results, permask status looks, scancel stops them"
 
 
 class Tracking(StrEnum):
@@ -22,10 +28,24 @@ class Tracking(StrEnum):
     wandb = "wandb"
 
 
-class Engine(StrEnum):
+class EngineName(StrEnum):
     """The engines there are."""
 
     local = "local"
+    slurm = "slurm"
+    ray = "ray"
+
+
+@dataclass(frozen=True)
+class How:
+    """Where and how the steps of a study run; the options of `permask run`."""
+
+    engine: EngineName = EngineName.local
+    jobs: int | None = None
+    retries: int = 2
+    track: tuple[Tracking, ...] = ()
+    cluster: Path | None = None
+    detach: bool = False
 
 
 def run(
@@ -36,11 +56,13 @@ def run(
         Path | None,
         typer.Option("--out", help="Folder for the results. [default: results/NAME]", show_default=False),
     ] = None,
-    engine: Annotated[Engine, ENGINE] = Engine.local,
+    engine: Annotated[EngineName, ENGINE] = EngineName.local,
     jobs: Annotated[int | None, JOBS] = None,
     retries: Annotated[int, RETRIES] = 2,
     smoke: Annotated[bool, SMOKE] = False,
     track: Annotated[list[Tracking] | None, TRACK] = None,
+    cluster: Annotated[Path | None, CLUSTER] = None,
+    detach: Annotated[bool, DETACH] = False,
 ) -> None:
     """Compute a study and report what it found. Nothing that is in the store is computed again.
 
@@ -55,45 +77,41 @@ def run(
     `permask run studies/digits.yaml pairs=10 sparse.learning_rate=0.04 --store store --jobs 4`
 
     `permask run studies/digits.yaml --track tensorboard --track wandb`
+
+    `permask run studies/digits.yaml --engine slurm --cluster cluster.yaml --detach`
     """
-    run_study(study, overrides or [], store, out, jobs, retries, smoke, track or [])
+    how = How(engine, jobs, retries, tuple(track or ()), cluster, detach)
+    run_study(study, overrides or [], store, out, how, smoke)
 
 
 def run_study(
-    path: Path,
-    overrides: Sequence[str],
-    store_root: Path,
-    out: Path | None,
-    jobs: int | None,
-    retries: int = 2,
-    smoke: bool = False,
-    track: Sequence[Tracking] = (),
+    path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, how: How, smoke: bool = False
 ) -> None:
     """Check the study, compute what the store lacks, report."""
     from rich.console import Console
 
     from permask.cli.live import LiveProgress
     from permask.errors import StoreError
-    from permask.study.engines.local import Local, warm_up
     from permask.study.plan import make_plan
-    from permask.study.provenance import available_cores
-    from permask.study.tracking.trackers import check_trackers
 
-    check_trackers([tracker.value for tracker in track])
     plan = make_plan(open_study(path, overrides, smoke))
+    chosen = _engine(how, len(plan.steps))
     folder, store = _places(out or Path("results") / plan.study.name, store_root)
-    if not all(map(store.has, plan.steps)):
+    if how.engine is EngineName.local and not all(map(store.has, plan.steps)):
+        from permask.study.engines.local import warm_up
+
         warm_up()
     from permask.report.tables import terminal_table  # matplotlib loads while torch does
     from permask.report.write import write_report
     from permask.study.collect import collect
 
-    cores = available_cores()
-    jobs = min(jobs or cores, len(plan.steps))
     console = Console()
-    with LiveProgress(console, plan) as live:
-        chosen = Local(jobs, max(1, cores // jobs), retries, tuple(tracker.value for tracker in track))
+    on_stop = STAYS if how.engine is EngineName.slurm else STOPS
+    with LiveProgress(console, plan, on_stop) as live:
         report = chosen.run(plan, store, live.listen)
+    if how.detach and not all(map(store.has, plan.steps)):
+        console.print(f"submitted; {STAYS}", highlight=False)
+        return
     results = collect(plan, store)
     try:
         files = write_report(results, folder)
@@ -106,6 +124,34 @@ def run_study(
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
         raise typer.Exit(1)
+
+
+def _engine(how: How, steps: int) -> "Engine":
+    """The engine that the options ask for.
+
+    Raises:
+        PermaskError: What it needs is not installed, or its cluster file is wrong.
+    """
+    from permask.study.engines.cluster import Cluster, load_cluster
+    from permask.study.provenance import available_cores
+    from permask.study.tracking.trackers import check_trackers
+
+    trackers = tuple(tracker.value for tracker in how.track)
+    check_trackers(trackers)
+    if how.engine is EngineName.local:
+        from permask.study.engines.local import Local
+
+        cores = available_cores()
+        jobs = min(how.jobs or cores, steps)
+        return Local(jobs, max(1, cores // jobs), how.retries, trackers)
+    cluster = load_cluster(how.cluster) if how.cluster else Cluster()
+    if how.engine is EngineName.slurm:
+        from permask.study.engines.slurm import Slurm
+
+        return Slurm(cluster, how.retries, trackers, how.detach)
+    from permask.study.engines.ray import Ray
+
+    return Ray(cluster, how.retries, trackers)
 
 
 def _places(folder: Path, store_root: Path) -> "tuple[Path, Store]":

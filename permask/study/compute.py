@@ -1,6 +1,7 @@
 """Compute one step into the store, unless it is there or another process is at it."""
 
 import json
+import shutil
 import time
 import traceback
 from collections.abc import Sequence
@@ -31,7 +32,11 @@ class DamagedNeed(StoreError):
 
 
 def compute(
-    task: Task, store: Store, provenance: dict[str, Any], progress: Progress, trackers: Sequence[Name] = ()
+    task: Task,
+    store: Store,
+    provenance: dict[str, Any],
+    progress: Progress,
+    trackers: Sequence[Name] = (),
 ) -> Outcome:
     """Compute a task whose needs are in the store.
 
@@ -79,11 +84,13 @@ def compute(
             with store.writing(task.key, manifest) as folder:
                 parents = {role: store.folder(key) for role, key in task.parents.items()}
                 goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
-                kind = import_module(f"permask.study.steps.{task.kind}")
-                run = Run(task.specification, parents, goes_on_from, folder, tell, task.data_root)
-                kind.compute(run)
+                checkpoints = store.checkpoints(task.key)
+                run = Run(task.specification, parents, goes_on_from, folder, tell, checkpoints, task.data_root)
+                import_module(f"permask.study.steps.{task.kind}").compute(run)
+                before = run.measured.pop("seconds_before", 0.0)
                 manifest |= run.measured
-                manifest["seconds"] = round(time.perf_counter() - started, 3)
+                manifest["seconds"] = round(before + time.perf_counter() - started, 3)
+            shutil.rmtree(checkpoints, ignore_errors=True)
         except Exception:
             track.end("failed", log=traceback.format_exc())
             raise

@@ -79,6 +79,10 @@ class Store:
         """Where the result of a key lies once it is complete."""
         return self.root / key[:2] / key
 
+    def checkpoints(self, key: str) -> Path:
+        """Where a step under way keeps how far it is."""
+        return self.root / "checkpoints" / key
+
     def has(self, key: str) -> bool:
         """Whether the result of a key is complete."""
         return (self.folder(key) / MANIFEST).exists()

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from permask.errors import StoreError
-from permask.study.store import MANIFEST, Store
+from permask.study.store import LOCKED, MANIFEST, Store
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Garbage:
     """What nobody needs.
 
     Attributes:
-        leftovers: Folders of steps that were under way when their process died.
+        leftovers: Folders of steps that were under way when their process died, and checkpoints that no step will read.
         unneeded: Keys of results that no study needs.
         size: Bytes of both.
     """
@@ -94,6 +94,11 @@ def find_garbage(store: Store, needed: Collection[str] | None = None) -> Garbage
         needed: Keys to keep; None keeps every result.
     """
     leftovers = [folder for folder, start in store.unfinished().items() if not store.is_claimed(start)]
+    leftovers += [
+        folder
+        for folder in sorted((store.root / "checkpoints").glob("*"))
+        if store.has(folder.name) or (needed is not None and folder.name not in needed)
+    ]
     unneeded = [] if needed is None else [key for key in store.results() if key not in needed]
     size = sum(path.stat().st_size for folder in leftovers for path in folder.rglob("*") if path.is_file())
     return Garbage(leftovers, unneeded, size + sum(map(store.size, unneeded)))
@@ -101,11 +106,10 @@ def find_garbage(store: Store, needed: Collection[str] | None = None) -> Garbage
 
 def remove_garbage(store: Store, garbage: Garbage) -> None:
     """Remove what was found, but for what a process has begun to work at since."""
-    for folder, start in store.unfinished().items():
-        if folder in garbage.leftovers:
-            with store.claim(start) as mine:
-                if mine:
-                    shutil.rmtree(folder, ignore_errors=True)
+    for folder in garbage.leftovers:
+        with store.claim(folder.name[:LOCKED]) as mine:
+            if mine:
+                shutil.rmtree(folder, ignore_errors=True)
     for key in garbage.unneeded:
         with store.claim(key) as mine:
             if mine:

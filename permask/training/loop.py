@@ -13,6 +13,22 @@ from permask.training.execution import Execution
 from permask.training.momentum import MomentumSGD
 
 AfterEpoch = Callable[[int, float, Mapping[str, Tensor]], None]
+AfterStep = Callable[["Begun", Mapping[str, Tensor]], None]
+
+
+@dataclass(frozen=True)
+class Begun:
+    """An epoch that has begun.
+
+    Attributes:
+        epoch: Epochs done before it.
+        steps: Steps of it that are done.
+        loss_sum: Their loss in nats, summed over images; a number, or a scalar tensor on the device.
+    """
+
+    epoch: int
+    steps: int
+    loss_sum: float | Tensor
 
 
 @dataclass(frozen=True)
@@ -41,6 +57,8 @@ def train(
     after_epoch: AfterEpoch = lambda epoch, loss, momentum: None,
     augmentation: Callable[[int], torch.Generator] | None = None,
     execution: Execution | None = None,
+    begun: Begun | None = None,
+    after_step: AfterStep | None = None,
 ) -> dict[str, Tensor]:
     """Train a network in place.
 
@@ -59,6 +77,8 @@ def train(
             and the momentum by parameter name, which the next step changes.
         augmentation: Epoch (from 0) to the generator that augments its images; None trains on them as they are.
         execution: Device, precision, compiled or not; None for the CPU, float32, not compiled.
+        begun: The epoch after those done, if some of its steps are done as well.
+        after_step: Called after every step but an epoch's last, with how far the epoch is and the momentum.
 
     Returns:
         The momentum by parameter name, to go on with.
@@ -72,12 +92,15 @@ def train(
     model.train()
     with execution.in_force():
         for epoch in range(first_epoch, recipe.epochs if stop is None else stop):
-            batches = split.epoch(recipe.batch_size, order(epoch), augmentation(epoch) if augmentation else None)
-            loss_sum = torch.zeros((), device=execution.device)
-            for step, (images, labels) in enumerate(batches):
+            skip, sum_before = (begun.steps, begun.loss_sum) if begun and begun.epoch == epoch else (0, 0.0)
+            generators = order(epoch), augmentation(epoch) if augmentation else None
+            loss_sum = torch.zeros((), device=execution.device) + sum_before
+            for step, (images, labels) in enumerate(split.epoch(recipe.batch_size, *generators, skip), skip):
                 loss = mean_loss(images, labels)
                 loss.backward()
                 optimizer.step(recipe.learning_rate_at((epoch + step / steps_per_epoch) / recipe.epochs))
                 loss_sum += loss.detach() * len(labels)
+                if after_step is not None and step + 1 < steps_per_epoch:
+                    after_step(Begun(epoch, step + 1, loss_sum), optimizer.buffers)
             after_epoch(epoch + 1, loss_sum.item() / len(split), optimizer.buffers)
     return optimizer.buffers

@@ -13,7 +13,6 @@ from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
 from typing import Any
 
-from permask.errors import StoreError
 from permask.study.engines.schedule import POLL, Listener, Report, Schedule
 from permask.study.plan import VERSIONS, Plan
 from permask.study.provenance import provenance
@@ -144,19 +143,9 @@ def _hear(worker: _Worker, schedule: Schedule) -> bool:
         append_event(schedule.store, step.key, "failed", log=f"its worker {how}")
         schedule.failed(step, f"its worker {how}")
         return False
-    match message:
-        case ("progress", done, total, note):
-            schedule.listen("progress", step, (done, total, note))
-            return True
-        case ("ended", "busy"):
-            schedule.busy(step)
-        case ("ended", outcome):
-            schedule.finished(step, outcome)
-        case ("lacks", key, damage):
-            schedule.lacks(step, key, damage)
-        case ("failed", log, again):
-            schedule.failed(step, log, again)
-        case ("refused", reason):
-            raise StoreError(reason)
-    worker.step = None
+    if message[0] == "progress":
+        schedule.listen("progress", step, message[1:])
+    else:
+        worker.step = None
+        schedule.take(step, message)
     return True

@@ -9,14 +9,19 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
+from permask.errors import StoreError
 from permask.study.plan import Plan
 from permask.study.status import progress_of
 from permask.study.step import Step
 from permask.study.store import Store
 
 POLL = 0.2  # seconds between looks at a step that another process is computing
+
+# what an attempt at a step comes to: ("ended", outcome), ("lacks", key, damage) for a need that has to be computed
+# again, ("failed", log, whether to try again), or ("refused", reason) if the store takes no more
+Message = tuple[Any, ...]
 
 Happening = Literal["present", "damaged", "started", "progress", "computed", "elsewhere", "retried", "failed"]
 Listener = Callable[[Happening, Step, Any], None]
@@ -30,6 +35,23 @@ class Report:
     computed: set[str] = field(default_factory=set)
     failed: dict[str, str] = field(default_factory=dict)
     blocked: set[str] = field(default_factory=set)
+
+
+class Engine(Protocol):
+    """Where the steps of a plan run."""
+
+    def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
+        """Compute all that the store lacks of a plan.
+
+        Args:
+            plan: The plan.
+            store: The store.
+            listen: Called as things happen: with what, the step, and a detail (the damage, the progress, the log).
+
+        Raises:
+            StoreError: The store takes no more: the disk is full, or read-only.
+        """
+        ...
 
 
 class Schedule:
@@ -82,6 +104,24 @@ class Schedule:
     def put_back(self, step: Step) -> None:
         """Have a step that was not begun come again."""
         self._push(step)
+
+    def take(self, step: Step, message: Message) -> None:
+        """An attempt at a step is over.
+
+        Raises:
+            StoreError: The store takes no more.
+        """
+        match message:
+            case ("ended", "busy"):
+                self.busy(step)
+            case ("ended", outcome):
+                self.finished(step, outcome)
+            case ("lacks", key, damage):
+                self.lacks(step, key, damage)
+            case ("failed", log, again):
+                self.failed(step, log, again)
+            case ("refused", reason):
+                raise StoreError(reason)
 
     def busy(self, step: Step) -> None:
         """Another run is at this step: look again later."""

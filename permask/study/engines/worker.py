@@ -12,7 +12,9 @@ import torch
 
 from permask.errors import PermaskError, StoreError
 from permask.study.compute import DamagedNeed, compute
+from permask.study.engines.schedule import Message
 from permask.study.step import Task
+from permask.study.steps.files import Progress
 from permask.study.store import Store
 from permask.study.tracking.trackers import Name
 
@@ -24,9 +26,7 @@ def work(
 ) -> None:
     """Serve steps until the connection closes.
 
-    Sends `("progress", done, total, note)` while a step runs, and then `("ended", outcome)`, `("lacks", key, damage)`
-    for a need that has to be computed again, `("failed", log, whether to try again)`, or `("refused", reason)` if the
-    store takes no more.
+    Sends `("progress", done, total, note)` while a step runs, and then what `attempt` says.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     torch.set_num_threads(threads)
@@ -45,15 +45,22 @@ def work(
     while True:
         try:
             task: Task = connection.recv()
-            try:
-                connection.send(("ended", compute(task, store, provenance, progress, trackers)))
-            except BrokenPipeError:
-                raise
-            except DamagedNeed as error:
-                connection.send(("lacks", error.key, str(error)))
-            except StoreError as error:
-                connection.send(("refused", str(error)))
-            except Exception as error:
-                connection.send(("failed", traceback.format_exc(), not isinstance(error, PermaskError)))
+            connection.send(attempt(task, store, provenance, progress, trackers))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
+
+
+def attempt(
+    task: Task, store: Store, provenance: dict[str, Any], progress: Progress, trackers: Sequence[Name]
+) -> Message:
+    """Compute a step; what it came to, for a `Schedule` to take."""
+    try:
+        return "ended", compute(task, store, provenance, progress, trackers)
+    except BrokenPipeError:
+        raise  # whom the progress goes to is gone
+    except DamagedNeed as error:
+        return "lacks", error.key, str(error)
+    except StoreError as error:
+        return "refused", str(error)
+    except Exception as error:
+        return "failed", traceback.format_exc(), not isinstance(error, PermaskError)

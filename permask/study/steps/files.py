@@ -38,6 +38,7 @@ class Run:
         goes_on_from: The same computation at an earlier epoch: how many epochs were done and the folder of the result.
         folder: Where to write the result.
         progress: To be called as the step goes on.
+        checkpoints: Where to keep how far a training is.
         data_root: Where the files of the data lie.
         measured: What to record beside the result, such as the throughput: it is not the same in every run.
     """
@@ -47,6 +48,7 @@ class Run:
     goes_on_from: tuple[int, Path] | None
     folder: Path
     progress: Progress
+    checkpoints: Path
     data_root: str = ""
     measured: dict[str, Any] = field(default_factory=dict)
 
@@ -115,8 +117,8 @@ class Run:
         mask: Mask | None = None,
     ) -> None:
         """Write a network, its mask, what it scores on the test set, and its history."""
-        self.write_tensors(WEIGHTS, network.state_dict())
         metrics: dict[str, Any] = evaluate(network, self.data.test)._asdict()
+        self.write_tensors(WEIGHTS, network.state_dict())
         if mask is not None:
             mask.save(self.folder / MASK)
             metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}

@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from permask.connectivity.batchnorm import reset_batchnorm
 from permask.mask import Mask
+from permask.study.steps.checkpoint import Checkpoints
 from permask.study.steps.files import Run
 from permask.training.evaluation import evaluate
-from permask.training.loop import Recipe, train
+from permask.training.loop import Begun, Recipe, train
 from permask.training.throughput import Meter
 
 BATCH_SIZE = 512  # for BatchNorm statistics
@@ -25,6 +26,8 @@ def train_network(
     stop: int | None = None,
 ) -> dict[str, Tensor]:
     """Train a network and write it, with its mask, its scores and its history.
+
+    A training that was broken off goes on from its last checkpoint, to the very same result.
 
     Args:
         run: The step.
@@ -41,10 +44,20 @@ def train_network(
     first, last = start[0], recipe.epochs if stop is None else stop
     evaluate_every = run.specification.get("evaluate_every")
     history: list[dict[str, Any]] = []
+    checkpoints = Checkpoints(run.checkpoints)
+    saved, begun = checkpoints.load(), None
     resets = run.specification.get("reset_batchnorm", False)
-    if resets and mask is not None:
+    if saved is not None:
+        network.load_state_dict(saved.weights)
+        start, begun, history = (saved.begun.epoch, saved.momentum), saved.begun, saved.history
+        run.measured["seconds_before"] = saved.seconds
+    elif resets and mask is not None:
         reset_batchnorm(mask.apply_(network), data.train.inputs(BATCH_SIZE))
     meter = Meter(len(data.train), run.flops, execution)
+
+    def keep(begun: Begun, momentum: Mapping[str, Tensor]) -> None:
+        if checkpoints.due:
+            checkpoints.save(begun, network.state_dict(), momentum, history)
 
     def after_epoch(epoch: int, loss: float, momentum: Mapping[str, Tensor]) -> None:
         throughput = meter.epoch_ended()
@@ -60,6 +73,8 @@ def train_network(
             loss=loss,
             images_per_second=round(throughput.images_per_second, 1),
         )
+        if epoch < last:
+            keep(Begun(epoch, 0, 0.0), momentum)
         meter.resume()
 
     momentum = train(
@@ -73,6 +88,8 @@ def train_network(
         after_epoch,
         run.augmentation(purpose),
         execution,
+        begun,
+        keep,
     )
     if resets:
         reset_batchnorm(network, data.train.inputs(BATCH_SIZE))

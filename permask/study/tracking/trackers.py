@@ -4,14 +4,14 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any, Literal
+from typing import Any
 
 from permask.errors import PermaskError
 from permask.study.step import Task
 from permask.study.store import Store
 from permask.study.tracking.track import Tracker, describe
 
-Name = Literal["tensorboard", "wandb"]
+Name = str  # one of TRACKERS
 
 
 class TensorBoard:

@@ -51,7 +51,11 @@ class Split(ABC):
 
     @abstractmethod
     def epoch(
-        self, batch_size: int, order: torch.Generator, augmentation: torch.Generator | None = None
+        self,
+        batch_size: int,
+        order: torch.Generator,
+        augmentation: torch.Generator | None = None,
+        skip: int = 0,
     ) -> Iterator[Batch]:
         """All images once, shuffled and augmented, as they are trained on.
 
@@ -59,6 +63,7 @@ class Split(ABC):
             batch_size: Images per batch.
             order: Generator of the order; on the CPU, so that every device trains on the same.
             augmentation: Generator of flips and crops; on the CPU. Without it the images come as they are.
+            skip: Batches to leave out at the beginning; the others are what they would be.
         """
 
     def inputs(self, batch_size: int) -> "Inputs":

@@ -55,14 +55,18 @@ class Resident(Split):
             yield self._as_inputs(images), labels
 
     def epoch(
-        self, batch_size: int, order: torch.Generator, augmentation: torch.Generator | None = None
+        self,
+        batch_size: int,
+        order: torch.Generator,
+        augmentation: torch.Generator | None = None,
+        skip: int = 0,
     ) -> Iterator[Batch]:
         """All rows shuffled, each with its own flip and crop."""
         shuffled = torch.randperm(len(self), generator=order).to(self.labels.device)
         draws = None
         if self.augmentation is not None and augmentation is not None:
             draws = self.augmentation.draw(len(self), augmentation).to(self.labels.device)
-        for start in range(0, len(self), batch_size):
+        for start in range(skip * batch_size, len(self), batch_size):
             rows = shuffled[start : start + batch_size]
             images = self.images.index_select(0, rows)  # of whole images, several times as fast as indexing
             if self.augmentation is not None and draws is not None:

@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
@@ -74,14 +75,20 @@ class Streamed(Split):
         return self._stream((rows, None) for rows in torch.arange(len(self)).split(batch_size))
 
     def epoch(
-        self, batch_size: int, order: torch.Generator, augmentation: torch.Generator | None = None
+        self,
+        batch_size: int,
+        order: torch.Generator,
+        augmentation: torch.Generator | None = None,
+        skip: int = 0,
     ) -> Iterator[Batch]:
         """All rows shuffled, each with its own crop and flip."""
         shuffled = torch.randperm(len(self), generator=order)
-        return self._stream(
+        # drawn for every batch, so that what a row gets does not depend on where the epoch goes on
+        drawn = (
             (rows, None if augmentation is None else torch.rand(len(rows), DRAWS, generator=augmentation))
             for rows in shuffled.split(batch_size)
         )
+        return self._stream(islice(drawn, skip, None))
 
     def _stream(self, wanted: Iterable[tuple[Tensor, Tensor | None]]) -> Iterator[Batch]:
         with ThreadPoolExecutor(self.workers) as pool:

@@ -1,0 +1,61 @@
+"""What the steps of a study ask of a cluster: a file of its own, so that the study stays the same everywhere."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from permask.errors import StudyError
+from permask.study.load import parse
+from permask.study.section import Section
+
+
+class Resources(Section):
+    """What one step asks for."""
+
+    cpus: Annotated[int, Field(gt=0, strict=True, description="cores, and threads of torch")] = 1
+    gpus: Annotated[int, Field(ge=0, strict=True, description="GPUs")] = 0
+    memory: Annotated[
+        str | None,
+        Field(pattern=r"^\d+[KMGT]$", description="main memory, such as 8G; the cluster's default unless given"),
+    ] = None
+    hours: Annotated[float | None, Field(gt=0, description="time limit; the cluster's default unless given")] = None
+    options: Annotated[
+        tuple[str, ...], Field(description="more options of sbatch, such as --partition=gpu; Ray ignores them")
+    ] = ()
+
+
+class Cluster(Section):
+    """How to use a cluster."""
+
+    steps: dict[str, Resources] = Field(
+        default_factory=dict, description="kind of step to what it asks for; `all` is for kinds not named"
+    )
+    setup: Annotated[str, Field(description="shell lines that a Slurm job begins with, such as module load")] = ""
+    address: Annotated[str | None, Field(description="of the Ray cluster; Ray's own search unless given")] = None
+
+    def resources(self, kind: str) -> Resources:
+        """What steps of a kind ask for."""
+        return self.steps.get(kind, self.steps.get("all", Resources()))
+
+
+def load_cluster(path: Path) -> Cluster:
+    """Read and check a cluster file.
+
+    Raises:
+        StudyError: All that is wrong with it, one line each.
+    """
+    try:
+        text = path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise StudyError(f"{path}: cannot read the cluster file: {error}") from error
+    content, places = parse(text, str(path))
+    try:
+        return Cluster.model_validate(content)
+    except ValidationError as error:
+        raise StudyError(
+            "\n".join(
+                f"{places.get(detail['loc'], path)}: {'.'.join(map(str, detail['loc']))}: {detail['msg']}"
+                for detail in error.errors()
+            )
+        ) from error

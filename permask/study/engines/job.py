@@ -1,0 +1,85 @@
+"""What a job of a cluster runs: one step of a submission, from the folder that describes it.
+
+`python -m permask.study.engines.job FOLDER ARRAY INDEX` exits with 0 once the step's result is in the store, with 1 if
+trying again may help, and with 3 if it does not. It begins before its needs are there on no cluster that keeps to the
+order; a need that was damaged since is computed first, in the same job.
+"""
+
+import json
+import sys
+import time
+import traceback
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any
+
+from permask.errors import PermaskError
+from permask.study.step import Task
+from permask.study.store import Store
+
+POLL = 1.0  # seconds between looks at a step that another process is computing
+TASKS = "tasks.json"
+AGAIN, FOR_GOOD = 1, 3  # exit codes
+
+
+def write_tasks(folder: Path, tasks: list[Task], arrays: list[list[str]], setting: dict[str, Any]) -> None:
+    """Describe a submission.
+
+    Args:
+        folder: Where to.
+        tasks: Every task that may be computed.
+        arrays: The keys of each array of jobs.
+        setting: `store`, `study`, `trackers`, and `threads` by kind of step.
+    """
+    described = [{f.name: value for f in fields(Task) if f.init for value in [asdict(task)[f.name]]} for task in tasks]
+    (folder / TASKS).write_text(json.dumps({"tasks": described, "arrays": arrays, "setting": setting}))
+
+
+def read_tasks(folder: Path) -> tuple[dict[str, Task], list[list[str]], dict[str, Any]]:
+    """What `write_tasks` wrote, the tasks by key."""
+    content = json.loads((folder / TASKS).read_text())
+    tasks = [task_of(described) for described in content["tasks"]]
+    return {task.key: task for task in tasks}, content["arrays"], content["setting"]
+
+
+def task_of(described: dict[str, Any]) -> Task:
+    """A task from JSON, which has lists for tuples."""
+    earlier = described["goes_on_from"]
+    return Task(**described | {"goes_on_from": tuple(earlier) if earlier else None, "seeds": tuple(described["seeds"])})
+
+
+def complete(task: Task, tasks: dict[str, Task], store: Store, setting: dict[str, Any]) -> None:
+    """See to it that a step's result is in the store: compute it, or wait for the process that does."""
+    import torch
+
+    from permask.study.compute import DamagedNeed, compute
+    from permask.study.provenance import provenance
+
+    threads = setting["threads"][task.kind]
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    made_with = provenance() | {"study": setting["study"], "threads": threads}
+    while True:
+        try:
+            if compute(task, store, made_with, lambda *progress: None, setting["trackers"]) != "busy":
+                return
+            time.sleep(POLL)
+        except DamagedNeed as error:
+            if error.key not in tasks:
+                raise
+            complete(tasks[error.key], tasks, store, setting)
+
+
+def main(folder: Path, array: int, index: int) -> int:
+    """Complete one step of a submission; the exit code."""
+    tasks, arrays, setting = read_tasks(folder)
+    try:
+        complete(tasks[arrays[array][index]], tasks, Store(Path(setting["store"])), setting)
+    except Exception as error:
+        traceback.print_exc()
+        return FOR_GOOD if isinstance(error, PermaskError) else AGAIN
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))

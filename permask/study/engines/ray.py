@@ -1,0 +1,111 @@
+"""Run a plan on a Ray cluster, or on one that Ray starts here. Its machines share the store's file system.
+
+Steps are handed out in the order of the schedule, a few more than the cluster can run at once. A step whose machine is
+lost goes to another.
+"""
+
+from dataclasses import dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from permask.errors import PermaskError
+from permask.study.engines.cluster import Cluster, Resources
+from permask.study.engines.schedule import POLL, Listener, Message, Report, Schedule
+from permask.study.plan import Plan
+from permask.study.status import progress_of
+from permask.study.step import Step, Task
+from permask.study.store import Store
+from permask.study.tracking.trackers import Name
+
+QUEUED = 1.5  # steps handed out per step that the cluster can run, so that no machine waits
+UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
+
+
+@dataclass(frozen=True)
+class Ray:
+    """The Ray engine.
+
+    Attributes:
+        cluster: What steps ask for, and where the cluster is.
+        retries: How often a step that failed, or whose process or machine was lost, is tried again.
+        trackers: Where the progress of the steps goes besides their tracks in the store.
+    """
+
+    cluster: Cluster = field(default_factory=Cluster)
+    retries: int = 2
+    trackers: tuple[Name, ...] = ()
+
+    def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
+        """Compute all that the store lacks of a plan.
+
+        Raises:
+            PermaskError: Ray is not installed.
+            StoreError: The store takes no more.
+        """
+        if find_spec("ray") is None:
+            raise PermaskError("--engine ray needs the package ray: pip install 'permask[ray]'")
+        import ray  # pyright: ignore[reportMissingImports]
+
+        ray.init(address=self.cluster.address, log_to_driver=False, include_dashboard=False)
+        try:
+            return self._run(ray, Schedule(plan, store, listen, self.retries))
+        finally:
+            ray.shutdown()
+
+    def _run(self, ray: Any, schedule: Schedule) -> Report:
+        remote = ray.remote(max_retries=0)(_attempt)
+        under_way: dict[Any, Step] = {}
+        started: set[str] = set()
+        while True:
+            room = QUEUED * ray.cluster_resources().get("CPU", 1)
+            while len(under_way) < room and (step := schedule.next()):
+                asked = self.cluster.resources(step.kind)
+                arguments = (
+                    step.task,
+                    schedule.store.root.resolve(),
+                    schedule.plan.study.name,
+                    asked.cpus,
+                    self.trackers,
+                )
+                under_way[remote.options(**_options(asked)).remote(*arguments)] = step
+            if not under_way and not schedule.looks_elsewhere:
+                return schedule.report
+            for ended in ray.wait(list(under_way), timeout=POLL)[0] if under_way else []:
+                step = under_way.pop(ended)
+                started.discard(step.key)
+                try:
+                    message: Message = ray.get(ended)
+                except ray.exceptions.RayError as error:
+                    message = ("failed", f"lost by Ray: {error}", True)
+                schedule.take(step, message)
+            for step in under_way.values():
+                _show(step, schedule, started)
+
+
+def _show(step: Step, schedule: Schedule, started: set[str]) -> None:
+    """Tell that a step runs, and how far it is, once a process has begun with it."""
+    if schedule.store.is_claimed(step.key):
+        if step.key not in started:
+            started.add(step.key)
+            schedule.listen("started", step, None)
+        if progress := progress_of(step, schedule.store):
+            schedule.listen("progress", step, (*progress, ""))
+
+
+def _options(asked: Resources) -> dict[str, Any]:
+    memory = {"memory": int(asked.memory[:-1]) * 1024 ** UNITS[asked.memory[-1]]} if asked.memory else {}
+    return {"num_cpus": asked.cpus, "num_gpus": asked.gpus} | memory
+
+
+def _attempt(task: Task, root: Path, study: str, threads: int, trackers: tuple[Name, ...]) -> Message:
+    """Compute a step, on whatever machine this is."""
+    import torch
+
+    from permask.study.engines.worker import attempt
+    from permask.study.provenance import provenance
+
+    torch.set_num_threads(threads)
+    torch.set_flush_denormal(True)
+    made_with = provenance() | {"study": study, "threads": threads}
+    return attempt(task, Store(root), made_with, lambda *progress: None, trackers)

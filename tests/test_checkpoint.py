@@ -1,0 +1,93 @@
+"""A step that was broken off anywhere goes on from its last checkpoint, to the same bits."""
+
+import pytest
+import yaml
+from small_study import SMALL
+
+from permask.study.compute import compute
+from permask.study.plan import make_plan
+from permask.study.spec import Study
+from permask.study.steps import checkpoint
+from permask.study.steps.checkpoint import Checkpoints
+from permask.study.store import Store
+from permask.study.tracking.track import read_track
+from permask.study.upkeep import find_garbage, remove_garbage
+
+
+@pytest.fixture
+def prune(tmp_path):
+    """A step that trains 6 epochs of 4 batches under a mask, its needs computed; and what it writes undisturbed."""
+    changes = {"pairs": 1, "rewinds": [0], "sparsities": [0.5], "prune": {"epochs": 6, "rate": 0.5}, "connect": None}
+    plan = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes))
+    (step,) = (step for step in plan.steps.values() if step.kind == "prune")
+    stores = Store(tmp_path / "store"), Store(tmp_path / "clean")
+    for store in stores:
+        for before in plan.steps.values():
+            if before.kind == "dense" and before.specification["seed"] == step.specification["seed"]:
+                compute(before.task, store, {}, lambda *progress: None)
+    assert compute(step.task, stores[1], {}, lambda *progress: None) == "computed"
+    return step, stores[0], contents(stores[1], step)
+
+
+def contents(store, step):
+    return {path.name: path.read_bytes() for path in store.folder(step.key).iterdir() if path.name != "manifest.json"}
+
+
+class Preempted(BaseException):
+    """As abrupt as a kill: nothing handles it."""
+
+
+@pytest.fixture
+def broken_off(monkeypatch):
+    """Break off a step right after its n-th checkpoint."""
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    save = Checkpoints.save
+
+    def after(n, step, store):
+        left = [n]
+
+        def save_and_break(self, *arguments):
+            save(self, *arguments)
+            left[0] -= 1
+            if not left[0]:
+                raise Preempted
+
+        monkeypatch.setattr(Checkpoints, "save", save_and_break)
+        with pytest.raises(Preempted):
+            compute(step.task, store, {}, lambda *progress: None)
+        monkeypatch.setattr(Checkpoints, "save", save)
+
+    return after
+
+
+@pytest.mark.parametrize("n", [1, 3, 4, 5, 23])
+def test_goes_on_where_it_was_bit_for_bit(prune, broken_off, n):
+    step, store, expected = prune
+    broken_off(n, step, store)
+    assert len(list(store.checkpoints(step.key).iterdir())) == 1
+    assert compute(step.task, store, {}, lambda *progress: None) == "computed"
+    assert contents(store, step) == expected
+    epochs = [event["done"] for event in read_track(store, step.key) if event["event"] == "progress"]
+    assert epochs == [1, 2, 3, 4, 5, 6]  # none was trained twice
+    assert not store.checkpoints(step.key).exists()
+
+
+def test_a_damaged_checkpoint_is_not_used(prune, broken_off):
+    step, store, expected = prune
+    broken_off(9, step, store)
+    (path,) = store.checkpoints(step.key).iterdir()
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    assert compute(step.task, store, {}, lambda *progress: None) == "computed"
+    assert contents(store, step) == expected
+
+
+def test_checkpoints_that_no_step_will_read_can_go(prune, broken_off):
+    step, store, _ = prune
+    broken_off(2, step, store)
+    assert find_garbage(store).leftovers == []
+    garbage = find_garbage(store, set(store.results()))
+    assert garbage.leftovers == [store.checkpoints(step.key)]
+    remove_garbage(store, garbage)
+    assert not store.checkpoints(step.key).exists()
