@@ -126,7 +126,7 @@ def measured_results(pairs: int = 6, members: int = 3, every: int = 3, **made: A
     for pair in range(pairs):
         seeds = {"pair": pair, "seed_a": 2 * pair, "seed_b": 2 * pair + 1}
         for number, sparsity in enumerate((0.0, 0.36, 0.59, *sparsities)):
-            for statistics, height in (("reset", 2.0 + number), ("repair", 2.0)):
+            for statistics, height in (("keep", 9.0 + number), ("reset", 2.0 + number), ("repair", 2.0)):
                 step = sha256(f"round {pair} {sparsity}".encode()).hexdigest()
                 high = height * float(np.exp(0.1 * generator.normal()))
                 results.rounds.extend(

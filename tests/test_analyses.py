@@ -14,7 +14,7 @@ from permask.report.ensembles import MEASURES, ensembles_of
 from permask.report.ensembles import sheet as ensemble_sheet
 from permask.report.masks import layer_sheets, size_sheet
 from permask.report.page import page
-from permask.report.rounds import barriers_by_round
+from permask.report.rounds import STATISTICS, barriers_by_round
 from permask.report.write import write_report, write_tables
 from permask.study.results import Results
 
@@ -65,7 +65,7 @@ def test_barriers_along_rounds_are_those_of_every_pair() -> None:
     results = measured_results(pairs=2)
     sparsities, lines = barriers_by_round(results.rounds)
     assert sparsities == [0, 0.36, 0.59, 0.9, 0.95, 0.98, 0.99]
-    for statistics, name in (("reset", "without REPAIR"), ("repair", "with REPAIR")):
+    for statistics, name in STATISTICS.items():
         for sparsity, cell in zip(sparsities, lines[name], strict=True):
             lowest = [
                 row["accuracy"]

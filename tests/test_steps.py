@@ -213,7 +213,7 @@ def test_the_way_from_a_round_of_pruning_ends_at_its_network_and_at_dense_b(toge
             json.loads((store.folder(labelled.step.parents[role].key) / "metrics.json").read_text())
             for role in ("source", "target")
         ]
-        for statistics in ("reset", "repair"):
+        for statistics in ("keep", "reset", "repair"):
             points = [point for point in path if point["statistics"] == statistics]
             assert [point["alpha"] for point in points] == [0, 0.5, 1]
             for point, end in zip((points[0], points[-1]), ends, strict=True):
@@ -226,7 +226,7 @@ def test_what_was_measured_between_networks_is_collected_with_its_labels(togethe
     plan, store = together
     results = collect(plan, store)
     assert len(results.ensembles) == len(plan.ensembles)
-    assert len(results.rounds) == 6 * sum(len(pair.connect_rounds) for pair in plan.pairs)
+    assert len(results.rounds) == 9 * sum(len(pair.connect_rounds) for pair in plan.pairs)
     files = {file.name: file for file in results.save(tmp_path)}
     assert set(files) == {"results.csv", "results.json", "rounds.csv", "ensembles.csv", "masks.csv"}
     assert Results.load(files["results.json"]) == results

@@ -70,7 +70,7 @@ def _curve(curve: Curve) -> dict[str, Any]:
 
 
 def _rounds(results: Results) -> dict[str, Any]:
-    """Barriers along the rounds of pruning, with and without REPAIR."""
+    """Barriers along the rounds of pruning, by what is done to the networks on the way."""
     sparsities, lines = barriers_by_round(results.rounds)
     cells = {name: list(map(_cell, line)) for name, line in lines.items()} if sparsities else {}
     return {"sparsities": sparsities, "cells": cells}

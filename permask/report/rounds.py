@@ -1,4 +1,7 @@
-"""The error barrier from network A after every round of pruning, permuted, to dense B; with and without REPAIR."""
+"""The error barrier from network A after every round of pruning, permuted, to dense B, by what is done on the way.
+
+The networks between the two have interpolated BatchNorm statistics, recomputed ones, or are repaired.
+"""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -11,8 +14,10 @@ from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Summary, barrier, summarise
 from permask.report.style import METHOD_STYLES
 
-STATISTICS = {"reset": "without REPAIR", "repair": "with REPAIR"}
-LOOKS = {"without REPAIR": METHOD_STYLES["naive"], "with REPAIR": METHOD_STYLES["permuted"]}
+STATISTICS = {"keep": "nothing reset", "reset": "BatchNorm reset", "repair": "REPAIR"}
+LOOKS = dict(
+    zip(STATISTICS.values(), (METHOD_STYLES[method] for method in ("random", "naive", "permuted")), strict=True)
+)
 INCHES = (2.9, 2.1)
 Y_LABEL = "error barrier (points)"
 X_LABEL = "sparsity of network A (log scale of density)"

@@ -90,7 +90,7 @@ class Connect(Section):
 
 
 class ConnectRounds(Section):
-    """The line from network A after every round of pruning, permuted, to dense B; with and without REPAIR."""
+    """The line from A after every round of pruning, permuted, to dense B: plain, with BatchNorm reset, with REPAIR."""
 
     points: Annotated[
         int, Field(ge=3, le=1001, strict=True, description="points along each path, both ends included")

@@ -1,7 +1,8 @@
 """Loss and accuracy along the line from one pruning round's network, permuted, to the dense network B.
 
-Every point is measured with BatchNorm statistics recomputed, and with REPAIR besides (Jordan et al. 2022). A network
-without BatchNorm is left as it is by the first.
+Every point is measured three times: with BatchNorm statistics interpolated like the weights (`keep`), with BatchNorm
+statistics recomputed (`reset`), and with REPAIR (`repair`; Jordan et al. 2022). The first two are the same thing for a
+network without BatchNorm.
 """
 
 import copy
@@ -39,6 +40,7 @@ def compute(run: Run) -> None:
 
     for i in range(points):
         alpha = i / (points - 1)
+        note("keep", alpha, evaluate(at(alpha), data.test))
         reset = evaluate(reset_batchnorm(at(alpha), images), data.test)
         note("reset", alpha, reset)
         inside = 0 < i < points - 1
