@@ -5,6 +5,7 @@ lost goes to another.
 """
 
 from dataclasses import dataclass, field
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -45,8 +46,7 @@ class Ray:
         """
         if find_spec("ray") is None:
             raise PermaskError("--engine ray needs the package ray: pip install 'permask[ray]'")
-        import ray  # pyright: ignore[reportMissingImports]
-
+        ray = import_module("ray")
         ray.init(address=self.cluster.address, log_to_driver=False, include_dashboard=False)
         try:
             return self._run(ray, Schedule(plan, store, listen, self.retries))
