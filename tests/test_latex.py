@@ -2,7 +2,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from made_results import made_results, three_pairs
+from made_results import made_results, measured_results, three_pairs
 
 from permask.report.latex import escape_latex, latex_tables
 from permask.report.outcomes import Outcomes
@@ -47,3 +47,17 @@ def test_the_tables_compile(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout[-2000:]
     assert "Overfull" not in done.stdout
     assert "Output written on document.pdf (1 page" in done.stdout
+
+
+@pytest.mark.latex
+def test_the_tables_of_all_that_is_measured_compile(tmp_path: Path) -> None:
+    write_tables(measured_results(), tmp_path)
+    preamble = r"\documentclass{article}\usepackage[margin=2cm]{geometry}\usepackage{booktabs}"
+    inputs = "".join(
+        rf"\input{{{name}.tex}}" for name in ("ensembles", "barrier_along_rounds", "layers", "size", "cost")
+    )
+    (tmp_path / "document.tex").write_text(preamble + rf"\begin{{document}}{inputs}\end{{document}}")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "document.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Output written on document.pdf" in done.stdout

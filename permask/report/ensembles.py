@@ -129,19 +129,20 @@ def ensembles_of(rows: Sequence[dict[str, Any]]) -> list[Ensembles]:
 
 
 def sheet(ensembles: Ensembles) -> Sheet:
-    """Measures down, methods across, permuted − lth last."""
+    """Measures down, methods but the control across, permuted − lth last."""
+    methods = [method for method in ensembles.found if method != CONTROL]
     rows: dict[str, tuple[Cell, ...]] = {}
     for measure in MEASURES:
         digits = measure.digits
-        cells = [Cell.of(ensembles.summary(method, measure), digits) for method in ensembles.found]
+        cells = [Cell.of(ensembles.summary(method, measure), digits) for method in methods]
         between = [Cell.between(ensembles.difference(measure), digits)] if ensembles.compared else []
         rows[measure.name] = (*cells, *between)
         if measure.of_members:
-            own = [Cell.of(ensembles.summary(method, measure, MEMBER), digits) for method in ensembles.found]
+            own = [Cell.of(ensembles.summary(method, measure, MEMBER), digits) for method in methods]
             rows[f"{measure.name}, one member"] = (*own, *([Cell("")] if between else []))
     title = f"Sparsity {percent(ensembles.sparsity)}, rewind epoch {ensembles.rewind}"
     last = (f"{FIRST} − {SECOND}",) if ensembles.compared else ()
-    return Sheet(title, ensembles.caption, ("measure", *ensembles.found, *last), rows)
+    return Sheet(title, ensembles.caption, ("measure", *methods, *last), rows)
 
 
 def plot(ensembles: Ensembles) -> Plot:

@@ -9,6 +9,7 @@ from permask.report.latex import escape_latex
 from permask.report.statistics import Difference, Summary
 from permask.report.tables import MISSING, format_difference, format_summary
 
+WIDE = 6  # columns, from where on a table is set small to fit a page
 CSV_COLUMNS = ("table", "row", "column", "mean", "std", "low", "high", "n")
 
 
@@ -96,7 +97,8 @@ def _latex(sheet: Sheet, study: str, label: str) -> str:
             r"  \centering",
             rf"  \caption{{{escape_latex(f'Study {study}. {sheet.said}')}}}",
             rf"  \label{{tab:{study}-{label}}}",
-            r"  \smallskip\small",
+            r"  \smallskip"
+            + (r"\scriptsize\setlength{\tabcolsep}{2.5pt}" if len(sheet.headings) > WIDE else r"\small"),
             "",
             rf"  \begin{{tabular}}{{l{'c' * (len(sheet.headings) - 1)}}}",
             r"    \toprule",
