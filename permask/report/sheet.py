@@ -89,6 +89,7 @@ def markdown(sheet: Sheet) -> str:
 
 
 def _latex(sheet: Sheet, study: str, label: str) -> str:
+    wide = len(sheet.headings) > WIDE
     lines = [[name, *(cell.text for cell in row)] for name, row in sheet.rows.items()]
     body = [f"    {' & '.join(map(escape_latex, line))} \\\\" for line in [list(sheet.headings), *lines]]
     return "\n".join(
@@ -97,10 +98,9 @@ def _latex(sheet: Sheet, study: str, label: str) -> str:
             r"  \centering",
             rf"  \caption{{{escape_latex(f'Study {study}. {sheet.said}')}}}",
             rf"  \label{{tab:{study}-{label}}}",
-            r"  \smallskip"
-            + (r"\scriptsize\setlength{\tabcolsep}{2.5pt}" if len(sheet.headings) > WIDE else r"\small"),
+            r"  \smallskip" + (r"\scriptsize\setlength{\tabcolsep}{2.5pt}" if wide else r"\small"),
             "",
-            rf"  \begin{{tabular}}{{l{'c' * (len(sheet.headings) - 1)}}}",
+            rf"  \begin{{tabular}}{{{'p{2.6cm}' if wide else 'l'}{'c' * (len(sheet.headings) - 1)}}}",
             r"    \toprule",
             body[0],
             r"    \midrule",
