@@ -16,8 +16,9 @@ from permask.report.analyses import analyses
 from permask.report.figures import plots
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
+from permask.report.rounds import barriers_by_round
 from permask.report.statistics import Difference
-from permask.report.tables import AccuracyTable, barrier_sentence, format_difference, markdown_table
+from permask.report.tables import AccuracyTable, barrier_sentence, format_difference, format_summary, markdown_table
 from permask.report.write import write_tables
 from permask.study.results import Results
 
@@ -39,6 +40,9 @@ Differences are within pairs of seeds, with Student's 95% interval:
 
 - permuted − naive: {permuted};
 - lth − permuted: {gap}.
+
+Along the rounds of pruning, from dense A to its lottery ticket, the error barrier to dense B goes: {rounds}. In the paper
+it grows without REPAIR and stays flat with it.
 """
 
 TAIL = """
@@ -109,6 +113,7 @@ def write_page(results: Results, steps: Sequence[dict[str, Any]]) -> None:
             pairs=study["pairs"],
             permuted=permuted,
             gap=gap,
+            rounds=_said_of_rounds(results),
         ),
         f"\n## Accuracy\n\n{markdown_table(AccuracyTable.of(outcomes, rewind))}",
     ]
@@ -140,6 +145,13 @@ def _said(difference: Difference | None) -> str:
     assert difference is not None  # the study has all three methods
     doubt = "" if difference.excludes_zero else ", an interval that does not exclude 0"
     return f"{format_difference(difference)} points (n = {difference.n}){doubt}"
+
+
+def _said_of_rounds(results: Results) -> str:
+    """The barrier at the first and at the last round, for each way of treating the networks between the two."""
+    _, lines = barriers_by_round(results.rounds)
+    ends = {name: [format_summary(cell) for cell in (line[0], line[-1])] for name, line in lines.items()}
+    return "; ".join(f"with {name}, {first} → {last} points" for name, (first, last) in ends.items())
 
 
 def _figure(plot: Plot) -> str:
