@@ -41,8 +41,9 @@ Differences are within pairs of seeds, with Student's 95% interval:
 - permuted − naive: {permuted};
 - lth − permuted: {gap}.
 
-Along the rounds of pruning, from dense A to its lottery ticket, the error barrier to dense B goes: {rounds}. In the paper
-it grows without REPAIR and stays flat with it.
+Along the rounds of pruning, from dense A to its lottery ticket, the error barrier to dense B goes:
+{rounds}.
+In the paper it grows without REPAIR and stays flat with it.
 """
 
 TAIL = """
