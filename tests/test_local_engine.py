@@ -88,7 +88,7 @@ def test_a_worker_that_always_dies_is_reported_and_all_else_goes_on(store):
     assert "killed by signal 9" in report.failed[failed]
     kinds = {key: step.kind for key, step in plan.steps.items()}
     assert {kinds[key] for key in report.computed} == {"dense"}
-    assert {kinds[key] for key in report.blocked} == {"sparse"}
+    assert {kinds[key] for key in report.blocked} == {"mask", "sparse"}
 
 
 def test_a_step_that_fails_blocks_what_needs_it_and_nothing_else(store):
@@ -99,7 +99,7 @@ def test_a_step_that_fails_blocks_what_needs_it_and_nothing_else(store):
     report = compute(plan, store)
     (log,) = report.failed.values()
     assert "expected a share in [0, 1), got 7.0" in log
-    assert {plan.steps[key].kind for key in report.blocked} == {"sparse"}
+    assert {plan.steps[key].kind for key in report.blocked} == {"mask", "sparse"}
     assert {plan.steps[key].kind for key in report.computed} == {"dense"}
 
 

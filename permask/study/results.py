@@ -11,7 +11,7 @@ from permask.errors import PermaskError
 
 SCHEMA_VERSION = 1
 
-# the columns of results.csv, in order
+# the columns of results.csv, in order; none of them differs between two runs of one study on the same machine
 COLUMNS: tuple[str, ...] = (
     "study",
     "dataset",
@@ -27,11 +27,8 @@ COLUMNS: tuple[str, ...] = (
     "accuracy",  # on the test set, percent
     "loss",  # on the test set, mean cross-entropy in nats
     "epochs",  # that this training took
-    "seconds",  # likewise; empty where the store does not tell
     "epochs_total",  # with all that this training rests on: dense networks, pruning, matching
-    "seconds_total",
     "epochs_ticket",  # the part of it that found the mask: dense A and its pruning; 0 for dense
-    "seconds_ticket",
     "step",  # hash of the step in the store
     "permask",
     "commit",
@@ -94,7 +91,8 @@ class Results:
     Attributes:
         study: The study's name and complete specification.
         provenance: Versions, commit and hardware.
-        rows: One per trained network, with the keys `COLUMNS`.
+        rows: One per trained network, with the keys `COLUMNS`, and `seconds, seconds_total, seconds_ticket`, what the
+            epochs of the same name took, or None where the store does not tell.
         connectivity: One per point of a path between two dense networks, with the keys `pair, seed_a, seed_b,
             permuted, alpha, accuracy, loss, step`; alpha = 0 is A (permuted or not), alpha = 1 is B.
         matching: One per group and pair, with the keys `pair, seed_a, seed_b, group, size, correlation`
@@ -164,7 +162,7 @@ class Results:
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Path:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
+        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return path
