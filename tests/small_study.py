@@ -1,6 +1,7 @@
 """A study of seconds, for tests of the engine and of the command line."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -35,7 +36,11 @@ def permask(*arguments: object, **options: object) -> subprocess.Popen:
     command = [sys.executable, "-m", "permask", *map(str, arguments)]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
-    return subprocess.Popen(command, env=environment, **(pipes | options))
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a command begun in the background ignores Ctrl-C
+    try:
+        return subprocess.Popen(command, env=environment, **(pipes | options))
+    finally:
+        signal.signal(signal.SIGINT, heard)
 
 
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:

@@ -6,7 +6,7 @@ that dies is replaced.
 
 import signal
 from dataclasses import dataclass
-from multiprocessing import get_context
+from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
@@ -29,10 +29,13 @@ def warm_up() -> ForkServerContext:
     """Start loading torch for the workers, in the background, unless that is done."""
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
-    # Ctrl-C is for this process alone: the server and the workers inherit that they ignore it
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    ensure_running()
-    signal.signal(signal.SIGINT, handler)
+    resource_tracker.ensure_running()  # it unblocks Ctrl-C when it starts
+    # Ctrl-C is for this process alone: the server and the workers inherit that it is blocked; here it only waits
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        ensure_running()
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
     return context
 
 
