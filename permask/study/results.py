@@ -42,7 +42,7 @@ ROUNDS_COLUMNS: tuple[str, ...] = (
     "seed_b",
     "round",  # of pruning network A; 0 is the dense network
     "sparsity",  # of the pruned scope
-    "statistics",  # of activations at every point: reset (BatchNorm's recomputed) or repair
+    "statistics",  # of activations at every point: keep (BatchNorm's interpolated), reset (recomputed) or repair
     "alpha",  # 0 is network A after that round, permuted; 1 is dense B
     "accuracy",
     "loss",
@@ -123,7 +123,8 @@ class Results:
         Returns:
             The files.
         """
-        files = [_write_csv(folder / "results.csv", COLUMNS, self.rows)]
+        rows = [{key: row[key] for key in COLUMNS if key in row} for row in self.rows]
+        files = [_write_csv(folder / "results.csv", COLUMNS, rows)]
         if self.rounds:
             files.append(_write_csv(folder / "rounds.csv", ROUNDS_COLUMNS, self.rounds))
         if self.ensembles:
@@ -162,7 +163,7 @@ class Results:
 
 def _write_csv(path: Path, columns: Sequence[str], rows: Iterable[dict[str, Any]]) -> Path:
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, columns, extrasaction="ignore", lineterminator="\n")
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     return path
