@@ -2,8 +2,9 @@
 
 import pickle
 import shutil
+import subprocess
+import sys
 import tarfile
-import threading
 import zipfile
 
 import numpy as np
@@ -16,7 +17,6 @@ from pydantic import TypeAdapter
 
 from permask.errors import DataError
 from permask.study.data import DataSet, decode_images, in_keys
-from permask.training.data import sources
 from permask.training.data.load import load_data
 from permask.training.data.subsets import balanced_order
 from permask.training.streams import stream
@@ -153,18 +153,37 @@ def test_published_data_need_not_be_there_to_be_named():
     assert in_keys(section(name="cifar10", root="nowhere")) == {"name": "cifar10"}
 
 
-def test_images_are_decoded_once_by_any_number_of_processes(tmp_path, monkeypatch):
+DECODING = """
+import sys, time
+import numpy as np
+from permask.training.data.pixels import Pixels, kept_pixels
+
+def decode():
+    print("decoded")
+    time.sleep(0.5)
+    split = np.zeros((2, 4, 4, 3), np.uint8), np.arange(2)
+    return Pixels.of(split, split, classes=2)
+
+sys.stdin.read()  # begins when all are there
+assert kept_pixels({"name": "made"}, decode).train_images.shape == (2, 4, 4, 3)
+"""
+
+
+def test_images_are_decoded_once_by_any_number_of_processes():
+    command = [sys.executable, "-c", DECODING]
+    workers = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    for worker in workers:
+        worker.stdin.close()
+        worker.stdin = None
+    said = [worker.communicate()[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0] * 4
+    assert "".join(said) == "decoded\n"
+
+
+def test_decoded_images_need_their_folder_no_more(tmp_path):
     root = make_folder(tmp_path / "data")
     data = section(name="image_folder", root=str(root))
-    decoded = []
-    decode = sources.decode_folder
-    monkeypatch.setattr(sources, "decode_folder", lambda *arguments: decoded.append(1) or decode(*arguments))
-    threads = [threading.Thread(target=decode_images, args=(data,)) for _ in range(6)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert decoded == [1]
+    decode_images(data)
     content = in_keys(data)["content"]
     shutil.rmtree(root)
     assert len(load_data(**(data.model_dump() | {"content": content})).train) == 18
