@@ -33,7 +33,7 @@ def equal(permutation, planted):
 
 
 @pytest.mark.parametrize("case", CASES)
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 @given(seed=st.integers(0, 1000))
 def test_a_planted_permutation_is_recovered_from_noisy_weights(case, seed):
     make, symmetry, _, _ = CASES[case]

@@ -16,7 +16,7 @@ def check(drawn):
     assert worst_change(symmetry, network, inputs) <= TOLERANCE
 
 
-reproducibly = settings(deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow])
+reproducibly = settings(database=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @settings(reproducibly, max_examples=40)

@@ -46,7 +46,7 @@ def test_survivors_without_spread_stay():
     torch.testing.assert_close(layer.weight.detach(), torch.tensor([[0.1, 0.1, 0.1], [7.0, 0.0, 0.0], [0.0, 0.0, 0.0]]))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 10**6), st.floats(0.0, 0.9), st.sampled_from(["neuron", "layer"]))
 def test_survivors_have_mean_0_and_variance_2_over_fan_in(seed, sparsity, per):
     torch.manual_seed(seed)

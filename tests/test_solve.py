@@ -121,7 +121,7 @@ def trade(units: np.ndarray, count: int, a: int, b: int) -> np.ndarray:
     return sigma
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(coloured_graphs())
 def test_every_trade_found_is_admissible(constraints):
     for units in solve(constraints):
@@ -129,7 +129,7 @@ def test_every_trade_found_is_admissible(constraints):
             assert admissible(constraints, trade(units, constraints.count, a, b))
 
 
-@settings(deadline=None, max_examples=40)
+@settings(max_examples=40)
 @given(coloured_graphs())
 def test_every_admissible_permutation_of_the_slots_is_a_product_of_trades(constraints):
     """Completeness on small graphs: the orbits of the trades are the orbits of all symmetries."""

@@ -24,7 +24,7 @@ def computed(tmp_path, request):
     plan = make_plan(Study.model_validate(yaml.safe_load(SMALL) | {"pairs": 1, "rewinds": [0]}))
     start, end = [step for step in plan.steps.values() if step.kind == "dense"][:2]
     for step, trackers in ((start, []), (end, [request.param])):
-        assert compute(step.task, store, PROVENANCE, lambda done, total: None, trackers) == "computed"
+        assert compute(step.task, store, PROVENANCE, lambda *told: None, trackers) == "computed"
     losses = [event["loss"] for event in read_track(store, end.key) if event["event"] == "progress"]
     assert len(losses) == 4
     return store, end, losses
