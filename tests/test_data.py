@@ -125,6 +125,19 @@ def test_an_archive_is_the_same_data_as_the_folder_in_it(tmp_path, archive):
     assert len(load(name="image_folder", root=packed.root).train) == 18
 
 
+@pytest.mark.parametrize("name", ["images.tar.xz", "images.zip"])
+def test_unpacking_and_reading_tell_how_far_they_are(tmp_path, name):
+    archive = pack(make_folder(tmp_path / "data"), tmp_path / name)
+    told = []
+    in_keys(section(name="image_folder", root=str(archive)), lambda done, total: told.append((done, total)))
+    assert told[-36:] == [(number, 36) for number in range(1, 37)]  # files read
+    unpacking = told[:-36]
+    assert len(unpacking) >= 36
+    assert len({total for _, total in unpacking}) == 1
+    assert all(0 <= done <= total for done, total in unpacking)
+    assert [done for done, _ in unpacking] == sorted(done for done, _ in unpacking)
+
+
 def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path):
     archive = tmp_path / "images.tar"
     with tarfile.open(archive, "w") as file:
@@ -134,7 +147,7 @@ def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path):
     zipped = tmp_path / "images.zip"
     with zipfile.ZipFile(zipped, "w") as file:
         file.writestr("../escaped/train/a/0.png", b"")
-    with pytest.raises(DataError, match=r"no such folder"):
+    with pytest.raises(DataError, match=r"images\.zip: expected an archive .* outside"):
         load(name="image_folder", root=str(zipped))
     assert not list(tmp_path.rglob("escaped"))
     assert not list((tmp_path / "cache" / "unpacked").glob("unfinished-*"))

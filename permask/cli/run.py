@@ -92,9 +92,14 @@ def run_study(
 
     from permask.cli.live import LiveProgress
     from permask.errors import StoreError
+    from permask.study.network import MLP
     from permask.study.plan import make_plan
 
     plan = make_plan(open_study(path, overrides, smoke))
+    if not isinstance(plan.study.network, MLP):  # which takes any images
+        from permask.study.fit import check_fit
+
+        check_fit(plan.study)
     chosen = _engine(how, len(plan.steps))
     folder, store = _places(out or Path("results") / plan.study.name, store_root)
     if how.engine is EngineName.local and not all(map(store.has, plan.steps)):

@@ -16,12 +16,18 @@ def unseen(done: int, total: int) -> None:
     """Progress that nobody looks at."""
 
 
-def content_of(root: Path, progress: Progress = unseen, find: Callable[[Path], Path] = lambda root: root) -> str:
+def itself(root: Path, progress: Progress = unseen) -> Path:
+    """A root that is the folder or file that is meant."""
+    return root
+
+
+def content_of(root: Path, progress: Progress = unseen, find: Callable[[Path, Progress], Path] = itself) -> str:
     """SHA-256, in hex, over the relative paths and the contents of all files below a folder, or of one file.
 
     Args:
         root: The folder or file, whose names, sizes and times say whether the content is known already.
-        progress: Called with the files read and the files to read.
+        progress: Called with how much is done and how much there is to do, while the folder is found and its files are
+            read.
         find: Root to the folder that is meant, such as where an archive is unpacked.
 
     Raises:
@@ -30,7 +36,7 @@ def content_of(root: Path, progress: Progress = unseen, find: Callable[[Path], P
     remembered = cache_place("contents", _hash([find.__name__, str(root.resolve()), *_files(root)]))
     with making(remembered) as folder:
         if folder is not None:
-            (folder / "content").write_text(_read(find(root), progress))
+            (folder / "content").write_text(_read(find(root, progress), progress))
     return (remembered / "content").read_text()
 
 

@@ -1,0 +1,62 @@
+"""A network that does not fit the images or the classes of its study is refused before anything is written."""
+
+import pytest
+from made_data import make_folder
+from small_study import run, write_study
+from torch import nn
+
+from permask.errors import NetworkError
+from permask.study.fit import check_fit
+from permask.study.load import load_study
+from permask.study.spec import Study
+
+
+def linear(classes: int, pixels: int = 64, wrapped: bool = False) -> nn.Module:
+    """An imported network."""
+    return nn.Sequential(nn.Flatten(), nn.LSTM(pixels, classes) if wrapped else nn.Linear(pixels, classes))
+
+
+def study(tmp_path, network: dict) -> Study:
+    loaded = load_study(write_study(tmp_path))
+    return Study.model_validate(loaded.model_dump() | {"network": network})
+
+
+def imported(**arguments) -> dict:
+    return {"name": "imported", "factory": "test_fit:linear", "arguments": arguments}
+
+
+@pytest.mark.parametrize(
+    "network",
+    [imported(classes=10), {"name": "cnn", "widths": (4, 4, 4)}, {"name": "resnet20"}, {"name": "mlp"}],
+    ids=["imported", "cnn", "resnet20", "mlp"],
+)
+def test_a_network_that_fits_is_let_through(tmp_path, network):
+    check_fit(study(tmp_path, network))
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (imported(classes=7), r"expected a number per class .* \(2, 10\), got \(2, 7\); the data have 10 classes"),
+        (imported(classes=10, pixels=50), "fails on images of 1×8×8 numbers: RuntimeError: .*mat1 and mat2 shapes"),
+        (imported(classes=10, wrapped=True), "got tuple"),
+        ({"name": "cnn", "widths": (4, 4, 4, 4)}, "fails on images of 1×8×8 numbers"),
+        ({"name": "vgg11"}, "VGG11 halves its images five times: expected at least 32×32, got 8×8"),
+    ],
+    ids=["classes", "pixels", "tuple", "pooling", "halving"],
+)
+def test_a_network_that_does_not_fit_is_refused(tmp_path, network, message):
+    with pytest.raises(NetworkError, match=message):
+        check_fit(study(tmp_path, network))
+
+
+def test_the_command_says_so_and_writes_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
+    root = make_folder(tmp_path / "data", classes=10, images=20)
+    changes = [f"data.root={root}", "network={name: imported, factory: 'torch.nn:Flatten'}"]
+    places = ["--store", tmp_path / "store", "--out", tmp_path / "out"]
+    found = run("run", "cifar10-small", "--smoke", *changes, *places, code=2)
+    assert "expected a number per class" in found.stderr
+    assert "Traceback" not in found.stderr
+    assert not (tmp_path / "store").exists()
+    assert not (tmp_path / "out").exists()
