@@ -14,7 +14,7 @@ FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "connectivity
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    made_results().save(tmp_path)
+    made_results(pairs=6).save(tmp_path)
     return tmp_path
 
 
@@ -33,7 +33,7 @@ def test_a_results_file_becomes_every_output(folder: Path, capsys: pytest.Captur
 def test_the_tables_in_csv_hold_every_cell_and_both_intervals(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     report(folder / "results.json", out=out)
-    outcomes = Outcomes.of(made_results().rows)
+    outcomes = Outcomes.of(made_results(pairs=6).rows)
     with (out / "accuracy.csv").open() as file:
         cells = list(csv.DictReader(file))
     assert len(cells) == len(outcomes.cells)

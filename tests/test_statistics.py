@@ -4,7 +4,15 @@ import scipy.stats
 from made_results import made_results
 
 from permask.report.outcomes import Outcomes, curve, in_order
-from permask.report.statistics import Difference, Summary, barrier, bootstrap_interval, summarise, t_interval
+from permask.report.statistics import (
+    Difference,
+    Summary,
+    barrier,
+    bootstrap_interval,
+    summarise,
+    t_interval,
+    welch_interval,
+)
 
 
 def test_mean_and_std_by_hand() -> None:
@@ -56,19 +64,25 @@ def test_only_pairs_that_have_both_are_compared() -> None:
     assert outcomes.difference("permuted", "random", 0.9, 0) is None
 
 
-def test_the_bootstrap_interval_is_scipys() -> None:
+def test_the_bootstrap_interval_is_scipys_at_an_expanded_level() -> None:
     values = np.random.default_rng(0).exponential(size=12)
+    expanded = (12 / 11) ** 0.5 * scipy.stats.t.ppf(0.95, 11)
     expected = scipy.stats.bootstrap(
-        (values,), np.mean, n_resamples=1999, confidence_level=0.9, rng=np.random.default_rng(3)
+        (values,),
+        np.mean,
+        n_resamples=4999,
+        confidence_level=scipy.stats.norm.cdf(expanded) - scipy.stats.norm.cdf(-expanded),
+        method="percentile",
+        rng=np.random.default_rng(3),
     ).confidence_interval
     found = bootstrap_interval(list(values), 0.9, seed=3)
-    assert (found.low, found.high) == (expected.low, expected.high)
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), rel=1e-12)
     assert found.mean == pytest.approx(values.mean())
 
 
 def test_the_bootstrap_of_few_or_equal_values() -> None:
-    assert bootstrap_interval([2.0]) == Difference(2.0, None, None, 1)
-    assert bootstrap_interval([2.0, 2.0]) == Difference(2.0, 2.0, 2.0, 2)
+    assert bootstrap_interval([1.0, 2.0, 3.0, 4.0, 5.0]) == Difference(3.0, None, None, 5)
+    assert bootstrap_interval([2.0] * 6) == Difference(2.0, 2.0, 2.0, 6)
 
 
 def covered(intervals: list[Difference], true_mean: float) -> float:
@@ -92,9 +106,18 @@ def test_students_interval_holds_for_differences_of_accuracies_on_a_finite_test_
 
 
 @pytest.mark.slow
-def test_the_bootstrap_interval_holds_the_true_mean_once_pairs_are_many() -> None:
-    studies = np.random.default_rng(1).normal(size=(3000, 50))
+@pytest.mark.parametrize("n", [6, 10, 30])
+def test_the_bootstrap_interval_holds_the_true_mean_in_95_of_100_studies(n: int) -> None:
+    studies = np.random.default_rng(n).normal(size=(3000, n))
     assert 0.93 < covered([bootstrap_interval(list(study)) for study in studies], 0.0) < 0.97
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 5), (5, 5), (4, 12)])
+def test_welchs_interval_holds_the_true_difference_in_95_of_100_studies(first: int, second: int) -> None:
+    generator = np.random.default_rng(first)
+    ours, theirs = generator.normal(2, 1, (5000, first)), generator.normal(0.5, 3, (5000, second))
+    found = [welch_interval(summarise(list(a)), summarise(list(b))) for a, b in zip(ours, theirs, strict=True)]
+    assert 0.93 < covered(found, 1.5) < 0.97
 
 
 def test_the_barrier_is_the_largest_excess_over_the_line_between_the_ends() -> None:

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
-from scipy.special import stdtrit
+from scipy.special import ndtr, stdtrit
 
 CONFIDENCE = 0.95
-RESAMPLES = 1999  # of the bootstrap
+RESAMPLES = 4999  # of the bootstrap
+FEWEST = 6  # values of which it states an interval
 
 
 @dataclass(frozen=True)
@@ -90,24 +91,29 @@ def welch_interval(first: Summary, second: Summary, confidence: float = CONFIDEN
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int = 0) -> Difference:
-    """The mean of one or more paired differences with a bootstrap interval (bias-corrected, accelerated; scipy).
+    """The mean of paired differences with an interval from the percentiles of resampled means, expanded for small n.
 
-    It assumes no distribution, but needs many values: of normal ones, its 95% interval held the true mean in 85% of
-    simulations at n = 5, in 90% at n = 10 and in 93% at n = 30. Student's interval held it in 95% at every n.
+    It assumes no distribution. Percentiles alone are too narrow, because a resample varies by (n − 1) / n less than
+    the values do and knows no quantile of t; taking those at ±√(n / (n − 1)) · t, as of a normal distribution, makes up
+    for both (Hesterberg 2015, "What Teachers Should Know About the Bootstrap"). Of normal values, its 95%
+    interval held the true mean in 94% of simulations at n = 6 and in 95% at n = 10 and more. Of fewer than six there is
+    no interval: from smallest to largest value it would still hold the median in 1 − 2^(1 − n) of studies only.
     """
     mean, n = summarise(values).mean, len(values)
-    if n == 1:
+    if n < FEWEST:
         return Difference(mean, None, None, n)
     if min(values) == max(values):
         return Difference(mean, mean, mean, n)
     import numpy as np
     from scipy.stats import bootstrap
 
+    expanded = sqrt(n / (n - 1)) * float(stdtrit(n - 1, (1 + confidence) / 2))
     found = bootstrap(
         (np.asarray(values),),
         np.mean,
         n_resamples=RESAMPLES,
-        confidence_level=confidence,
+        confidence_level=float(2 * ndtr(expanded) - 1),
+        method="percentile",
         rng=np.random.default_rng(seed),
     ).confidence_interval
     return Difference(mean, float(found.low), float(found.high), n)
