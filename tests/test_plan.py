@@ -50,6 +50,12 @@ def test_a_sparsity_on_the_schedule_takes_no_extra_round(rate, sparsity, rounds)
     assert len(keys("prune", plan)) == rounds
 
 
+def test_a_sparsity_on_the_schedule_shares_its_round_with_higher_ones():
+    plan = plan_of(pairs=1, prune={"epochs": 2, "rate": 0.2}, sparsities=[0.36, 0.55])
+    rounds = [step for step in plan.steps.values() if step.kind == "prune"]
+    assert sorted(step.specification["sparsity"] for step in rounds) == pytest.approx([0.2, 0.36, 0.488, 0.55])
+
+
 def test_hundreds_of_rounds():
     plan = plan_of(pairs=1, sparsities=[0.99], prune={"epochs": 2, "rate": 0.01})
     assert len(keys("prune", plan)) == 459  # 0.99^458 > 0.01 > 0.99^459

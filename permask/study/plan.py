@@ -272,7 +272,8 @@ class _Planner:
             full = 1 - (1 - options.rate) ** number
             while wanted and wanted[0] <= full + ROUNDING:
                 sparsity = wanted.pop(0)
-                reached[sparsity] = round_to(sparsity, number, before)
+                on_schedule = sparsity >= full - ROUNDING
+                reached[sparsity] = round_to(full if on_schedule else sparsity, number, before)
             if not wanted:
                 return reached, sorted(rounds.values(), key=lambda step: step.specification["sparsity"])
             before = round_to(full, number, before)
