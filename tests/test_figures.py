@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from made_results import made_results
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection
 
 from permask.report.figures import accuracy_against_sparsity, connectivity, matching, plots
 from permask.report.outcomes import Outcomes, curve
@@ -53,6 +54,16 @@ def test_captions_say_what_the_bands_are_and_over_how_many_runs() -> None:
     uneven = made_results()
     kept = [row for row in uneven.rows if row["method"] != "lth" or row["pair"] < 2]
     assert "over n = 2–5 runs" in plots(Results(uneven.study, uneven.provenance, kept))[0].caption
+
+
+def test_one_sparsity_is_drawn_with_bars() -> None:
+    outcomes = Outcomes.of(made_results(sparsities=(0.9,)).rows)
+    plot = accuracy_against_sparsity(outcomes, 5)
+    assert "Marks: mean; bars: ± one standard deviation over n = 5 runs." in plot.caption
+    bars = [c.get_segments()[0] for c in plot.figure.axes[0].collections if isinstance(c, LineCollection)]
+    summaries = [outcomes.summary(method, 0.9, 5) for method in outcomes.methods]
+    spreads = [2 * summary.std for summary in summaries if summary and summary.std]
+    assert [top[1] - bottom[1] for bottom, top in bars] == pytest.approx(spreads)
 
 
 def test_the_connectivity_figure_states_the_barriers() -> None:

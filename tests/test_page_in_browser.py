@@ -9,8 +9,10 @@ import pytest
 from chromium import Chromium, Tab
 from made_results import made_results, measured_results
 
+from permask.report.ensembles import MEASURES
 from permask.report.outcomes import Outcomes
 from permask.report.rounds import barriers_by_round
+from permask.report.statistics import summarise
 from permask.report.tables import format_summary
 from permask.report.write import write_report
 from permask.study.results import Results
@@ -55,18 +57,22 @@ def test_the_charts_show_the_means(results: Results, report: Path, browser: Chro
     script = """
     return Object.fromEntries([...document.querySelectorAll(".chart")].map((box) => [
       box.closest("figure").id,
-      Object.fromEntries(box.data.filter((t) => t.name).map((t) => [t.name, t.y])),
+      Object.fromEntries(box.data.filter((t) => t.name).map((t) => [t.name, box.closest("#matching") ? t.x : t.y])),
     ]));
     """
     charts = Tab(browser, report).run(script)
     outcomes = Outcomes.of(results.rows)
-    assert set(charts) == {"accuracy_against_sparsity", "accuracy_against_rewind", "connectivity"}
+    assert set(charts) == {"accuracy_against_sparsity", "accuracy_against_rewind", "connectivity", "matching"}
     for method in outcomes.methods:
         by_sparsity = [outcomes.summary(method, sparsity, 5) for sparsity in outcomes.sparsities]
         assert charts["accuracy_against_sparsity"][method] == [summary.mean for summary in by_sparsity if summary]
         by_rewind = [outcomes.summary(method, 0.98, rewind) for rewind in outcomes.rewinds]
         assert charts["accuracy_against_rewind"][method] == [summary.mean for summary in by_rewind if summary]
     assert set(charts["connectivity"]) == {"before permuting", "after permuting"}
+    groups = {match["group"]: [] for match in results.matching}
+    for match in results.matching:
+        groups[match["group"]].append(match["correlation"])
+    assert charts["matching"]["matched"] == [summarise(values).mean for values in groups.values()]
 
 
 def test_choosing_changes_the_table_and_the_charts(results: Results, report: Path, browser: Chromium) -> None:
@@ -278,7 +284,7 @@ def test_a_screen_reader_is_told_what_everything_is(report: Path, browser: Chrom
     assert "SvgRoot" not in named
     for role in ("image", "button", "combobox", "checkbox", "region", "table"):
         assert all(named[role]), role
-    assert len([name for name in named["image"] if "The values are in the tables" in name]) == 3
+    assert len([name for name in named["image"] if "The values are in the tables" in name]) == 4
     assert {"Rewind epoch", "Sparsity", "method", "sparsity", "rewind", "pair"} <= set(named["combobox"])
 
 
@@ -298,3 +304,48 @@ def test_the_barrier_along_rounds_is_a_chart_of_its_own(browser: Chromium, tmp_p
     assert shown["lines"] == {name: [cell.mean for cell in line if cell] for name, line in lines.items()}
     assert shown["axis"] == "error barrier (points)"
     assert shown["overflow"] == 0
+
+
+@pytest.mark.parametrize("width", [390, 1200])
+def test_ensembles_and_layers_have_their_values_under_the_pointer(
+    browser: Chromium, tmp_path: Path, width: int
+) -> None:
+    results = measured_results()
+    page = write_report(results, tmp_path)[0]
+    script = """
+    const boxes = (id) => [...document.querySelectorAll(`#${id} .chart`)];
+    const naive = () => boxes("ensembles")[0].data[0].y.includes("naive");
+    const before = naive();
+    document.querySelector("input[value=naive]").click();
+    return {
+      panels: boxes("ensembles").map((box) => box.layout.xaxis.title.text),
+      ensembles: boxes("ensembles").flatMap((box) => box.data[0].text),
+      layers: boxes("layer_sparsity")[0].data[0].y,
+      told: boxes("mask_overlap")[0].data[0].text,
+      naive: [before, naive()],
+      overflow: document.documentElement.scrollWidth - document.documentElement.clientWidth,
+    };
+    """
+    shown = Tab(browser, page, width).run(script)
+    assert [name.split(" (")[0] for name in shown["panels"]] == [measure.name.split(" (")[0] for measure in MEASURES]
+    assert all(" (n = " in text for text in shown["ensembles"] + shown["told"])
+    assert shown["layers"] == [layer["layer"] for layer in results.masks[0]["layers"]]
+    assert shown["naive"] == [True, False]
+    assert shown["overflow"] == 0
+
+
+def test_one_sparsity_has_bars_and_the_dense_line(browser: Chromium, tmp_path: Path) -> None:
+    page = write_report(made_results(sparsities=(0.9,)), tmp_path)[0]
+    script = f"""{CHART}
+    const box = chart("accuracy_against_sparsity");
+    const dense = box.data.find((t) => t.name === "dense");
+    return {{
+      bars: box.data.filter((t) => t.name && t.name !== "dense").map((t) => t.error_y.array[0]),
+      length: dense.x[1] - dense.x[0],
+      caption: document.querySelector("#accuracy_against_sparsity figcaption").textContent,
+    }};
+    """
+    shown = Tab(browser, page).run(script)
+    assert all(shown["bars"])
+    assert shown["length"] == 1
+    assert "Marks: mean; bars: ± one standard deviation over n = 5 runs." in shown["caption"]

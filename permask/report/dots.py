@@ -1,14 +1,12 @@
-"""A figure of one panel per measure and one row per method, each panel on a scale of its own."""
+"""A figure of several panels with the same rows, such as a panel per measure and a row per method."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from math import ceil
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from permask.report.statistics import Summary
-from permask.report.style import Style
+from permask.report.plot import Rows
 
 # inches
 WIDTH, ROW = 1.85, 0.19
@@ -17,29 +15,12 @@ CHARACTER = 0.075
 COLUMNS = 3
 
 
-@dataclass(frozen=True)
-class Dots:
-    """One panel.
-
-    Attributes:
-        title: What is measured.
-        note: A line below the title; may be empty.
-        marks: Method to what is marked; None where nothing was measured.
-        others: Method to what is marked hollow besides; may be empty.
-    """
-
-    title: str
-    note: str
-    marks: Mapping[str, Summary | None]
-    others: Mapping[str, Summary | None]
-
-
-def lay_out_dots(panels: Sequence[Dots], looks: Mapping[str, Style], notes: str) -> Figure:
-    """Draw panels in rows of three; the names of the methods stand at the left of each row of panels."""
-    methods = list(panels[0].marks)
+def lay_out_dots(panels: Sequence[Rows], notes: str) -> Figure:
+    """Draw panels three beside each other; the names of the rows stand at the left."""
+    names = panels[0].names
     columns, rows = min(COLUMNS, len(panels)), ceil(len(panels) / COLUMNS)
-    left = 0.15 + CHARACTER * max(map(len, methods))
-    height = ROW * (len(methods) + 0.4)
+    left = 0.15 + CHARACTER * max(map(len, names))
+    height = ROW * (len(names) + 0.4)
     total = (
         left + columns * WIDTH + (columns - 1) * BESIDE + RIGHT,
         TOP + rows * height + (rows - 1) * BETWEEN + BOTTOM,
@@ -49,29 +30,28 @@ def lay_out_dots(panels: Sequence[Dots], looks: Mapping[str, Style], notes: str)
         x = left + (i % columns) * (WIDTH + BESIDE)
         y = total[1] - TOP - (i // columns) * (height + BETWEEN) - height
         axes = figure.add_axes((x / total[0], y / total[1], WIDTH / total[0], height / total[1]))
-        _draw(axes, panel, methods, looks)
+        _draw(axes, panel)
         if i % columns:
             axes.tick_params(axis="y", labelleft=False)
     figure.text(0.5 + 0.5 * left / total[0], 0.05 / total[1], notes, ha="center", fontsize=6, color="#555555")
     return figure
 
 
-def _draw(axes: Axes, panel: Dots, methods: Sequence[str], looks: Mapping[str, Style]) -> None:
-    for hollow, marks in ((True, panel.others), (False, panel.marks)):
-        for row, method in enumerate(methods):
-            if found := marks.get(method):
-                look = looks[method]
+def _draw(axes: Axes, panel: Rows) -> None:
+    for marks in sorted(panel.marks, key=lambda marks: not marks.hollow):  # outlines lie below
+        for row, (found, look) in enumerate(zip(marks.summaries, marks.looks, strict=True)):
+            if found:
                 axes.errorbar(
                     found.mean,
                     row,
-                    xerr=None if hollow else found.std,
+                    xerr=None if marks.hollow else found.std,
                     color=look.colour,
                     marker=look.marker,
-                    markerfacecolor="white" if hollow else look.colour,
+                    markerfacecolor="white" if marks.hollow else look.colour,
                     elinewidth=1,
                 )
-    axes.set_yticks(range(len(methods)), methods)
-    axes.set_ylim(len(methods) - 0.3, -0.7)
+    axes.set_yticks(range(len(panel.names)), panel.names)
+    axes.set_ylim(len(panel.names) - 0.3, -0.7)
     axes.locator_params(axis="x", nbins=4)
     axes.margins(x=0.08)
     axes.set_title(panel.title, pad=14 if panel.note else 4)

@@ -9,6 +9,7 @@ from typing import Any
 
 from permask.report.outcomes import Curve, Outcomes, curve, in_order
 from permask.report.panels import CONTROL
+from permask.report.plot import Plot, Rows
 from permask.report.rounds import LOOKS as ROUNDS
 from permask.report.rounds import barriers_by_round
 from permask.report.statistics import Summary
@@ -27,7 +28,7 @@ _SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-dow
 }
 
 
-def embedded(results: Results, outcomes: Outcomes) -> str:
+def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str:
     """The study as JSON, compressed by zlib and in base 64: 50,000 runs fit into 2 MB.
 
     A cell is [mean, std, n, text] or null. Runs refer to methods, sparsities, rewind epochs and origins by index.
@@ -51,6 +52,7 @@ def embedded(results: Results, outcomes: Outcomes) -> str:
         },
         "rounds": _rounds(results),
         "curves": {name: _curve(c) for name, c in found.items() if c},
+        "panels": {plot.name: list(map(_rows, plot.panels)) for plot in plots if plot.panels},
         **_runs(results.rows, methods, outcomes),
     }
     content = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -61,8 +63,21 @@ def _look(style: Style) -> dict[str, str]:
     return {"colour": style.colour, "dash": _DASHES[style.line], "symbol": _SYMBOLS[style.marker]}
 
 
-def _cell(summary: Summary | None) -> list[Any] | None:
-    return [summary.mean, summary.std, summary.n, format_summary(summary)] if summary else None
+def _cell(summary: Summary | None, digits: int = 2) -> list[Any] | None:
+    return [summary.mean, summary.std, summary.n, format_summary(summary, digits)] if summary else None
+
+
+def _rows(panel: Rows) -> dict[str, Any]:
+    marks = [
+        {
+            "name": marks.name,
+            "hollow": marks.hollow,
+            "looks": list(map(_look, marks.looks)),
+            "cells": [_cell(summary, marks.digits) for summary in marks.summaries],
+        }
+        for marks in panel.marks
+    ]
+    return {"title": panel.title, "names": panel.names, "marks": marks, "note": panel.note}
 
 
 def _curve(curve: Curve) -> dict[str, Any]:

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from permask.report.dots import Dots, lay_out_dots
+from permask.report.dots import lay_out_dots
 from permask.report.outcomes import Cell as Place
 from permask.report.outcomes import in_order
 from permask.report.panels import CONTROL
-from permask.report.plot import Plot
+from permask.report.plot import Marks, Plot, Rows
 from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Difference, Summary, summarise, t_interval
 from permask.report.style import Style, styles
@@ -149,22 +149,21 @@ def plot(ensembles: Ensembles) -> Plot:
     """A panel per measure: what ensembles of every method but the control score, and permuted − lth in words."""
     methods = tuple(method for method in ensembles.found if method != CONTROL)
     looks = styles(methods) | {"dense": Style("#000000", "D", ":")}
+    shapes = [looks[method] for method in methods]
+
+    def marks(name: str, measure: Measure, prefix: str = "") -> Marks:
+        summaries = [ensembles.summary(method, measure, prefix) for method in methods]
+        return Marks(name, summaries, shapes, measure.digits, hollow=bool(prefix))
+
     panels = []
     for measure in MEASURES:
+        shown = [marks("ensemble", measure)] + ([marks("one member", measure, MEMBER)] if measure.of_members else [])
         difference = ensembles.difference(measure)
-        panels.append(
-            Dots(
-                measure.name,
-                f"{FIRST} − {SECOND}: {format_difference(difference, measure.digits)}" if difference else "",
-                {method: ensembles.summary(method, measure) for method in methods},
-                {method: ensembles.summary(method, measure, MEMBER) for method in methods}
-                if measure.of_members
-                else {},
-            )
-        )
+        note = f"{FIRST} − {SECOND}: {format_difference(difference, measure.digits)}" if difference else ""
+        panels.append(Rows(measure.name, methods, shown, note))
     n = max(map(len, ensembles.found.values()))
     bars = f"Bars: ± one standard deviation over n = {n} ensembles of {ensembles.members}." if n > 1 else ""
     notes = f"Filled: the ensemble; hollow: its members on average. {bars}".strip()
-    figure = lay_out_dots(panels, looks, notes)
+    figure = lay_out_dots(panels, notes)
     at = f"at sparsity {percent(ensembles.sparsity)} and rewind epoch {ensembles.rewind}"
-    return Plot("ensembles", f"Ensembles {at}: {ensembles.caption} {notes}", figure)
+    return Plot("ensembles", f"Ensembles {at}: {ensembles.caption} {notes}", figure, panels)

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from permask.report.outcomes import Outcomes, curve
 from permask.report.panels import Line, Scale, annotate, describe_bands, lay_out
-from permask.report.plot import Plot
+from permask.report.plot import Marks, Plot, Rows
 from permask.report.rows import lay_out_rows
 from permask.report.statistics import summarise
 from permask.report.style import METHOD_STYLES, PRINT, styles
@@ -92,7 +92,7 @@ def _by_method(
         if dense:
             panel.reference(dense)
         panel.x_axis(positions, ticks, inches[0])
-    bands = describe_bands(line for lines in panels.values() for line in lines.values())
+    bands = describe_bands([line for lines in panels.values() for line in lines.values()])
     annotate(figure, ({"dense": METHOD_STYLES["dense"]} if dense else {}) | looks, label, bands)
     return figure, bands
 
@@ -121,12 +121,16 @@ def matching(results: Results) -> Plot:
     groups: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for match in results.matching:
         groups[match["group"]].append(match)
-    rows = {
-        name: [summarise([match[key] for match in matches]) for matches in groups.values()]
+    marks = [
+        Marks(
+            name,
+            [summarise([match[key] for match in matches]) for matches in groups.values()],
+            [looks[name]] * len(groups),
+        )
         for name, key in keys.items()
-    }
+    ]
     n = max(map(len, groups.values()))
     bars = f"Marks: mean; bars: ± one standard deviation over n = {n} pairs." if n > 1 else "One pair of networks."
-    figure = lay_out_rows(list(groups), rows, looks, "correlation of paired units, by group", bars)
+    rows = Rows("correlation of paired units, by group", list(groups), marks)
     caption = f"How well units of the dense networks A and B agree, in every group of the symmetry. {bars}"
-    return Plot("matching", caption, figure)
+    return Plot("matching", caption, lay_out_rows(rows, bars), [rows])

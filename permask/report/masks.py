@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from permask.report.plot import Plot
+from permask.report.plot import Marks, Plot, Rows
 from permask.report.rows import lay_out_rows
 from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Summary, summarise
@@ -79,20 +79,16 @@ def plots(masks: Masks) -> list[Plot]:
     overlaps = {name: by_layer(found[highest], overlap(name)) for name in OVERLAP}
     layers = list(next(iter(sparsities.values())))
 
-    def figure(marks: dict[str, dict[str, Summary | None]], looks: dict[str, Style], label: str):
-        return lay_out_rows(layers, {name: list(row.values()) for name, row in marks.items()}, looks, label, bars)
+    def plot(name: str, caption: str, found: dict[str, dict[str, Summary | None]], looks: dict[str, Style], title: str):
+        marks = [Marks(name, list(row.values()), [looks[name]] * len(row)) for name, row in found.items()]
+        rows = Rows(title, layers, marks)
+        return Plot(name, f"{caption} {bars}", lay_out_rows(rows, bars), [rows])
 
+    what = "Sparsity of every layer under A's mask, by sparsity of all pruned layers together."
+    suits = "kept weights that are among B's largest (%)"
     return [
-        Plot(
-            "layer_sparsity",
-            f"Sparsity of every layer under A's mask, by sparsity of all pruned layers together. {bars}",
-            figure(sparsities, looks, "sparsity of the layer (%)"),
-        ),
-        Plot(
-            "mask_overlap",
-            f"{_overlap_caption(highest)} {bars}",
-            figure(overlaps, OVERLAP, "kept weights that are among B's largest (%)"),
-        ),
+        plot("layer_sparsity", what, sparsities, looks, "sparsity of the layer (%)"),
+        plot("mask_overlap", _overlap_caption(highest), overlaps, OVERLAP, suits),
     ]
 
 

@@ -115,6 +115,9 @@
     return { x, y, ...fill };
   }
 
+  // a point without neighbours has no band
+  const alone = (cells, i) => Boolean(cells[i]) && !cells[i - 1] && !cells[i + 1];
+
   function traces(name, positions, cells, where, unit) {
     const look = study.looks[name];
     const text = cells.map((cell, i) => cell && `${name}, ${where[i]}<br>${cell[3]}${unit} (n = ${cell[2]})`);
@@ -127,15 +130,43 @@
       hovertemplate: "%{text}<extra></extra>",
       line: { color: ink(name), dash: look.dash, width: 2 },
       marker: { symbol: look.symbol, size: 10, color: ink(name) },
+      error_y: bars(cells.map((cell, i) => (alone(cells, i) ? cell[1] : 0))),
     };
     return [{ ...band(positions, cells), fillcolor: `${look.colour}30` }, line];
   }
+
+  const bars = (array) => ({ type: "data", array, thickness: 1.5, width: 0, visible: array.some(Boolean) });
 
   function bands(lines, of = "run") {
     const n = Object.values(lines).flat().filter(Boolean).map((cell) => cell[2]);
     const [least, most] = [Math.min(...n), Math.max(...n)];
     if (n.length === 0 || most === 1) return n.length ? `One ${of} per point.` : "";
-    return `Lines: mean; bands: ± one standard deviation over n = ${least === most ? most : `${least}–${most}`} ${of}s.`;
+    const drawn = Object.values(lines).some((cells) => cells.length > 1) ? "Lines: mean; bands" : "Marks: mean; bars";
+    return `${drawn}: ± one standard deviation over n = ${least === most ? most : `${least}–${most}`} ${of}s.`;
+  }
+
+  function describe(box, words) {
+    box.setAttribute("aria-label", `${words.textContent} The values are in the tables of this page.`);
+  }
+
+  function draw(box, drawn, { xaxis, yaxis, ...own }) {
+    const family = getComputedStyle(document.body).fontFamily;
+    const grid = { gridcolor: css("--line"), zeroline: false, linecolor: css("--soft"), automargin: true };
+    const layout = {
+      paper_bgcolor: "rgba(0,0,0,0)",
+      plot_bgcolor: "rgba(0,0,0,0)",
+      font: { color: css("--ink"), family, size: 13 },
+      margin: { l: 10, r: 10, t: 10, b: 10 },
+      hovermode: "closest",
+      hoverlabel: { font: { family } },
+      legend: { orientation: "h", y: 1, yref: "container", yanchor: "top", x: 0, itemclick: false, itemdoubleclick: false },
+      xaxis: { ...grid, ...xaxis },
+      yaxis: { ...grid, ...yaxis },
+      ...own,
+    };
+    Plotly.react(box, drawn, layout, { displaylogo: false, responsive: true, displayModeBar: false });
+    // the label says what the chart shows; the tester is where plotly measures text
+    for (const part of [box.firstElementChild, document.getElementById("js-plotly-tester")]) part.setAttribute("aria-hidden", "true");
   }
 
   function chart(id, lines, positions, where, axis, caption, open) {
@@ -144,44 +175,74 @@
     let box = figure.querySelector(".chart");
     const first = box === null;
     if (first) {
-      const picture = figure.querySelector("img");
       box = element("div", { class: "chart", role: "img" });
-      picture.closest(".wide").replaceWith(box);
+      figure.querySelector(".wide").replaceWith(box);
     }
     const words = figure.querySelector("figcaption");
     if (caption) words.textContent = `${caption} ${bands(lines)}`;
-    box.setAttribute("aria-label", `${words.textContent} The values are in the tables of this page.`);
+    describe(box, words);
     const drawn = Object.entries(lines).flatMap(([name, cells]) => traces(name, positions, cells, where, id === "barrier_along_rounds" ? " points" : "%"));
     const dense = study.dense && id.startsWith("accuracy") && shown.methods.has("dense");
     if (dense) {
-      const ends = [Math.min(...positions), Math.max(...positions)];
+      const [least, most] = [Math.min(...positions), Math.max(...positions)];
+      const ends = least === most ? [least - 0.5, most + 0.5] : [least, most];
       const text = `dense<br>${study.dense[3]}% (n = ${study.dense[2]})`;
       const line = { color: ink("dense"), dash: "dot", width: 1.5 };
       drawn.unshift({ x: ends, y: [study.dense[0], study.dense[0]], name: "dense", mode: "lines", line, text: [text, text], hovertemplate: "%{text}<extra></extra>" });
     }
-    const grid = { gridcolor: css("--line"), zeroline: false, linecolor: css("--soft"), automargin: true };
     const spanned = dense ? { ...lines, dense: [study.dense] } : lines;
-    const layout = {
-      paper_bgcolor: "rgba(0,0,0,0)",
-      plot_bgcolor: "rgba(0,0,0,0)",
-      font: { color: css("--ink"), family: getComputedStyle(document.body).fontFamily, size: 13 },
-      margin: { l: 10, r: 10, t: 10, b: 10 },
+    draw(box, drawn, {
       height: 380,
-      hovermode: "closest",
-      hoverlabel: { font: { family: getComputedStyle(document.body).fontFamily } },
-      legend: { orientation: "h", y: 1.02, yanchor: "bottom", x: 0, itemclick: false, itemdoubleclick: false },
-      xaxis: { ...grid, ...axis, title: { text: innerWidth < 600 ? axis.title.text.replace(" (log", "<br>(log") : axis.title.text } },
-      yaxis: { ...grid, title: { text: id === "barrier_along_rounds" ? "error barrier (points)" : "test accuracy (%)" }, range: range(spanned, shown.whole) },
-    };
-    Plotly.react(box, drawn, layout, { displaylogo: false, responsive: true, displayModeBar: false });
-    // the label says what the chart shows; the tester is where plotly measures text
-    for (const part of [box.firstElementChild, document.getElementById("js-plotly-tester")]) part.setAttribute("aria-hidden", "true");
+      xaxis: { ...axis, title: { text: innerWidth < 600 ? axis.title.text.replace(" (log", "<br>(log") : axis.title.text } },
+      yaxis: { title: { text: id === "barrier_along_rounds" ? "error barrier (points)" : "test accuracy (%)" }, range: range(spanned, shown.whole) },
+    });
     if (first && open) {
       box.on("plotly_click", ({ points: [point] }) => point.data.name in study.cells && open(point.data.name, point.pointIndex));
     }
   }
 
+  function rowCharts(id, panels) {
+    const figure = document.getElementById(id);
+    if (figure === null) return;
+    if (figure.querySelector(".chart") === null) {
+      const boxes = panels.map(() => element("div", { class: "chart", role: "img" }));
+      const longest = Math.max(...panels[0].names.map((name) => name.length));
+      const single = { class: "panel", style: `min-width: ${16 + longest / 2}rem` };
+      figure.querySelector(".wide").replaceChildren(element("div", panels.length > 1 ? { class: "panels" } : single, ...boxes));
+    }
+    const words = figure.querySelector("figcaption");
+    panels.forEach((panel, i) => rowChart(figure.querySelectorAll(".chart")[i], panel, words));
+  }
+
+  function rowChart(box, { title, names, marks, note }, words) {
+    const kept = names.map((_, i) => i).filter((i) => !methods.includes(names[i]) || shown.methods.has(names[i]));
+    const drawn = marks.map(({ name, hollow, looks, cells }) => {
+      const colours = kept.map((i) => (looks[i].colour === "#000000" ? css("--ink") : looks[i].colour));
+      return {
+        x: kept.map((i) => cells[i] && cells[i][0]),
+        y: kept.map((i) => names[i]),
+        name,
+        text: kept.map((i) => cells[i] && `${names[i]}, ${name}<br>${cells[i][3]} (n = ${cells[i][2]})`),
+        mode: "markers",
+        hovertemplate: "%{text}<extra></extra>",
+        marker: { symbol: kept.map((i) => looks[i].symbol + (hollow ? "-open" : "")), size: 9, color: colours, line: hollow ? { width: 1.5, color: colours } : { width: dark.matches ? 1 : 0, color: css("--ink") } },
+        error_x: hollow ? { visible: false } : { ...bars(kept.map((i) => (cells[i] && cells[i][1]) || 0)), color: colours.length && new Set(colours).size === 1 ? colours[0] : css("--soft") },
+      };
+    });
+    describe(box, words);
+    const named = marks.length > 1 && !marks.some((mark) => mark.hollow);
+    draw(box, drawn, {
+      height: 24 * kept.length + (named || note ? 110 : 80),
+      showlegend: named,
+      title: note ? { text: `<span style="font-size: 12px">${note}</span>`, x: 0.5, y: 1, yref: "container", yanchor: "top", pad: { t: 8 } } : undefined,
+      margin: { l: 10, r: 14, t: named || note ? 34 : 10, b: 10 },
+      xaxis: { title: { text: title } },
+      yaxis: { type: "category", autorange: "reversed" },
+    });
+  }
+
   function charts() {
+    for (const [id, panels] of Object.entries(study.panels)) rowCharts(id, panels);
     const names = sparse.filter((method) => shown.methods.has(method));
     const at = (k, s) => Object.fromEntries(names.map((name) => [name, study.cells[name][k][s]]));
     const across = Object.fromEntries(names.map((name) => [name, study.cells[name][shown.rewind] || []]));

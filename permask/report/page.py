@@ -59,7 +59,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
         style=resources.joinpath("page.css").read_text(encoding="utf-8"),
         main="\n".join(f"<section>\n<h2>{name}</h2>\n{body}</section>" for name, body in sections.items() if body),
         version=escape(__version__),
-        data=embedded(results, outcomes),
+        data=embedded(results, outcomes, [*plots, *(plot for analysis in further for plot in analysis.plots)]),
         plotly=resources.joinpath("plotly", "plotly-cartesian.min.js").read_text(encoding="utf-8"),
         script=resources.joinpath("page.js").read_text(encoding="utf-8"),
     )

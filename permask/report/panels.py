@@ -1,6 +1,6 @@
 """Panels that share an upright axis, broken where a control so far below would flatten the rest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from math import ceil, nan
 
@@ -64,7 +64,7 @@ class Panel:
     parts: tuple[Axes, ...]
 
     def draw(self, positions: Sequence[float], line: Line, style: Style) -> None:
-        """Draw a line of means with a band of ± one standard deviation."""
+        """Draw a line of means with a band of ± one standard deviation; a bar where a point has no neighbour."""
         means = [c.mean if c else nan for c in line]
         lows = [c.mean - (c.std or 0) if c else nan for c in line]
         highs = [c.mean + (c.std or 0) if c else nan for c in line]
@@ -75,6 +75,9 @@ class Panel:
             # a mark belongs to one part, or a point near the break leaves a fragment of it in the other
             marks = [mean if low <= mean < high else nan for mean in means]
             axes.plot(positions, marks, color=style.colour, marker=style.marker, linestyle="", clip_on=False)
+            for i, (x, c) in enumerate(zip(positions, line, strict=True)):
+                if c and not any(line[max(0, i - 1) : i]) and not any(line[i + 1 : i + 2]):
+                    axes.errorbar(x, c.mean, c.std, color=style.colour, elinewidth=1)
 
     def reference(self, dense: Summary) -> None:
         """Draw the dense networks' mean as a horizontal line."""
@@ -148,13 +151,14 @@ def _mark_break(above: Axes, below: Axes) -> None:
         axes.add_line(stroke)
 
 
-def describe_bands(lines: Iterable[Line], of: str = "run") -> str:
+def describe_bands(lines: Collection[Line], of: str = "run") -> str:
     """What the lines and bands are, and how many runs, or what else, a point rests on."""
     counts = sorted({cell.n for line in lines for cell in line if cell})
     if counts[-1] == 1:
         return f"One {of} per point."
     n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
-    return f"Lines: mean; bands: ± one standard deviation over n = {n} {of}s."
+    drawn = "Lines: mean; bands" if any(len(line) > 1 for line in lines) else "Marks: mean; bars"
+    return f"{drawn}: ± one standard deviation over n = {n} {of}s."
 
 
 def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: str, left: float = LEFT) -> None:

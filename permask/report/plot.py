@@ -9,9 +9,46 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from permask.report.style import PRINT
+from permask.report.statistics import Summary
+from permask.report.style import PRINT, Style
 
 DPI = 200
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Marks of one kind, one in every row of a panel.
+
+    Attributes:
+        name: What they stand for.
+        summaries: One per row; None where there is none.
+        looks: One per row.
+        digits: Behind the point, where the mean is written out.
+        hollow: Whether they are outlines, without bars.
+    """
+
+    name: str
+    summaries: Sequence[Summary | None]
+    looks: Sequence[Style]
+    digits: int = 2
+    hollow: bool = False
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A panel of one row per thing, such as the layers of a network, the first on top.
+
+    Attributes:
+        title: What is measured.
+        names: Of the rows.
+        marks: What stands in them.
+        note: More to say of the panel; may be empty.
+    """
+
+    title: str
+    names: Sequence[str]
+    marks: Sequence[Marks]
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -22,11 +59,13 @@ class Plot:
         name: Of its files.
         caption: What it shows, what its bands are and over how many runs.
         figure: The picture.
+        panels: What it is drawn from, if that is rows; a page draws them with their values under the pointer.
     """
 
     name: str
     caption: str
     figure: Figure
+    panels: Sequence[Rows] = ()
 
     def save(self, folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
         """Write the picture in each format and return the files; the same picture gives the same bytes."""

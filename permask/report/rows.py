@@ -1,13 +1,11 @@
 """A figure of one row per thing, such as the groups of a network, however many there are."""
 
-from collections.abc import Mapping, Sequence
 from math import nan
 
 from matplotlib.figure import Figure
 
 from permask.report.panels import annotate
-from permask.report.statistics import Summary
-from permask.report.style import Style
+from permask.report.plot import Rows
 
 # inches
 WIDTH, ROW = 2.9, 0.2
@@ -15,39 +13,25 @@ RIGHT, TOP, BOTTOM = 0.12, 0.32, 0.52
 CHARACTER = 0.068
 
 
-def lay_out_rows(
-    names: Sequence[str],
-    marks: Mapping[str, Sequence[Summary | None]],
-    looks: Mapping[str, Style],
-    x_label: str,
-    bars: str,
-) -> Figure:
-    """Draw marks with bars of ± one standard deviation, the first row on top.
-
-    Args:
-        names: Of the rows.
-        marks: What a mark stands for, to one summary per row; None where there is none.
-        looks: What a mark stands for, to its look.
-        x_label: Of the axis that the marks stand on.
-        bars: What the bars are, to be said below.
-    """
-    left = 0.15 + CHARACTER * max(map(len, names))
-    height = ROW * (len(names) + 0.6)
+def lay_out_rows(rows: Rows, bars: str) -> Figure:
+    """Draw marks with bars of ± one standard deviation, and say below what the bars are."""
+    left = 0.15 + CHARACTER * max(map(len, rows.names))
+    height = ROW * (len(rows.names) + 0.6)
     total = (left + WIDTH + RIGHT, TOP + height + BOTTOM)
     figure = Figure(figsize=total)
     axes = figure.add_axes((left / total[0], BOTTOM / total[1], WIDTH / total[0], height / total[1]))
-    for name, row in marks.items():
-        look = looks[name]
+    looks = {marks.name: marks.looks[0] for marks in rows.marks}
+    for marks in rows.marks:
         axes.errorbar(
-            [summary.mean if summary else nan for summary in row],
-            range(len(names)),
-            xerr=[summary.std or 0 if summary else nan for summary in row],
-            color=look.colour,
-            marker=look.marker,
+            [summary.mean if summary else nan for summary in marks.summaries],
+            range(len(rows.names)),
+            xerr=[summary.std or 0 if summary else nan for summary in marks.summaries],
+            color=looks[marks.name].colour,
+            marker=looks[marks.name].marker,
             linestyle="",
             elinewidth=1,
         )
-    axes.set_yticks(range(len(names)), names)
-    axes.set_ylim(len(names) - 0.2, -0.8)
-    annotate(figure, looks, x_label, bars, left)
+    axes.set_yticks(range(len(rows.names)), rows.names)
+    axes.set_ylim(len(rows.names) - 0.2, -0.8)
+    annotate(figure, looks, rows.title, bars, left)
     return figure

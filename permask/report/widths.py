@@ -67,7 +67,7 @@ def _gap(by_width: dict[int, Results]) -> Plot:
         }
         for sparsity in sparsities
     }
-    bands = describe_bands((line for lines in panels.values() for line in lines.values()), "pair")
+    bands = describe_bands([line for lines in panels.values() for line in lines.values()], "pair")
     scale = Scale.of(list(panels.values()), None)
     figure, drawn = lay_out(list(panels), MULTIPLE_INCHES, scale, "accuracy below lth (points)")
     for panel, lines in zip(drawn, panels.values(), strict=True):

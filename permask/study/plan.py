@@ -11,7 +11,7 @@ from permask.study.spec import Method, Optimisation, Study
 from permask.study.step import Step
 
 # raised when what a kind of step computes changes, so that results of before are not taken for results of now
-VERSIONS = {"dense": 1, "prune": 1, "match": 1, "sparse": 1, "connect": 1, "connect_round": 2, "ensemble": 1, "mask": 1}
+VERSIONS = {"dense": 1, "prune": 1, "match": 1, "sparse": 1, "connect": 1, "connect_round": 2, "ensemble": 1, "mask": 2}
 
 ROUNDING = 1e-9  # 1 - 0.8 is a little less than 0.2, and 20% is still one round
 

@@ -24,11 +24,12 @@ def compute(run: Run) -> None:
     if "alignment" in run.parents:
         masks["kept_by_both_permuted"] = transport(mask, Alignment.load(run.parents["alignment"] / ALIGNMENT))
     weights = parameters_by_name(network)
-    own = {name: _largest(weights[name], kept) for name, kept in mask.items()}
+    in_order = {name: mask[name] for name in weights if name in mask}
+    own = {name: _largest(weights[name], kept) for name, kept in in_order.items()}
     layers = [
         {"layer": name, "shape": list(kept.shape), "size": kept.numel(), "kept": int(kept.sum())}
         | {key: int((moved[name] & own[name]).sum()) for key, moved in masks.items()}
-        for name, kept in mask.items()
+        for name, kept in in_order.items()
     ]
     example, _ = run.data.test.batch([0])
     costs = {"dense": asdict(cost_of(network, [example])), "sparse": asdict(cost_of(network, [example], mask))}
