@@ -7,6 +7,11 @@ SMOKE = typer.Option("--smoke", help="The smallest form of the study: a few imag
 OVERRIDES = typer.Argument(help="Changes to the study, such as prune.epochs=3.", metavar="key=value")
 STORE = typer.Option("--store", help="Folder that keeps the result of every step.")
 JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes. [default: one per core]", show_default=False)
+PROCESSES = typer.Option(
+    min=1,
+    help="Processes that train each network together, under torchrun, each with a GPU of its own if there are any. "
+    "Those of a cluster are in its file.",
+)
 RETRIES = typer.Option(min=0, help="How often a step that failed, or whose process died, is tried again.")
 TRACK = typer.Option(
     "--track", help="Send loss and images per second, epoch by epoch, there as well (wandb: offline unless WANDB_MODE)."

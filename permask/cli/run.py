@@ -9,7 +9,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import CLUSTER, DETACH, ENGINE, JOBS, OVERRIDES, RETRIES, SMOKE, STORE, STUDY, TRACK
+from permask.cli.arguments import (
+    CLUSTER,
+    DETACH,
+    ENGINE,
+    JOBS,
+    OVERRIDES,
+    PROCESSES,
+    RETRIES,
+    SMOKE,
+    STORE,
+    STUDY,
+    TRACK,
+)
 from permask.cli.prepare import open_study
 
 if TYPE_CHECKING:
@@ -42,6 +54,7 @@ class How:
 
     engine: EngineName = EngineName.local
     jobs: int | None = None
+    processes: int = 1
     retries: int = 2
     track: tuple[Tracking, ...] = ()
     cluster: Path | None = None
@@ -58,6 +71,7 @@ def run(
     ] = None,
     engine: Annotated[EngineName, ENGINE] = EngineName.local,
     jobs: Annotated[int | None, JOBS] = None,
+    processes: Annotated[int, PROCESSES] = 1,
     retries: Annotated[int, RETRIES] = 2,
     smoke: Annotated[bool, SMOKE] = False,
     track: Annotated[list[Tracking] | None, TRACK] = None,
@@ -80,7 +94,7 @@ def run(
 
     `permask run studies/digits.yaml --engine slurm --cluster cluster.yaml --detach`
     """
-    how = How(engine, jobs, retries, tuple(track or ()), cluster, detach)
+    how = How(engine, jobs, processes, retries, tuple(track or ()), cluster, detach)
     run_study(study, overrides or [], store, out, how, smoke)
 
 
@@ -137,6 +151,7 @@ def _engine(how: How, steps: int) -> "Engine":
     Raises:
         PermaskError: What it needs is not installed, or its cluster file is wrong.
     """
+    from permask.errors import StudyError
     from permask.study.engines.cluster import Cluster, load_cluster
     from permask.study.provenance import available_cores
     from permask.study.tracking.trackers import check_trackers
@@ -147,8 +162,10 @@ def _engine(how: How, steps: int) -> "Engine":
         from permask.study.engines.local import Local
 
         cores = available_cores()
-        jobs = min(how.jobs or cores, steps)
-        return Local(jobs, max(1, cores // jobs), how.retries, trackers)
+        jobs = min(how.jobs or max(1, cores // how.processes), steps)
+        return Local(jobs, max(1, cores // jobs), how.retries, trackers, how.processes)
+    if how.processes > 1:
+        raise StudyError(f"--processes is for this machine; for {how.engine} say `processes` in the cluster file")
     cluster = load_cluster(how.cluster) if how.cluster else Cluster()
     if how.engine is EngineName.slurm:
         from permask.study.engines.slurm import Slurm

@@ -13,7 +13,7 @@ from html import escape
 from permask.study.plan import Plan
 from permask.study.step import Step
 
-WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 200, 58, 48, 16, 24
+WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 216, 58, 48, 16, 24
 COLOURS = {"dense": "#4c72b0", "prune": "#c44e52", "match": "#8172b3", "sparse": "#55a868", "connect": "#937860"}
 OTHER = "#64748b"
 
@@ -141,7 +141,11 @@ def _draw_part(boxes: list[Box], times: int, top: int) -> tuple[str, int, int]:
     arrows = "".join(_arrow(place[need], place[box]) for box in boxes for need in _not_implied(box))
     drawn = "".join(_box(box, times, *place[box]) for box in boxes)
     height = max(y for _, y in place.values()) + HEIGHT - top
-    label = f'<text x="{MARGIN}" y="{top + height + 20}" fill="#555">{times} × this</text>' if times > 1 else ""
+    label = (
+        f'<text x="{MARGIN}" y="{top + height + 20}" fill="#555">{times} parts like this one</text>'
+        if times > 1
+        else ""
+    )
     return arrows + drawn + label, max(x for x, _ in place.values()) + WIDTH + MARGIN, height
 
 

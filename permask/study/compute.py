@@ -13,6 +13,7 @@ from permask.errors import StoreError
 from permask.study.step import Task
 from permask.study.steps.files import METRICS, Progress, Run
 from permask.study.store import Store
+from permask.study.torchrun import compute_together
 from permask.study.tracking.track import Track
 from permask.study.tracking.trackers import Name, make_trackers
 
@@ -37,6 +38,7 @@ def compute(
     provenance: dict[str, Any],
     progress: Progress,
     trackers: Sequence[Name] = (),
+    processes: int = 1,
 ) -> Outcome:
     """Compute a task whose needs are in the store.
 
@@ -46,6 +48,7 @@ def compute(
         provenance: Recorded in the manifest and with what is tracked.
         progress: As of `Run`, without values.
         trackers: Where the progress goes besides the step's track in the store.
+        processes: How many train a network together, each with a GPU of its own if there are any.
 
     Returns:
         `computed`; `present` if the store had it, whole and unaltered; `busy` if another process is computing it.
@@ -82,15 +85,16 @@ def compute(
         started = time.perf_counter()
         try:
             with store.writing(task.key, manifest) as folder:
-                parents = {role: store.folder(key) for role, key in task.parents.items()}
-                goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
-                checkpoints = store.checkpoints(task.key)
-                run = Run(task.specification, parents, goes_on_from, folder, tell, checkpoints, task.data_root)
-                import_module(f"permask.study.steps.{task.kind}").compute(run)
-                before = run.measured.pop("seconds_before", 0.0)
-                manifest |= run.measured
+                if processes > 1 and task.epochs:
+                    measured = compute_together(task, store, folder, tell, processes)
+                else:
+                    run = Run.of(task, store, folder, tell)
+                    import_module(f"permask.study.steps.{task.kind}").compute(run)
+                    measured = run.measured
+                before = measured.pop("seconds_before", 0.0)
+                manifest |= measured
                 manifest["seconds"] = round(before + time.perf_counter() - started, 3)
-            shutil.rmtree(checkpoints, ignore_errors=True)
+            shutil.rmtree(store.checkpoints(task.key), ignore_errors=True)
         except Exception:
             track.end("failed", log=traceback.format_exc())
             raise

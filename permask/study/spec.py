@@ -79,6 +79,13 @@ class Execution(Section):
     deterministic: Annotated[
         bool, Field(description="a GPU gives the same bits in every run, and takes longer; a CPU does so anyway")
     ] = False
+    batchnorm: Annotated[
+        Literal["batch", "share"],
+        Field(
+            description="where several processes train a network: normalise by the whole batch, as one process does, "
+            "or each by its share of it"
+        ),
+    ] = "batch"
 
 
 class Connect(Section):

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -36,6 +36,18 @@ class Task:
         identity = {name: getattr(self, name) for name in ("kind", "version", "specification", "parents")}
         text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
         object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest())
+
+    @classmethod
+    def of(cls, described: dict[str, Any]) -> "Task":
+        """A task from what `described` gives, after JSON has made lists of its tuples."""
+        earlier = described["goes_on_from"]
+        changes = {"goes_on_from": tuple(earlier) if earlier else None, "seeds": tuple(described["seeds"])}
+        return cls(**described | changes)
+
+    @property
+    def described(self) -> dict[str, Any]:
+        """All that makes it, as JSON values."""
+        return {name: value for name, value in asdict(self).items() if name != "key"}
 
     @property
     def needs(self) -> list[str]:

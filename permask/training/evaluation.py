@@ -7,6 +7,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from permask.training.data.dataset import Split
+from permask.training.data.shares import part_of
+from permask.training.distributed import Processes
 
 
 class Evaluation(NamedTuple):
@@ -18,13 +20,17 @@ class Evaluation(NamedTuple):
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, split: Split, batch_size: int = 1024) -> Evaluation:
-    """Evaluate in evaluation mode; the model's mode is restored."""
-    was_training = model.training
+    """Evaluate in evaluation mode; the model's mode is restored.
+
+    Processes that train together evaluate a share each, every image once, and all get the result.
+    """
+    processes, was_training = Processes.here(), model.training
     model.eval()
-    correct, loss = 0, 0.0
-    for images, labels in split.batches(batch_size):
+    counted = torch.zeros(2, dtype=torch.float64, device=split.labels.device)  # right answers, sum of losses
+    for images, labels in split.subset(part_of(torch.arange(len(split)), processes.share)).batches(batch_size):
         logits = model(images)
-        correct += (logits.argmax(1) == labels).sum()
-        loss += F.cross_entropy(logits, labels, reduction="sum").double()
+        counted[0] += (logits.argmax(1) == labels).sum()
+        counted[1] += F.cross_entropy(logits, labels, reduction="sum")
     model.train(was_training)
-    return Evaluation(100 * int(correct) / len(split), float(loss) / len(split))
+    correct, loss = processes.sum(counted).tolist()
+    return Evaluation(100 * correct / len(split), loss / len(split))

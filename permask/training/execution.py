@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from permask.training.distributed import BatchNormOver, Processes
+
 Precision = Literal["float32", "bfloat16"]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -25,12 +27,14 @@ class Execution:
         compile: Whether `torch.compile` makes one program of forward pass, loss and backward pass.
         deterministic: Whether a GPU must take algorithms that give the same bits every time. A CPU does that anyway,
             with the same number of threads.
+        batchnorm: In several processes: normalise by the whole batch, as one process does, or each by its share.
     """
 
     device: torch.device
     precision: Precision = "float32"
     compile: bool = False
     deterministic: bool = False
+    batchnorm: BatchNormOver = "batch"
 
     @classmethod
     def of(
@@ -40,19 +44,21 @@ class Execution:
         precision: Precision | Literal["auto"] = "auto",
         compile: bool | Literal["auto"] = "auto",
         deterministic: bool = False,
+        batchnorm: BatchNormOver = "batch",
     ) -> "Execution":
         """Decide what is left to decide by what pays on this machine for this network.
 
         The GPU if there is one. A network with convolutions computes in bfloat16 where the hardware multiplies it (a
-        GPU, a CPU with AMX or AVX-512 BF16), and is compiled on a GPU; on a CPU compilation takes longer than it saves.
+        GPU, a CPU with AMX or AVX-512 BF16). It is compiled on a GPU, unless several processes train it; on a CPU
+        compilation takes longer than it saves.
         """
         place = find_device(device)
         convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
         if precision == "auto":
             precision = "bfloat16" if convolves and _multiplies_bfloat16(place) else "float32"
         if compile == "auto":
-            compile = convolves and place.type == "cuda"
-        return cls(place, precision, compile, deterministic)
+            compile = convolves and place.type == "cuda" and Processes.here().count == 1
+        return cls(place, precision, compile, deterministic, batchnorm)
 
     @property
     def described(self) -> dict[str, str | bool]:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from permask.mask import Mask
 from permask.training.data.dataset import Split
+from permask.training.distributed import Processes
 from permask.training.execution import Execution
 from permask.training.momentum import MomentumSGD
 
@@ -64,6 +65,7 @@ def train(
 
     The images of an epoch come in an order drawn from that epoch's own generator, so that training may stop after any
     epoch and go on from there to the very same result. The host waits for the device once per epoch, to read the loss.
+    Where torch.distributed was set up, all processes call this with the same arguments and train one network.
 
     Args:
         model: The network; the weights that the mask prunes are zeroed first and stay exactly 0.
@@ -88,19 +90,24 @@ def train(
     steps_per_epoch = math.ceil(len(split) / recipe.batch_size)
     split, model = split.to(execution.device), execution.place(model)
     optimizer = MomentumSGD(model, recipe.momentum, recipe.weight_decay, momentum, mask)
-    mean_loss = execution.loss_function(model)
+    processes = Processes.here()
+    processes.check(len(split), recipe.batch_size)
     model.train()
-    with execution.in_force():
+    with execution.in_force(), processes.training(model, execution.batchnorm) as network:
+        mean_loss = execution.loss_function(network)
         for epoch in range(first_epoch, recipe.epochs if stop is None else stop):
             skip, sum_before = (begun.steps, begun.loss_sum) if begun and begun.epoch == epoch else (0, 0.0)
             generators = order(epoch), augmentation(epoch) if augmentation else None
             loss_sum = torch.zeros((), device=execution.device) + sum_before
-            for step, (images, labels) in enumerate(split.epoch(recipe.batch_size, *generators, skip), skip):
+            batches = split.epoch(recipe.batch_size, *generators, skip, processes.share)
+            for step, (images, labels) in enumerate(batches, skip):
                 loss = mean_loss(images, labels)
-                loss.backward()
+                batch = min(recipe.batch_size, len(split) - step * recipe.batch_size)
+                processes.weighted(loss, len(labels), batch).backward()
                 optimizer.step(recipe.learning_rate_at((epoch + step / steps_per_epoch) / recipe.epochs))
-                loss_sum += loss.detach() * len(labels)
+                loss_sum += processes.sum(loss.detach() * len(labels))
                 if after_step is not None and step + 1 < steps_per_epoch:
                     after_step(Begun(epoch, step + 1, loss_sum), optimizer.buffers)
+            processes.agree(model)
             after_epoch(epoch + 1, loss_sum.item() / len(split), optimizer.buffers)
     return optimizer.buffers

@@ -15,6 +15,10 @@ class Resources(Section):
 
     cpus: Annotated[int, Field(gt=0, strict=True, description="cores, and threads of torch")] = 1
     gpus: Annotated[int, Field(ge=0, strict=True, description="GPUs")] = 0
+    processes: Annotated[
+        int | None,
+        Field(gt=0, strict=True, description="that train one network together; one per GPU unless given"),
+    ] = None
     memory: Annotated[
         str | None,
         Field(pattern=r"^\d+[KMGT]$", description="main memory, such as 8G; the cluster's default unless given"),
@@ -23,6 +27,11 @@ class Resources(Section):
     options: Annotated[
         tuple[str, ...], Field(description="more options of sbatch, such as --partition=gpu; Ray ignores them")
     ] = ()
+
+    @property
+    def trains_in(self) -> int:
+        """The processes that train one network together."""
+        return self.processes or max(1, self.gpus)
 
 
 class Cluster(Section):

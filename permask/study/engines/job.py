@@ -9,7 +9,6 @@ import json
 import sys
 import time
 import traceback
-from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -29,23 +28,17 @@ def write_tasks(folder: Path, tasks: list[Task], arrays: list[list[str]], settin
         folder: Where to.
         tasks: Every task that may be computed.
         arrays: The keys of each array of jobs.
-        setting: `store`, `study`, `trackers`, and `threads` by kind of step.
+        setting: `store`, `study`, `trackers`, and by kind of step `threads` and `processes`.
     """
-    described = [{f.name: value for f in fields(Task) if f.init for value in [asdict(task)[f.name]]} for task in tasks]
+    described = [task.described for task in tasks]
     (folder / TASKS).write_text(json.dumps({"tasks": described, "arrays": arrays, "setting": setting}))
 
 
 def read_tasks(folder: Path) -> tuple[dict[str, Task], list[list[str]], dict[str, Any]]:
     """What `write_tasks` wrote, the tasks by key."""
     content = json.loads((folder / TASKS).read_text())
-    tasks = [task_of(described) for described in content["tasks"]]
+    tasks = [Task.of(described) for described in content["tasks"]]
     return {task.key: task for task in tasks}, content["arrays"], content["setting"]
-
-
-def task_of(described: dict[str, Any]) -> Task:
-    """A task from JSON, which has lists for tuples."""
-    earlier = described["goes_on_from"]
-    return Task(**described | {"goes_on_from": tuple(earlier) if earlier else None, "seeds": tuple(described["seeds"])})
 
 
 def complete(task: Task, tasks: dict[str, Task], store: Store, setting: dict[str, Any]) -> None:
@@ -55,13 +48,13 @@ def complete(task: Task, tasks: dict[str, Task], store: Store, setting: dict[str
     from permask.study.compute import DamagedNeed, compute
     from permask.study.provenance import provenance
 
-    threads = setting["threads"][task.kind]
+    threads, processes = setting["threads"][task.kind], setting["processes"][task.kind]
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     made_with = provenance() | {"study": setting["study"], "threads": threads}
     while True:
         try:
-            if compute(task, store, made_with, lambda *progress: None, setting["trackers"]) != "busy":
+            if compute(task, store, made_with, lambda *progress: None, setting["trackers"], processes) != "busy":
                 return
             time.sleep(POLL)
         except DamagedNeed as error:

@@ -48,12 +48,14 @@ class Local:
         threads: Threads of each worker.
         retries: How often a step that failed, or whose worker died, is tried again.
         trackers: Where the progress of the steps goes besides their tracks in the store.
+        processes: How many train one network together, for each worker.
     """
 
     jobs: int
     threads: int
     retries: int = 2
     trackers: tuple[Name, ...] = ()
+    processes: int = 1
 
     def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
         """Compute all that the store lacks of a plan.
@@ -89,7 +91,7 @@ class Local:
                 return
             if not idle:
                 made_with = provenance() | {"study": schedule.plan.study.name}
-                idle = [_Worker(schedule.store.root, made_with, self.threads, self.trackers)]
+                idle = [_Worker(schedule.store.root, made_with, self.threads, self.trackers, self.processes)]
                 workers += idle
             worker = idle[-1]
             if worker.begin(step):

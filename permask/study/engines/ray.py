@@ -67,6 +67,7 @@ class Ray:
                     schedule.plan.study.name,
                     asked.cpus,
                     self.trackers,
+                    asked.trains_in,
                 )
                 under_way[remote.options(**_options(asked)).remote(*arguments)] = step
             if not under_way and not schedule.looks_elsewhere:
@@ -98,7 +99,7 @@ def _options(asked: Resources) -> dict[str, Any]:
     return {"num_cpus": asked.cpus, "num_gpus": asked.gpus} | memory
 
 
-def _attempt(task: Task, root: Path, study: str, threads: int, trackers: tuple[Name, ...]) -> Message:
+def _attempt(task: Task, root: Path, study: str, threads: int, trackers: tuple[Name, ...], processes: int) -> Message:
     """Compute a step, on whatever machine this is."""
     import torch
 
@@ -108,4 +109,4 @@ def _attempt(task: Task, root: Path, study: str, threads: int, trackers: tuple[N
     torch.set_num_threads(threads)
     torch.set_flush_denormal(True)
     made_with = provenance() | {"study": study, "threads": threads}
-    return attempt(task, Store(root), made_with, lambda *progress: None, trackers)
+    return attempt(task, Store(root), made_with, lambda *progress: None, trackers, processes)

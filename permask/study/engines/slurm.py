@@ -76,11 +76,13 @@ class Slurm:
         folder.mkdir(parents=True)
         urgency = plan.urgency()
         arrays = list(_arrays(steps, {*queued, *(step.key for step in steps)}, self.cluster))
+        asked = {step.kind: self.cluster.resources(step.kind) for step in plan.steps.values()}
         setting = {
             "store": str(store.root.resolve()),
             "study": plan.study.name,
             "trackers": self.trackers,
-            "threads": {step.kind: self.cluster.resources(step.kind).cpus for step in plan.steps.values()},
+            "threads": {kind: resources.cpus for kind, resources in asked.items()},
+            "processes": {kind: resources.trains_in for kind, resources in asked.items()},
         }
         keys = [[step.key for step in array.steps] for array in arrays]
         write_tasks(folder, [step.task for step in plan.steps.values()], keys, setting)

@@ -22,7 +22,12 @@ INTERVAL = 0.2  # seconds between messages of progress
 
 
 def work(
-    connection: Connection, root: Path, provenance: dict[str, Any], threads: int, trackers: Sequence[Name] = ()
+    connection: Connection,
+    root: Path,
+    provenance: dict[str, Any],
+    threads: int,
+    trackers: Sequence[Name] = (),
+    processes: int = 1,
 ) -> None:
     """Serve steps until the connection closes.
 
@@ -45,17 +50,22 @@ def work(
     while True:
         try:
             task: Task = connection.recv()
-            connection.send(attempt(task, store, provenance, progress, trackers))
+            connection.send(attempt(task, store, provenance, progress, trackers, processes))
         except (EOFError, BrokenPipeError, ConnectionResetError):
             return
 
 
 def attempt(
-    task: Task, store: Store, provenance: dict[str, Any], progress: Progress, trackers: Sequence[Name]
+    task: Task,
+    store: Store,
+    provenance: dict[str, Any],
+    progress: Progress,
+    trackers: Sequence[Name] = (),
+    processes: int = 1,
 ) -> Message:
     """Compute a step; what it came to, for a `Schedule` to take."""
     try:
-        return "ended", compute(task, store, provenance, progress, trackers)
+        return "ended", compute(task, store, provenance, progress, trackers, processes)
     except BrokenPipeError:
         raise  # whom the progress goes to is gone
     except DamagedNeed as error:

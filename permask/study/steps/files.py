@@ -16,8 +16,11 @@ from permask.mask import Mask
 from permask.masks.cost import cost_of
 from permask.study.data import DataSet
 from permask.study.network import Network
+from permask.study.step import Task
+from permask.study.store import Store
 from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
+from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import Execution, find_device
 from permask.training.networks import create_network, outline_network
@@ -51,6 +54,19 @@ class Run:
     checkpoints: Path
     data_root: str = ""
     measured: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, task: Task, store: Store, folder: Path, progress: Progress) -> "Run":
+        """A task, with what it reads from the store."""
+        parents = {role: store.folder(key) for role, key in task.parents.items()}
+        goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
+        checkpoints = store.checkpoints(task.key)
+        return cls(task.specification, parents, goes_on_from, folder, progress, checkpoints, task.data_root)
+
+    @property
+    def writes(self) -> bool:
+        """Whether this process writes the result: of several that compute a step together, the first."""
+        return Processes.here().rank == 0
 
     @property
     def data(self) -> Data:
@@ -118,6 +134,8 @@ class Run:
     ) -> None:
         """Write a network, its mask, what it scores on the test set, and its history."""
         metrics: dict[str, Any] = evaluate(network, self.data.test)._asdict()
+        if not self.writes:
+            return
         self.write_tensors(WEIGHTS, network.state_dict())
         if mask is not None:
             mask.save(self.folder / MASK)
@@ -127,7 +145,8 @@ class Run:
 
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors by name as a safetensors file."""
-        save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, self.folder / name)
+        if self.writes:
+            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, self.folder / name)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write what was measured."""

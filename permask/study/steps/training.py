@@ -56,7 +56,7 @@ def train_network(
     meter = Meter(len(data.train), run.flops, execution)
 
     def keep(begun: Begun, momentum: Mapping[str, Tensor]) -> None:
-        if checkpoints.due:
+        if run.writes and checkpoints.due:
             checkpoints.save(begun, network.state_dict(), momentum, history)
 
     def after_epoch(epoch: int, loss: float, momentum: Mapping[str, Tensor]) -> None:

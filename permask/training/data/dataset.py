@@ -12,6 +12,8 @@ from typing import Self, overload
 import torch
 from torch import Tensor
 
+from permask.training.data.shares import WHOLE, Share
+
 Batch = tuple[Tensor, Tensor]
 
 
@@ -56,6 +58,7 @@ class Split(ABC):
         order: torch.Generator,
         augmentation: torch.Generator | None = None,
         skip: int = 0,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
         """All images once, shuffled and augmented, as they are trained on.
 
@@ -64,6 +67,7 @@ class Split(ABC):
             order: Generator of the order; on the CPU, so that every device trains on the same.
             augmentation: Generator of flips and crops; on the CPU. Without it the images come as they are.
             skip: Batches to leave out at the beginning; the others are what they would be.
+            share: The part of every batch that this process takes, of several that train together.
         """
 
     def inputs(self, batch_size: int) -> "Inputs":

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.dataset import Batch, Split
+from permask.training.data.shares import WHOLE, Share, part_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +61,7 @@ class Resident(Split):
         order: torch.Generator,
         augmentation: torch.Generator | None = None,
         skip: int = 0,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
         """All rows shuffled, each with its own flip and crop."""
         shuffled = torch.randperm(len(self), generator=order).to(self.labels.device)
@@ -67,10 +69,10 @@ class Resident(Split):
         if self.augmentation is not None and augmentation is not None:
             draws = self.augmentation.draw(len(self), augmentation).to(self.labels.device)
         for start in range(skip * batch_size, len(self), batch_size):
-            rows = shuffled[start : start + batch_size]
+            rows = part_of(shuffled[start : start + batch_size], share)
             images = self.images.index_select(0, rows)  # of whole images, several times as fast as indexing
             if self.augmentation is not None and draws is not None:
-                images = self.augmentation.apply(images, draws[start : start + batch_size])
+                images = self.augmentation.apply(images, part_of(draws[start : start + batch_size], share))
             yield self._as_inputs(images), self.labels[rows]
 
     def _as_inputs(self, images_BHWC: Tensor) -> Tensor:

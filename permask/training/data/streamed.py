@@ -15,6 +15,7 @@ from torch import Tensor
 from permask.training.data.augmentation import Normalisation
 from permask.training.data.dataset import Batch, Split
 from permask.training.data.folder import decode_file
+from permask.training.data.shares import WHOLE, Share, part_of
 
 # over ImageNet's training images, the figures that networks on it have always been trained with
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -80,15 +81,19 @@ class Streamed(Split):
         order: torch.Generator,
         augmentation: torch.Generator | None = None,
         skip: int = 0,
+        share: Share = WHOLE,
     ) -> Iterator[Batch]:
         """All rows shuffled, each with its own crop and flip."""
         shuffled = torch.randperm(len(self), generator=order)
-        # drawn for every batch, so that what a row gets does not depend on where the epoch goes on
+        # drawn for every batch, so that what a row gets depends neither on where the epoch goes on nor on shares
         drawn = (
             (rows, None if augmentation is None else torch.rand(len(rows), DRAWS, generator=augmentation))
             for rows in shuffled.split(batch_size)
         )
-        return self._stream(islice(drawn, skip, None))
+        return self._stream(
+            (part_of(rows, share), None if draws is None else part_of(draws, share))
+            for rows, draws in islice(drawn, skip, None)
+        )
 
     def _stream(self, wanted: Iterable[tuple[Tensor, Tensor | None]]) -> Iterator[Batch]:
         with ThreadPoolExecutor(self.workers) as pool:
