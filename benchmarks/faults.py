@@ -1,11 +1,11 @@
 """Kill a study, damage its store and turn its clock, again and again; its results have to come out bit for bit.
 
-python benchmarks/faults.py --kills 100 [--faketime libfaketime.so.1]
+unshare --mount --map-root-user python benchmarks/faults.py --kills 100 --disk [--faketime libfaketimeMT.so.1]
 
 Runs a study of a small convolutional network on digits with two workers and kills -9 the driver, one worker or all of
 them at random moments; now and then it flips a byte of a result or truncates one, or starts the next run with a clock
-that is months off. Whenever the study completes, its store is compared with that of an undisturbed run, and it begins
-anew.
+that is months off, on a disk that is about to be full, or on one that is read-only. Whenever the study completes, its
+store is compared with that of an undisturbed run, and it begins anew.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,8 +37,10 @@ rewinds: [0, 1]
 methods: [lth, naive, permuted, random]
 connect: null
 """
-LONGEST = 14.0  # seconds between kills; a run needs some of them to start
+LONGEST = 24.0  # seconds between kills; a run needs some of them to start
 CLOCKS = ("+400d", "-400d")
+WHOLE = "rw,size=256M"
+ROOM = 200_000  # bytes that a disk about to be full has left
 
 
 def start(study: Path, store: Path, out: Path, faketime: str | None, clock: str | None) -> subprocess.Popen:
@@ -48,6 +51,22 @@ def start(study: Path, store: Path, out: Path, faketime: str | None, clock: str 
     return subprocess.Popen(
         command, env=environment, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+
+
+def remount(disk: Path, options: str) -> None:
+    """Change the disk under the store, as soon as the workers of a killed driver have left it."""
+    while subprocess.run(["mount", "-o", f"remount,{options}", disk], stderr=subprocess.DEVNULL).returncode:
+        time.sleep(0.1)
+
+
+def trouble(disk: Path, rng: random.Random) -> str:
+    """Let the disk be about to be full, or read-only; which."""
+    if rng.random() < 0.5:
+        remount(disk, "ro")
+        return "read-only"
+    usage = os.statvfs(disk)
+    remount(disk, f"size={(usage.f_blocks - usage.f_bfree) * usage.f_frsize + ROOM}")
+    return "full"
 
 
 def contents(store: Path) -> dict[str, bytes]:
@@ -105,59 +124,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--faketime", help="path of libfaketime.so.1, for clocks that are off")
+    parser.add_argument("--disk", action="store_true", help="mount a disk for the store, and let it fail as well")
+    parser.add_argument("--faketime", help="path of libfaketimeMT.so.1, for clocks that are off")
     arguments = parser.parse_args()
     rng, began = random.Random(arguments.seed), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="permask-faults-"))
-    study = folder / "faults.yaml"
+    study, disk, out = folder / "faults.yaml", folder / "disk", folder / "out"
     study.write_text(STUDY)
-    assert start(study, folder / "clean", folder / "out", None, None).wait() == 0
-    expected = contents(folder / "clean")
-    results = (folder / "out" / "results.csv").read_bytes()
-    kills = rounds = harms = clocks = begun = computed = 0
-    victims = dict.fromkeys(("driver", "worker", "all"), 0)
-    harmed: list[str] = []
-    store, process = folder / "store", None
-    while kills < arguments.kills or process is not None:
-        if process is None:
-            clock = rng.choice(CLOCKS) if arguments.faketime and rng.random() < 0.2 else None
-            clocks += clock is not None
-            process = start(study, store, folder / "out", arguments.faketime, clock)
-        if kills < arguments.kills:
+    assert start(study, folder / "clean", out, None, None).wait() == 0
+    expected, results = contents(folder / "clean"), (out / "results.csv").read_bytes()
+    disk.mkdir()
+    if arguments.disk:
+        subprocess.run(["mount", "-t", "tmpfs", "-o", WHOLE, "none", disk], check=True)
+    store, counts, harmed, kills = disk / "store", Counter(), [], 0
+    while True:
+        clock = rng.choice(CLOCKS) if arguments.faketime and rng.random() < 0.2 else None
+        failing = trouble(disk, rng) if arguments.disk and rng.random() < 0.2 else None
+        process = start(study, store, out, arguments.faketime, clock)
+        counts.update([f"runs with the clock {clock}"] * bool(clock) + [f"runs on a {failing} disk"] * bool(failing))
+        while kills < arguments.kills and process.poll() is None:
             try:
                 process.wait(rng.uniform(0, LONGEST))
             except subprocess.TimeoutExpired:
                 kills += 1
-                victim = kill(process, rng)
-                victims[victim] += 1
-                if victim == "worker":
-                    continue  # the driver lives, and is to replace it
-                process.wait()
-                if kills % 10 == 0 and (key := harm(store, rng)):
-                    harms += 1
-                    harmed.append(key)
-                process = None
-                continue
-        elif process.wait():
-            process = None  # its driver was told of too many deaths: run again
-            continue
-        if process.returncode:
-            process = None
-            continue
-        more_begun, more_computed = check(store, expected, harmed)
-        begun, computed, rounds = begun + more_begun, computed + more_computed, rounds + 1
-        assert (folder / "out" / "results.csv").read_bytes() == results
-        print(f"{time.monotonic() - began:6.0f} s: round {rounds} is bit-identical after {kills} kills", flush=True)
-        shutil.rmtree(store)
-        harmed, process = [], None
-        if kills >= arguments.kills:
-            break
+                counts[f"kills of {kill(process, rng)}"] += 1  # of a worker alone its driver outlives, and replaces it
+        code = process.wait()
+        if failing:
+            counts["of them ended with exit code 2"] += code == 2
+            remount(disk, WHOLE)
+        if code == 0:
+            begun, computed = check(store, expected, harmed)
+            assert (out / "results.csv").read_bytes() == results
+            counts.update({"rounds, bit-identical": 1, "attempts": begun, "steps computed": computed})
+            print(f"{time.monotonic() - began:6.0f} s: bit-identical after {kills} kills", flush=True)
+            if kills >= arguments.kills:
+                break
+            shutil.rmtree(store)
+            harmed = []
+        elif rng.random() < 0.2 and (key := harm(store, rng)):
+            harmed.append(key)
+            counts["damaged files"] += 1
+    if arguments.disk:
+        subprocess.run(["umount", disk], check=True)
     shutil.rmtree(folder)
-    print(
-        f"{kills} kills ({', '.join(f'{n} of {name}' for name, n in victims.items())}), {harms} damaged files, "
-        f"{clocks} runs with a clock that is off; {rounds} rounds, all bit-identical; "
-        f"{begun} attempts for {computed} computed steps; {time.monotonic() - began:.0f} s"
-    )
+    print(f"{time.monotonic() - began:.0f} s")
+    for what, count in counts.items():
+        print(f"{count:6} {what}")
 
 
 if __name__ == "__main__":
