@@ -139,7 +139,8 @@ def run_study(
     console.print(terminal_table(results))
     console.print(f"wrote {files[0]} and, beside it, {', '.join(file.name for file in files[1:])}", highlight=False)
     for key, log in report.failed.items():
-        console.print(f"\nfailed: {plan.steps[key].title}\n{log}", style="red", highlight=False, markup=False)
+        failed = f"\nfailed: {plan.steps[key].title}\n{log}"
+        console.print(failed, style="red", highlight=False, markup=False, soft_wrap=True)
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
         raise typer.Exit(1)
