@@ -90,7 +90,7 @@ def test_slurm_with_a_node_drained_and_a_job_requeued(local, tmp_path):
 
 def test_slurm_reports_a_step_that_fails_and_goes_on(tmp_path):
     """Nothing that needs it is left in the queue."""
-    study = write_study(tmp_path, STUDY.replace("1500", "4"))
+    study = write_study(tmp_path, STUDY.replace("epochs: 600", "epochs: 4"))
     packages = Path(os.environ.get("PERMASK_SLURM", Path.home() / ".cache" / "permask-slurm"))
     root = tmp_path / "store"
     blocker = "import permask.study.steps.prune as p, sys; p.compute = None"
@@ -113,6 +113,31 @@ def test_slurm_reports_a_step_that_fails_and_goes_on(tmp_path):
     kinds = {Store(root, existing=True).manifest(key)["kind"] for key in Store(root).results()}
     assert kinds == {"dense", "match"}
     assert [events for events in attempts(Store(root)).values() if "failed" in events] == [["started", "failed"] * 2]
+
+
+def test_slurm_trains_one_network_in_two_processes(tmp_path):
+    """Under torchrun, each on half of every batch; the loss is that of one process."""
+    study = write_study(tmp_path, STUDY.replace("epochs: 600", "epochs: 6"))
+    file = tmp_path / "cluster.yaml"
+    file.write_text("steps: {all: {processes: 2}}\n")
+    packages = Path(os.environ.get("PERMASK_SLURM", Path.home() / ".cache" / "permask-slurm"))
+    alone, together = tmp_path / "alone", tmp_path / "together"
+    run("run", study, "--store", alone, "--out", tmp_path / "out", "--jobs", 2)
+    with slurm(packages, tmp_path / "slurm") as environment:
+        command = [sys.executable, "-m", "permask", "run", study, "--engine", "slurm", "--cluster", file]
+        arguments = ["--store", together, "--out", tmp_path / "out"]
+        found = subprocess.run([*command, *arguments], env=environment, capture_output=True, text=True)
+        assert found.returncode == 0, found
+    store = Store(together, existing=True)
+    trained = [key for key in store.results() if store.manifest(key)["epochs"]]
+    assert [store.manifest(key)["processes"] for key in trained] == [2] * len(trained)
+    for key in trained:
+        losses = [
+            [json.loads(line)["loss"] for line in (where / key[:2] / key / "history.jsonl").read_text().splitlines()]
+            for where in (alone, together)
+        ]
+        print(*losses, sep="\n")
+        assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 @pytest.mark.skipif(shutil.which("ray") is None and not Path(sys.executable).with_name("ray").exists(), reason="no Ray")
