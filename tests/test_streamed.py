@@ -88,6 +88,19 @@ def test_an_epoch_depends_on_its_generators_alone(root):
     assert not any(torch.equal(a, b) for (a, _), (b, _) in zip(first, other, strict=True))
 
 
+def test_the_shares_of_a_batch_are_the_batch(root):
+    """Also where the epoch goes on from its second batch."""
+    train = load(root).train
+
+    def epoch(skip=0, share=(0, 1)):
+        return list(train.epoch(5, stream(0, "order"), stream(0, "augmentation"), skip, share))
+
+    for whole, *parts in zip(epoch()[1:], *(epoch(1, (which, 2)) for which in (0, 1)), strict=True):
+        assert all(
+            torch.equal(torch.cat(of), all_of) for of, all_of in zip(zip(*parts, strict=True), whole, strict=True)
+        )
+
+
 def test_a_damaged_file_is_named_when_it_is_reached(root):
     path = root / "train" / "class2" / "004.jpg"
     path.write_bytes(path.read_bytes()[:300])
