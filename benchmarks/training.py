@@ -15,6 +15,7 @@ import math
 import os
 import time
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +42,7 @@ from permask.training.streams import stream
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH_SIZE, SPARSITY = 128, 0.9
+WARM_UP = 3  # steps
 CPU = torch.device("cpu")
 
 
@@ -108,7 +110,9 @@ def train_ours(network: nn.Module, split: Resident, recipe: Recipe, mask: Mask |
     train(network, split, recipe, order, mask, augmentation=order, execution=execution)
 
 
-def speed(images: np.ndarray, labels: np.ndarray, rounds: int, compile: bool, clock: Callable[[], float]) -> None:
+def speed(
+    images: np.ndarray, labels: np.ndarray, rounds: int, steps: int, compile: bool, clock: Callable[[], float]
+) -> None:
     """Images per second of every loop, and what masks and the loader cost ours."""
     recipe = Recipe(1, BATCH_SIZE, 0.08, 0.9, 5e-4)
     split, loader = (
@@ -143,28 +147,24 @@ def speed(images: np.ndarray, labels: np.ndarray, rounds: int, compile: bool, cl
                 f"{np.median(ratios):.2f} {spread(ratios)}",
             ]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
-    masked(split, decided, clock)
+    costs(split, decided, clock, steps)
 
 
 def spread(values: np.ndarray) -> str:
     return f"[{values.min():.2f}, {values.max():.2f}]"
 
 
-def masked(split: Resident, execution: Execution, clock: Callable[[], float], steps: int = 20) -> None:
-    """A sparse step over a dense one, and the share of the step that the loader takes."""
+def costs(split: Resident, execution: Execution, clock: Callable[[], float], steps: int) -> None:
+    """What a sparse step and what the loader take, of a dense step; side by side, one or the other first."""
     networks = [execution.place(new_network(0)).train() for _ in range(2)]
     masks = (None, magnitude_mask(networks[1], SPARSITY))
     optimizers = [MomentumSGD(n, 0.9, 5e-4, {}, mask) for n, mask in zip(networks, masks, strict=True)]
-    seconds = np.empty((steps + 3, 4))  # dense step, sparse step, and the optimizer's part of each
-    loading = []
-    batches = iter(())
+    batches = (b for e in count() for b in split.epoch(BATCH_SIZE, stream(e, "order"), stream(e, "augmentation")))
+    seconds = np.empty((steps + WARM_UP, 5))  # dense step, sparse step, the optimizer's part of each, the loader
     for step in range(len(seconds)):
         started = clock()
-        batch = next(batches, None)
-        if batch is None:
-            batches = split.epoch(BATCH_SIZE, stream(0, "order"), stream(0, "augmentation"))
-            batch = next(batches)
-        loading.append(clock() - started)
+        batch = next(batches)
+        seconds[step, 4] = clock() - started
         for which in (0, 1) if step % 2 else (1, 0):
             started = clock()
             execution.loss_function(networks[which])(*batch).backward()
@@ -172,11 +172,15 @@ def masked(split: Resident, execution: Execution, clock: Callable[[], float], st
             optimizers[which].step(0.01)
             ended = clock()
             seconds[step, [which, 2 + which]] = ended - started, ended - computed
-    seconds, dense = seconds[3:], np.median(seconds[3:, 0])
-    whole, inside = seconds[:, 1] / seconds[:, 0], 1 + (seconds[:, 3] - seconds[:, 2]) / dense
-    print(f"\nsparse / dense step, median of {steps}: {np.median(whole):.4f} {interval(whole)}; ", end="")
-    print(f"by the optimizer's part {np.median(inside):.4f} {interval(inside)}")
-    print(f"loader / step: {np.median(loading[3:]) / dense:.4f}; step {1e3 * dense:.0f} ms")
+    dense, sparse, of_dense, of_sparse, loader = seconds[WARM_UP:].T
+    ratios = {
+        "sparse step": sparse / dense,
+        "sparse step, by the optimizer's part": 1 + (of_sparse - of_dense) / np.median(dense),
+        "loader": loader / dense,
+    }
+    print(f"\n| of a dense step, {1e3 * np.median(dense):.0f} ms | median of {steps}, 95% interval |\n|---|---|")
+    for name, found in ratios.items():
+        print(f"| {name} | {np.median(found):.4f} {interval(found)} |")
 
 
 def interval(values: np.ndarray) -> str:
@@ -216,6 +220,7 @@ def main() -> None:
     parser.add_argument("--train", type=int, default=2560, help="training images")
     parser.add_argument("--test", type=int, default=2000, help="test images")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=40, help="by which what a mask and the loader cost is measured")
     parser.add_argument("--compile", action="store_true", help="the compiled loop besides")
     parser.add_argument(
         "--cpu-time",
@@ -237,7 +242,7 @@ def main() -> None:
         accuracy(images, labels, test, arguments.seeds, arguments.epochs)
     else:
         clock = time.process_time if arguments.cpu_time else time.perf_counter
-        speed(images, labels, arguments.rounds, arguments.compile, clock)
+        speed(images, labels, arguments.rounds, arguments.steps, arguments.compile, clock)
 
 
 if __name__ == "__main__":
