@@ -1,5 +1,8 @@
 """Training is the same however it is executed: twice, in channels-last, in bfloat16, compiled, on a GPU."""
 
+import platform
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -73,6 +76,41 @@ def test_what_is_left_open_is_decided_by_network_and_machine(monkeypatch):
         assert Execution.of(convolutional, "cpu", "float32", compile=True, deterministic=True) == Execution(
             CPU, "float32", True, True
         )
+
+
+def test_a_long_training_of_convolutions_is_compiled_where_there_is_a_compiler(monkeypatch):
+    convolutional, plain = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Linear(1, 1))
+    monkeypatch.setenv("CXX", "sh")  # any command
+    assert Execution.of(convolutional, "cpu", steps=20_000).compile
+    assert not Execution.of(convolutional, "cpu", steps=19_999).compile
+    assert not Execution.of(plain, "cpu", steps=20_000).compile
+    assert not Execution.of(convolutional, "cpu", compile=False, steps=20_000).compile
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    assert not Execution.of(convolutional, "cpu", steps=20_000).compile
+
+
+FAULTS = """
+import ctypes, resource, torch
+from permask.training.execution import M_MMAP_THRESHOLD, keep_freed_memory
+
+def pages():
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    [torch.empty(4 << 20, dtype=torch.uint8).fill_(1) for _ in range(40)]
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
+
+ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, 128 << 10)  # as a process begins
+print([pages() for _ in range(5)][-1])
+keep_freed_memory()
+print([pages() for _ in range(5)][-1])
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="about glibc's own behaviour")
+def test_memory_that_was_freed_is_not_fetched_again():
+    found = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
+    before, after = map(int, found.stdout.split())
+    assert before > 20_000  # of 40,960 pages of 4 kB
+    assert after < 400
 
 
 @pytest.mark.gpu

@@ -73,9 +73,13 @@ class Execution(Section):
             "hardware multiplies it, float32 for others"
         ),
     ] = "auto"
-    compile: Annotated[bool | Literal["auto"], Field(description="auto: on a GPU, for networks with convolutions")] = (
-        "auto"
-    )
+    compile: Annotated[
+        bool | Literal["auto"],
+        Field(
+            description="auto: for networks with convolutions, on a GPU; on a CPU where training takes 20,000 steps or "
+            "more and there is a C++ compiler"
+        ),
+    ] = "auto"
     deterministic: Annotated[
         bool, Field(description="a GPU gives the same bits in every run, and takes longer; a CPU does so anyway")
     ] = False

@@ -1,6 +1,9 @@
 """How training is executed: on which device, in which precision, compiled or not, bit for bit the same or not."""
 
+import ctypes
 import os
+import platform
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -15,6 +18,9 @@ from permask.training.distributed import BatchNormOver, Processes
 
 Precision = Literal["float32", "bfloat16"]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
+
+WORTH_COMPILING = 20_000  # steps; on a CPU one saves hundredths of a second, and compilation takes minutes
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
 @dataclass(frozen=True)
@@ -45,19 +51,30 @@ class Execution:
         compile: bool | Literal["auto"] = "auto",
         deterministic: bool = False,
         batchnorm: BatchNormOver = "batch",
+        steps: int = 0,
     ) -> "Execution":
         """Decide what is left to decide by what pays on this machine for this network.
 
         The GPU if there is one. A network with convolutions computes in bfloat16 where the hardware multiplies it (a
-        GPU, a CPU with AMX or AVX-512 BF16). It is compiled on a GPU, unless several processes train it; on a CPU
-        compilation takes longer than it saves.
+        GPU, a CPU with AMX or AVX-512 BF16). It is compiled on a GPU, and on a CPU too if it is trained for long and
+        there is a C++ compiler; not if several processes train it.
+
+        Args:
+            model: The network.
+            device: As of `find_device`.
+            precision: As of `Execution`.
+            compile: As of `Execution`.
+            deterministic: As of `Execution`.
+            batchnorm: As of `Execution`.
+            steps: Of the whole training, whatever part of it is still to do, so that all parts are executed alike.
         """
         place = find_device(device)
         convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
         if precision == "auto":
             precision = "bfloat16" if convolves and _multiplies_bfloat16(place) else "float32"
         if compile == "auto":
-            compile = convolves and place.type == "cuda" and Processes.here().count == 1
+            pays = place.type == "cuda" or (steps >= WORTH_COMPILING and _finds_compiler())
+            compile = convolves and pays and Processes.here().count == 1
         return cls(place, precision, compile, deterministic, batchnorm)
 
     @property
@@ -108,11 +125,26 @@ def mean_loss(model: nn.Module, images: Tensor, labels: Tensor, dtype: torch.dty
     return F.cross_entropy(logits.float(), labels)
 
 
+def keep_freed_memory() -> None:
+    """Let this process keep what a step frees for the next one, where the C library is glibc.
+
+    What goes back to the system comes again page by page, which takes a tenth of a step (`mallopt(3)`).
+    """
+    if platform.libc_ver()[0] == "glibc":
+        glibc = ctypes.CDLL(None)
+        glibc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the largest that it takes
+        glibc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
+
+
 @cache
 def _compiled(device: str, deterministic: bool) -> Callable[..., Tensor]:
     """One program for all networks of a shape; on a GPU replayed as a CUDA graph."""
     mode = "reduce-overhead" if device == "cuda" else None
     return torch.compile(mean_loss, mode=mode, dynamic=False)
+
+
+def _finds_compiler() -> bool:
+    return shutil.which(os.environ.get("CXX", "g++")) is not None  # as torch's inductor does
 
 
 @cache

@@ -46,6 +46,10 @@ class Recipe:
         """The learning rate after a share of the training, in [0, 1] (Loshchilov & Hutter 2017, equation 5)."""
         return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
 
+    def steps_per_epoch(self, images: int) -> int:
+        """Batches of an epoch; the last may be short."""
+        return math.ceil(images / self.batch_size)
+
 
 def train(
     model: nn.Module,
@@ -87,7 +91,7 @@ def train(
     """
     execution = execution or Execution(torch.device("cpu"))
     first_epoch, momentum = start
-    steps_per_epoch = math.ceil(len(split) / recipe.batch_size)
+    steps_per_epoch = recipe.steps_per_epoch(len(split))
     split, model = split.to(execution.device), execution.place(model)
     optimizer = MomentumSGD(model, recipe.momentum, recipe.weight_decay, momentum, mask)
     processes = Processes.here()

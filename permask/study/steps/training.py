@@ -11,6 +11,7 @@ from permask.mask import Mask
 from permask.study.steps.checkpoint import Checkpoints
 from permask.study.steps.files import Run
 from permask.training.evaluation import evaluate
+from permask.training.execution import keep_freed_memory
 from permask.training.loop import Begun, Recipe, train
 from permask.training.throughput import Meter
 
@@ -40,7 +41,8 @@ def train_network(
     Returns:
         The momentum by parameter name.
     """
-    recipe, data, execution = Recipe(**run.specification["recipe"]), run.data, run.execution(network)
+    recipe, data = Recipe(**run.specification["recipe"]), run.data
+    execution = run.execution(network, recipe)
     first, last = start[0], recipe.epochs if stop is None else stop
     evaluate_every = run.specification.get("evaluate_every")
     history: list[dict[str, Any]] = []
@@ -53,6 +55,7 @@ def train_network(
         run.measured["seconds_before"] = saved.seconds
     elif resets and mask is not None:
         reset_batchnorm(mask.apply_(network), data.train.inputs(BATCH_SIZE))
+    keep_freed_memory()
     meter = Meter(len(data.train), run.flops, execution)
 
     def keep(begun: Begun, momentum: Mapping[str, Tensor]) -> None:
