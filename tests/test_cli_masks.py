@@ -7,6 +7,7 @@ import sys
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.utils import prune
@@ -49,6 +50,11 @@ def strings():
 def mlp(seed=0, width=16):
     torch.manual_seed(seed)
     return nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 12), nn.ReLU(), nn.Linear(12, 3))
+
+
+def convolutions(seed=0):
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
 
 
 def planted():
@@ -118,6 +124,24 @@ def test_match_finds_what_was_planted(permask, tmp_path, options):
     target = planted().apply(mlp()).state_dict()
     aligned = load_file(tmp_path / "aligned.safetensors")
     assert all(torch.equal(x, target[name]) for name, x in aligned.items())
+
+
+def test_data_are_pixels_in_either_order_or_a_folder_of_classes(permask, tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 5, 5, 3), dtype=np.uint8)
+    labels = np.arange(12) % 3
+    for number, (image, label) in enumerate(zip(pixels, labels, strict=True)):
+        (tmp_path / "folder" / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "folder" / str(label) / f"{number:02}.png")
+    np.savez(tmp_path / "last.npz", images=pixels, labels=labels)
+    np.savez(tmp_path / "first.npz", images=pixels.transpose(0, 3, 1, 2), labels=labels)
+    np.savez(tmp_path / "scaled.npz", x=pixels.transpose(0, 3, 1, 2).astype(np.float32) / 255, y=labels)
+    for seed, name in enumerate(("c", "d")):
+        save_file(convolutions(seed).state_dict(), tmp_path / f"{name}.safetensors")
+    line = (
+        "connect @net.py:convolutions c.safetensors d.safetensors --batch-size 6 --batches 1 --alphas 3 --json --data "
+    )
+    paths = [json.loads(permask(line + data)[1]) for data in ("scaled.npz", "last.npz", "first.npz", "folder")]
+    assert paths[1:] == paths[:1] * 3
 
 
 def test_match_prints_json_alone(permask):
@@ -249,6 +273,10 @@ def damage(folder, stock):
     torch.save([x.half() for x in state.values()], folder / "list.pt")
     np.savez(folder / "nan.npz", inputs=np.full((8, 6), np.nan), labels=np.zeros(8, dtype=int))
     np.save(folder / "integers.npy", np.zeros((8, 6), dtype=int))
+    np.save(folder / "bytes.npy", np.zeros((8, 6), dtype=np.uint8))
+    (folder / "splits" / "train" / "0").mkdir(parents=True)
+    for number, height in enumerate((5, 4)):
+        Image.new("RGB", (5, height)).save(folder / "splits" / "train" / "0" / f"{number}.png")
     save_file({"0.weight": torch.full((16, 6), 0.5)}, folder / "grey_mask.safetensors")
     save_file({"inputs": torch.zeros(0, 6)}, folder / "no_samples.safetensors")
     save_file({"inputs": torch.zeros(8, 7), "labels": torch.zeros(8).long()}, folder / "other_inputs.safetensors")
@@ -296,8 +324,18 @@ BAD = {
     "nothing to trace with": (MATCH, "give --data, --input or --symmetry"),
     "inputs that do not fit": (f"{MATCH} --input 7", "does not take what --input says"),
     "an input that is no shape": (f"{MATCH} --input big", "expected SIZES"),
-    "data that does not fit": (f"{MATCH} --data other_inputs.safetensors", "cannot be captured"),
-    "integers where numbers are expected": (f"{MATCH} --data integers.npy", "got Long and"),
+    "data that does not fit": (f"{MATCH} --data other_inputs.safetensors", "does not take its inputs, float32 [2, 7]"),
+    "a path over data that does not fit": (f"{CONNECT} other_inputs.safetensors", "does not take its inputs"),
+    "snip on data that does not fit": (
+        "mask make -s 0.5 --by snip --model @net.py:mlp --data other_inputs.safetensors",
+        "does not take its inputs",
+    ),
+    "integers where numbers are expected": (f"{MATCH} --data integers.npy", "inputs, int64 [2, 6]"),
+    "bytes that are no images": (f"{MATCH} --data bytes.npy", "inputs of uint8 are images"),
+    "a folder with splits": (f"{MATCH} --data splits", "name one of them"),
+    "a folder without classes": (f"{MATCH} --data splits/train/0", "expected a folder per class"),
+    "images of two sizes": (f"{MATCH} --data splits/train", "5×4 pixels"),
+    "a mask in no known format": ("mask show @alignment.json", "this is neither"),
     "NaN data": (f"{MATCH} --data nan.npz", "of the source network is not finite"),
     "an unknown way to match": (f"{MATCH} --by magic --input 6", "magic"),
     "NaN weights on a path": ("connect @net.py:mlp @a.pt nan.pt --data @data.npz", "output is not a number"),
@@ -354,15 +392,10 @@ BAD = {
 def test_bad_input_is_one_clear_message_and_nothing_is_written(permask, stock, tmp_path, kind):
     line, message = BAD[kind]
     damage(tmp_path, stock)
-    torch.save(
-        nn.Sequential(
-            *(nn.Conv2d(3, 8, 3, bias=False), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.Linear(72, 3))
-        ).state_dict(),
-        tmp_path / "c.pt",
-    )
-    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    torch.save(convolutions().state_dict(), tmp_path / "c.pt")
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     code, out, err = permask(line)
     assert code == 2
     assert message in err.replace("\n", " ")
     assert "Traceback" not in err + out
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.name != "__pycache__"} == before
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before

@@ -32,10 +32,10 @@ SOURCE = typer.Argument(help="Weights of the network to permute (.safetensors, .
 TARGET = typer.Argument(help="Weights of the network to line up with.", metavar="TARGET")
 DATA = typer.Option(
     metavar="DATA",
-    help="A `.npy`, `.npz`, `.safetensors` or `.pt` file with `inputs` and perhaps `labels`, one sample per row; or "
-    "`file.py:name` of something that returns batches.",
+    help="A `.npy`, `.npz`, `.safetensors` or `.pt` file with `inputs` and perhaps `labels`, one sample per row; a "
+    "folder `CLASS/IMAGE`; or `file.py:name` of something that returns batches. uint8 images are scaled to [0, 1].",
 )
-BATCH_SIZE = typer.Option(min=1, help="Samples per batch, of a file.")
+BATCH_SIZE = typer.Option(min=1, help="Samples per batch, of a file or folder.")
 BATCHES = typer.Option(min=1, help="How many batches to read. [default: all]", show_default=False)
 INPUT = typer.Option(
     "--input",

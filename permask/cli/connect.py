@@ -60,9 +60,9 @@ def connect(
     from safetensors.torch import save_file
     from torch import nn
 
-    from permask.cli.data import bar, load_batches
+    from permask.cli.data import bar, example_of, load_batches
     from permask.cli.evaluation import measure
-    from permask.cli.network import load_network
+    from permask.cli.network import check_takes, load_network
     from permask.cli.output import check_writable, write_whole
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
@@ -82,7 +82,10 @@ def connect(
     test = load_batches(data, batch_size, batches)
     if any(batch.labels is None for batch in test):
         raise DataError(f"{data}: expected labels beside the inputs, to measure loss and error with")
-    inputs = [batch.inputs for batch in (load_batches(calibration, batch_size, batches) if calibration else test)]
+    check_takes(first, example_of(test), data)
+    statistics_from = load_batches(calibration, batch_size, batches) if calibration else test
+    check_takes(first, example_of(statistics_from), calibration or data)
+    inputs = [batch.inputs for batch in statistics_from]
 
     def prepare(network: nn.Module, alpha: float) -> nn.Module:
         if statistics is Statistics.reset:

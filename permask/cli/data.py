@@ -1,4 +1,4 @@
-"""Data as it is named on the command line: a file of tensors, or something in Python that gives batches."""
+"""Data as it is named on the command line: a file, a folder of images, or something in Python that gives batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import Progress, track
 from torch import Tensor
 
+from permask.cli.images import read_folder, scaled
 from permask.errors import DataError
 from permask.masks.formats import read_state
 from permask.training.networks.imported import load_callable
@@ -33,10 +34,10 @@ def load_batches(reference: str, batch_size: int, limit: int | None = None) -> l
 
     Args:
         reference: A `.npy`, `.npz`, `.safetensors` or `.pt` file whose tensor `inputs` (or `images`, `x`, `data`,
-            or the only one) has one sample per row, with `labels` (or `targets`, `y`) beside it; or
-            `package.module:name` or `file.py:name` of something that, called, returns an iterable of batches: inputs,
-            or inputs and a vector of labels.
-        batch_size: Samples per batch, of a file.
+            or the only one) has one sample per row, with `labels` (or `targets`, `y`) beside it; a folder
+            `CLASS/IMAGE`; or `package.module:name` or `file.py:name` of something that, called, returns an iterable
+            of batches: inputs, or inputs and a vector of labels. Pixels (uint8) are scaled to [0, 1].
+        batch_size: Samples per batch, of a file or folder.
         limit: How many batches to read; all by default.
 
     Raises:
@@ -46,7 +47,7 @@ def load_batches(reference: str, batch_size: int, limit: int | None = None) -> l
     if ":" in reference and not Path(reference).exists():
         batches = (_batch(batch, reference) for batch in _called(reference))
     else:
-        batches = _from_file(Path(reference), batch_size)
+        batches = _from_file(Path(reference), batch_size, limit)
     found = list(islice(batches, limit))
     if not found or any(len(batch.inputs[0]) == 0 for batch in found):
         raise DataError(f"{reference}: expected at least one batch with samples in it, found none")
@@ -62,12 +63,14 @@ def shown(batches: Iterable[Any], title: str, quiet: bool) -> Iterable[Any]:
     """The same batches with a progress bar on the standard error, unless quiet."""
     if quiet:
         return batches
-    return track(list(batches), title, console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return track(list(batches), title, console=console, transient=True, disable=not console.is_terminal)
 
 
 def bar(quiet: bool) -> Progress:
     """A progress bar on the standard error for work that is no iteration."""
-    return Progress(console=Console(stderr=True), transient=True, disable=quiet)
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
 def _called(reference: str) -> Iterable[Any]:
@@ -85,8 +88,8 @@ def _batch(batch: Any, reference: str) -> Batch:
     return Batch(tuple(parts[:-1]), parts[-1]) if labelled else Batch(tuple(parts), None)
 
 
-def _from_file(path: Path, batch_size: int) -> Iterator[Batch]:
-    tensors = _tensors(path)
+def _from_file(path: Path, batch_size: int, limit: int | None) -> Iterator[Batch]:
+    tensors = read_folder(path, limit and limit * batch_size) if path.is_dir() else _tensors(path)
     named = [name for name in INPUTS if name in tensors]
     if not named and len(tensors) > 1:
         raise DataError(f"{path}: expected a tensor named {', '.join(INPUTS)}, found {', '.join(tensors)}")
@@ -95,10 +98,13 @@ def _from_file(path: Path, batch_size: int) -> Iterator[Batch]:
     if inputs.ndim == 0 or (labels is not None and labels.shape != inputs.shape[:1]):
         shape = None if labels is None else list(labels.shape)
         raise DataError(f"{path}: expected one label per sample, got inputs {list(inputs.shape)} and labels {shape}")
-    inputs = inputs.float() if inputs.is_floating_point() else inputs
     for start in range(0, len(inputs), batch_size):
         rows = slice(start, start + batch_size)
-        yield Batch((inputs[rows],), None if labels is None else labels[rows].long())
+        yield Batch((_as_input(inputs[rows], path),), None if labels is None else labels[rows].long())
+
+
+def _as_input(x: Tensor, path: Path) -> Tensor:
+    return scaled(x, str(path)) if x.dtype == torch.uint8 else x.float() if x.is_floating_point() else x
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:

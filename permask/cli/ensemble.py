@@ -42,8 +42,8 @@ def ensemble(
     """
     import torch
 
-    from permask.cli.data import bar, load_batches
-    from permask.cli.network import load_network
+    from permask.cli.data import bar, example_of, load_batches
+    from permask.cli.network import check_takes, load_network
     from permask.cli.output import check_writable, write_whole
     from permask.ensembles import evaluate_ensemble
     from permask.errors import DataError, PermaskError
@@ -59,6 +59,7 @@ def ensemble(
     labels = torch.cat([batch.labels for batch in test if batch.labels is not None] or [torch.empty(0)])
     if len(labels) != sum(len(batch.inputs[0]) for batch in test):
         raise DataError(f"{data}: expected labels beside the inputs, to measure accuracy with")
+    check_takes(load_network(model, arguments), example_of(test), data)
     logits = []
     with bar(as_json) as progress, torch.inference_mode():
         task = progress.add_task("predicting", total=len(files) * len(test))

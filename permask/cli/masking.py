@@ -7,8 +7,8 @@ from pathlib import Path
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from permask.cli.data import Batch, load_batches
-from permask.cli.network import example_inputs, load_network
+from permask.cli.data import Batch, example_of, load_batches
+from permask.cli.network import check_takes, example_inputs, load_network
 from permask.errors import DataError, PermaskError
 from permask.mask import Mask
 from permask.masks.formats import load_weights, plain_state, read_mask, read_state
@@ -58,9 +58,11 @@ class Request:
             case "erk":
                 return erk_mask(self._prunable(), self.sparsity, self.seed, self.exclude)
             case "snip":
-                return snip_mask(self._network(), self.sparsity, _loss, self._labelled(), self.exclude)
+                network = self._network()
+                return snip_mask(network, self.sparsity, _loss, self._labelled(network), self.exclude)
             case "grasp":
-                return grasp_mask(self._network(), self.sparsity, _tempered_loss, self._labelled(), self.exclude)
+                network = self._network()
+                return grasp_mask(network, self.sparsity, _tempered_loss, self._labelled(network), self.exclude)
             case _:
                 network = self._network()
                 return synflow_mask(network, self.sparsity, self._example(network), exclude=self.exclude)
@@ -78,17 +80,22 @@ class Request:
 
     def _example(self, network: nn.Module) -> tuple[Tensor, ...]:
         if self.data is not None:
-            return load_batches(self.data, self.batch_size, 1)[0].inputs
+            return self._batches(network, self.data, 1)[0].inputs
         if not self.inputs:
             raise PermaskError(f"--by {self.by} runs the network: it needs --input or --data")
         return example_inputs(network.eval(), self.inputs)
 
-    def _labelled(self) -> list[Batch]:
+    def _labelled(self, network: nn.Module) -> list[Batch]:
         if self.data is None:
             raise PermaskError(f"--by {self.by} needs --data with labels")
-        batches = load_batches(self.data, self.batch_size, self.batches)
+        batches = self._batches(network, self.data, self.batches)
         if any(batch.labels is None for batch in batches):
             raise DataError(f"{self.data}: expected labels beside the inputs: --by {self.by} differentiates a loss")
+        return batches
+
+    def _batches(self, network: nn.Module, data: str, limit: int | None) -> list[Batch]:
+        batches = load_batches(data, self.batch_size, limit)
+        check_takes(network, example_of(batches), data)
         return batches
 
 

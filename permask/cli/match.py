@@ -77,7 +77,7 @@ def match(
     from safetensors.torch import save_file
 
     from permask.cli.data import bar, example_of, load_batches, shown
-    from permask.cli.network import example_inputs, load_network
+    from permask.cli.network import check_takes, example_inputs, load_network
     from permask.cli.output import check_writable, write_whole
     from permask.discovery.discover import discover
     from permask.errors import PermaskError
@@ -96,6 +96,8 @@ def match(
         check_writable(file)
     a, b = (load_weights(load_network(model, arguments or []), file) for file in (source, target))
     found = load_batches(data, batch_size, batches) if data else []
+    if data:
+        check_takes(a, example_of(found), data)
     mask_a, mask_b = (read_mask(file) if file else None for file in (source_mask, target_mask))
     if symmetry:
         units = Symmetry.load(symmetry)

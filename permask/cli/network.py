@@ -58,6 +58,23 @@ def example_inputs(network: nn.Module, specifications: Sequence[str]) -> tuple[T
     raise NetworkError("\n".join(["the network does not take what --input says", *failures]))
 
 
+@torch.no_grad()
+def check_takes(network: nn.Module, inputs: tuple[Tensor, ...], origin: str) -> None:
+    """Run a network in evaluation mode on a few samples, to tell what is wrong before any work starts.
+
+    Raises:
+        NetworkError: The network fails on them.
+    """
+    training = network.training
+    try:
+        network.eval()(*inputs)
+    except Exception as error:  # it is not our code that runs
+        got = ", ".join(f"{x.dtype} {list(x.shape)}".removeprefix("torch.") for x in inputs)
+        raise NetworkError(f"{origin}: the network does not take its inputs, {got}: {summary(error)}") from error
+    finally:
+        network.train(training)
+
+
 def _argument(text: str) -> tuple[str, Any]:
     key, equals, value = text.partition("=")
     if not (key.isidentifier() and equals):

@@ -17,6 +17,8 @@ from permask.mask import Mask
 
 # where training scripts put the state_dict inside a checkpoint
 NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
+# how files begin that `torch.save` writes, today and before torch 1.6
+ZIPPED, PICKLED = b"P", b"\x80"
 # a weight under a torch.ao.pruning sparsifier (torchao's, before it was removed, are the same)
 SPARSIFIED = re.compile(r"(?P<module>.*?)\.?parametrizations\.(?P<name>[^.]+)\.original")
 
@@ -145,6 +147,10 @@ def _load_pickle(path: Path) -> Any:
             with torch.serialization.safe_globals([(_plain_dict, "collections.defaultdict"), dict]):
                 return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
+        with path.open("rb") as file:
+            first = file.read(1)
+        if first not in (ZIPPED, PICKLED):
+            raise PermaskError(f"{path}: expected a safetensors file or a state_dict, this is neither") from error
         raise PermaskError(
             f"{path}: not a plain state_dict: it holds more than tensors, and permask never runs code that a file "
             "contains; save model.state_dict() and use that file"

@@ -87,9 +87,40 @@ def decode_folder(root: Path, image_size: int | None, progress: Progress = unsee
         DataError: Another layout, a file that cannot be decoded, images of different sizes.
     """
     train, test = list_splits(root)
-    images = _decode([*train.paths, *test.paths], image_size, progress)
+    images = decode_images([*train.paths, *test.paths], image_size, progress)
     split = len(train.paths)
     return Pixels.of((images[:split], train.labels), (images[split:], test.labels), len(train.classes))
+
+
+def decode_images(paths: Sequence[Path], image_size: int | None = None, progress: Progress = unseen) -> np.ndarray:
+    """Several images as `[N, H, W, 3]`, uint8; for the arguments see `decode_folder`.
+
+    Raises:
+        DataError: A file that cannot be decoded, images of different sizes.
+    """
+    shape = decode_file(paths[0], image_size).shape
+    images = np.empty((len(paths), *shape), dtype=np.uint8)
+
+    def fill(start: int) -> None:
+        for number, path in enumerate(paths[start : start + CHUNK], start):
+            image = decode_file(path, image_size)
+            if image.shape != shape:
+                here, first = (f"{x.shape[1]}×{x.shape[0]}" for x in (image, images[0]))
+                raise DataError(
+                    f"{path}: {here} pixels, {paths[0]} has {first}; expected one size (in a study "
+                    "data.image_size resizes all)"
+                )
+            images[number] = image
+
+    starts = range(0, len(paths), CHUNK)
+    with ThreadPoolExecutor() as pool:
+        try:
+            for done, _ in enumerate(pool.map(fill, starts), 1):
+                progress(min(done * CHUNK, len(paths)), len(paths))
+        except DataError:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return images
 
 
 def decode_file(path: Path, image_size: int | None = None) -> np.ndarray:
@@ -110,26 +141,3 @@ def resized(image: Image.Image, image_size: int | None) -> np.ndarray:
     if image_size is not None and image.size != (image_size, image_size):
         image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
     return np.array(image)
-
-
-def _decode(paths: Sequence[Path], image_size: int | None, progress: Progress) -> np.ndarray:
-    shape = decode_file(paths[0], image_size).shape
-    images = np.empty((len(paths), *shape), dtype=np.uint8)
-
-    def fill(start: int) -> None:
-        for number, path in enumerate(paths[start : start + CHUNK], start):
-            image = decode_file(path, image_size)
-            if image.shape != shape:
-                here, first = (f"{x.shape[1]}×{x.shape[0]}" for x in (image, images[0]))
-                raise DataError(f"{path}: {here} pixels, {paths[0]} has {first}; set data.image_size to resize all")
-            images[number] = image
-
-    starts = range(0, len(paths), CHUNK)
-    with ThreadPoolExecutor() as pool:
-        try:
-            for done, _ in enumerate(pool.map(fill, starts), 1):
-                progress(min(done * CHUNK, len(paths)), len(paths))
-        except DataError:
-            pool.shutdown(cancel_futures=True)
-            raise
-    return images
