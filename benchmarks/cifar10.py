@@ -4,26 +4,20 @@ uv run permask run cifar10-small data.root=cifar10-jpeg.tar.xz --store store --o
 uv run python benchmarks/cifar10.py out/results.json store
 """
 
-import argparse
-import json
-import shutil
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from study_page import DOCS, figures, how_it_was_run, read_study
 
 from permask.report.analyses import analyses
 from permask.report.figures import plots
 from permask.report.outcomes import Outcomes
-from permask.report.plot import Plot
 from permask.report.rounds import barriers_by_round
 from permask.report.statistics import Difference
 from permask.report.tables import AccuracyTable, barrier_sentence, format_difference, format_summary, markdown_table
 from permask.report.write import write_tables
 from permask.study.results import Results
-
-NAME = "cifar10-small"
-DOCS = Path(__file__).parent.parent / "docs"
 
 HEAD = """\
 # What a study on CIFAR-10 finds
@@ -47,14 +41,6 @@ In the paper it grows without REPAIR and stays flat with it.
 """
 
 TAIL = """
-## How it was run
-
-{steps} steps took {hours:.2f} core hours on {cores} cores ({cpu}) that other work shared, with Python {python},
-torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at commit
-`{commit}`. The results file is [`results/{name}.json`](results/{name}.json);
-`permask report` makes tables, figures and a page of it. The images are those of the archive whose content is
-`{content}`.
-
 ## Where the settings come from
 
 The network, its epochs, the sparsity and the rewind epoch are those of an early prototype, which may have been judged
@@ -66,34 +52,10 @@ time, before any sparse network was trained.
 
 
 def main() -> None:
-    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("results", type=Path, help="the results.json of the study")
-    options.add_argument("store", type=Path, help="the store that it was computed in")
-    chosen = options.parse_args()
-    results = Results.load(chosen.results)
-    steps = _steps_behind(results, chosen.store)
-    content = steps[0]["specification"]["data"]["content"]
-    results.study["data"] |= {"root": Path(results.study["data"]["root"]).name, "content": content}
-    with tempfile.TemporaryDirectory() as folder:
-        results.save(Path(folder))
-        (DOCS / "results").mkdir(exist_ok=True)
-        shutil.copy(Path(folder) / "results.json", DOCS / "results" / f"{NAME}.json")
-    write_page(results, steps)
+    write_page(*read_study(__doc__))
 
 
-def _steps_behind(results: Results, store: Path) -> list[dict[str, Any]]:
-    """The manifests of all steps that the results rest on."""
-    tables = (results.rows, results.connectivity, results.matching, results.rounds, results.ensembles, results.masks)
-    found: dict[str, dict[str, Any]] = {}
-    keys = {row["step"] for table in tables for row in table}
-    while keys:
-        for key in keys:
-            found[key] = json.loads((store / key[:2] / key / "manifest.json").read_text())
-        keys = {parent for manifest in found.values() for parent in manifest["parents"].values()} - found.keys()
-    return list(found.values())
-
-
-def write_page(results: Results, steps: Sequence[dict[str, Any]]) -> None:
+def write_page(results: Results, steps: list[dict[str, Any]]) -> None:
     study, outcomes = results.study, Outcomes.of(results.rows)
     data, prune, rewind = study["data"], study["prune"], outcomes.middle_rewind
     sparsity = outcomes.sparsities[-1]
@@ -103,7 +65,7 @@ def write_page(results: Results, steps: Sequence[dict[str, Any]]) -> None:
     )
     parts = [
         HEAD.format(
-            name=NAME,
+            name=study["name"],
             train=data["train_size"],
             test=data["test_size"],
             size=data["image_size"],
@@ -122,23 +84,15 @@ def write_page(results: Results, steps: Sequence[dict[str, Any]]) -> None:
     parts.append(
         f"\n## Connectivity\n\n{barrier_sentence(results)} BatchNorm statistics are recomputed at every point.\n"
     )
-    parts += [_figure(plot) for plot in shown]
+    parts += figures(shown, "cifar10")
     with tempfile.TemporaryDirectory() as folder:
         write_tables(results, Path(folder))
         for analysis in analyses(results):
             if analysis.name not in ("ensembles", "barrier_along_rounds", "layers", "cost"):
                 continue
             parts.append(f"\n## {analysis.title}\n\n{(Path(folder) / f'{analysis.name}.md').read_text()}")
-            parts += [_figure(plot) for plot in analysis.plots]
-    parts.append(
-        TAIL.format(
-            name=NAME,
-            steps=len(steps),
-            hours=sum(step["seconds"] for step in steps) / 3600,
-            content=data["content"],
-            **steps[0]["provenance"],
-        )
-    )
+            parts += figures(analysis.plots, "cifar10")
+    parts += [how_it_was_run(results, steps), TAIL]
     (DOCS / "cifar10.md").write_text("".join(parts))
 
 
@@ -153,12 +107,6 @@ def _said_of_rounds(results: Results) -> str:
     _, lines = barriers_by_round(results.rounds)
     ends = {name: [format_summary(cell) for cell in (line[0], line[-1])] for name, line in lines.items()}
     return "; ".join(f"with {name}, {first} → {last} points" for name, (first, last) in ends.items())
-
-
-def _figure(plot: Plot) -> str:
-    (saved,) = plot.save(DOCS / "figures", ("png",))
-    name = saved.rename(saved.with_name(f"cifar10_{saved.name}")).name
-    return f"\n![{plot.name.replace('_', ' ')}](figures/{name})\n\n{plot.caption}\n"
 
 
 if __name__ == "__main__":

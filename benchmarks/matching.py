@@ -1,6 +1,6 @@
 """One pass against a pass per layer: matching by activations, side by side.
 
-    python benchmarks/matching.py [resnet20] [vgg11] [resnet50]
+    python benchmarks/matching.py [resnet20] [vgg11] [resnet50] --images cifar10-jpeg/train
 
 The reference is the published procedure in plain form: for each layer anew, both networks run over all the data with
 a hook on that layer, per-batch sums of activations are pooled, and the assignment is solved; once to the end of the
@@ -8,8 +8,13 @@ network and once stopping at the layer. In the same process follow two bare forw
 watched) and `match_activations`. Rounds alternate; printed are medians of CPU seconds, which other work on the machine
 disturbs less than it does the clock, and their ratios, as they stand in docs/benchmarks.md.
 
-`--weights` times weight matching of two ResNet50 instead and assignments of growing size, and `--memory N` shows what
-matching ResNet50 on N batches holds beyond the networks.
+`--layers K` runs the reference for K layers, evenly spaced, and multiplies its time; then the permutations of the other
+layers are compared with those of hooks on all layers in one pass, which see the same activations.
+
+The networks are as initialised, but for their normalisation: BatchNorm statistics are taken from the data, and
+convolutions without BatchNorm are scaled to unit variance (Mishkin & Matas 2016), so that units are alive and differ.
+
+`--memory N` shows instead what matching ResNet50 on N batches holds beyond the networks.
 """
 
 import argparse
@@ -23,12 +28,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import torch.nn.functional as F
+from layer_by_layer import correlations, layer_by_layer
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
+from permask.cli.images import read_folder, scaled
+from permask.connectivity.batchnorm import reset_batchnorm
 from permask.discovery.discover import discover
 from permask.matching.activations import match_activations
-from permask.matching.weights import match_weights
+from permask.permutation import Permutation
 from permask.training.networks import create_network
 
 
@@ -61,14 +70,14 @@ CASES = {
         {f"layer{stage}.2": f"layer{stage}.2.conv2.weight" for stage in (1, 2, 3)}
         | {f"layer{s}.{b}.bn1": f"layer{s}.{b}.conv1.weight" for s in (1, 2, 3) for b in range(3)},
         (3, 32, 32),
-        samples=1024,
+        samples=2048,
         batch_size=128,
     ),
     "vgg11": Case(
         _own("vgg11"),
         {layer: f"{layer}.weight" for layer in ("0", "3", "6", "8", "11", "13", "16", "18")},
         (3, 32, 32),
-        samples=256,
+        samples=1024,
         batch_size=128,
     ),
     "resnet50": Case(
@@ -77,14 +86,10 @@ CASES = {
         | {f"layer{s}.{b}": f"layer{s}.{b}.conv3.weight" for s, b in ((1, 2), (2, 3), (3, 5), (4, 2))}
         | {f"{block}.bn{i}": f"{block}.conv{i}.weight" for block in BOTTLENECKS for i in (1, 2)},
         (3, 96, 96),
-        samples=32,
-        batch_size=16,
+        samples=512,
+        batch_size=32,
     ),
 }
-
-
-class Reached(Exception):
-    """Raised to leave a forward pass at the layer that was wanted."""
 
 
 @torch.no_grad()
@@ -95,54 +100,46 @@ def forward(networks: list[nn.Module], batches: list[Tensor]) -> None:
 
 
 @torch.no_grad()
-def layer_by_layer(
-    networks: list[nn.Module], batches: list[Tensor], case: Case, stop: bool = False
-) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """For every group its correlations and permutation, each from passes of its own over the data."""
-    found = {}
-    for layer, weight in case.layers.items():
-        kept: list[Tensor] = []
+def calibrate(network: nn.Module, batch: Tensor) -> nn.Module:
+    """Give every channel before an activation zero mean and unit variance on a batch, in place."""
 
-        def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], y: Tensor, kept: list[Tensor] = kept) -> None:
-            kept.append(torch.relu(y).transpose(0, 1).flatten(1))
-            if stop:
-                raise Reached
+    def rescale(module: nn.Module, _inputs: tuple[Tensor, ...], y: Tensor) -> Tensor:
+        mean, std = y.mean((0, 2, 3)), y.std((0, 2, 3))
+        module.weight.div_(std[:, None, None, None])
+        module.bias.sub_(mean).div_(std)
+        return (y - mean[:, None, None]) / std[:, None, None]
 
-        hooks = [network.get_submodule(layer).register_forward_hook(keep) for network in networks]
-        sums, squares, cross, count = [0.0, 0.0], [0.0, 0.0], 0.0, 0
-        for batch in batches:
-            kept.clear()
-            for network in networks:
-                try:
-                    network(batch)
-                except Reached:
-                    continue
-            for i, z in enumerate(kept):
-                sums[i] = sums[i] + z.sum(1).double()
-                squares[i] = squares[i] + z.square().sum(1).double()
-            cross = cross + (kept[1] @ kept[0].T).double()
-            count += kept[0].shape[1]
-        for hook in hooks:
-            hook.remove()
-        mean = [s / count for s in sums]
-        deviation = [(q / count - m.square()).clamp(min=0).sqrt() for q, m in zip(squares, mean, strict=True)]
-        covariance = cross / count - torch.outer(mean[1], mean[0])
-        correlation = np.nan_to_num((covariance / torch.outer(deviation[1], deviation[0])).numpy(), posinf=0, neginf=0)
-        found[weight] = correlation, linear_sum_assignment(correlation, maximize=True)[1]
-    return found
+    bare = [m for m in network.modules() if isinstance(m, nn.Conv2d) and m.bias is not None]
+    hooks = [module.register_forward_hook(rescale) for module in bare]
+    network(batch)
+    for hook in hooks:
+        hook.remove()
+    return reset_batchnorm(network, [batch]).eval()
 
 
-def compare(case: Case, name: str, rounds: int) -> None:
+def read_images(folder: Path | None, case: Case) -> Tensor:
+    """As many normalised images as the case has samples, from a folder of classes or else noise."""
+    if folder is None:
+        return torch.randn(case.samples, *case.image, generator=torch.Generator().manual_seed(2))
+    images = scaled(read_folder(folder, case.samples)["inputs"], str(folder))
+    images = F.interpolate(images, case.image[1:], mode="bilinear")
+    return (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
+
+
+def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int | None) -> None:
     """Time the ways of matching on one case, and compare what they find."""
-    networks = [case.make(seed).eval() for seed in (0, 1)]
-    generator = torch.Generator().manual_seed(2)
-    batches = list(torch.randn(case.samples, *case.image, generator=generator).split(case.batch_size))
+    images = read_images(folder, case)
+    batches = list(images.split(case.batch_size))
+    networks = [calibrate(case.make(seed), images[:: max(1, len(images) // case.batch_size)]) for seed in (0, 1)]
     symmetry = discover(networks[0], (batches[0][:2],))
+    every = max(1, len(case.layers) // (count or len(case.layers)))
+    layers = dict(list(case.layers.items())[::every])
+    factor = len(case.layers) / len(layers)
     ways = {
         "two bare forward passes": lambda: forward(networks, batches),
         "match_activations, tracing included": lambda: match_activations(symmetry, *networks, batches),
-        "layer by layer, stopping at each": lambda: layer_by_layer(networks, batches, case, stop=True),
-        "layer by layer": lambda: layer_by_layer(networks, batches, case),
+        "layer by layer, stopping at each": lambda: layer_by_layer(networks, batches, layers, stop=True),
+        "layer by layer": lambda: layer_by_layer(networks, batches, layers),
     }
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     results = {}
@@ -150,36 +147,43 @@ def compare(case: Case, name: str, rounds: int) -> None:
         for way, run in ways.items():
             started = time.process_time()
             results[way] = run()
-            seconds[way].append(time.process_time() - started)
-    permutation = results["match_activations, tracing included"].permutation
-    equal, lost = 0, 0.0
-    for weight, (correlation, order) in results["layer by layer"].items():
-        ours = permutation.source(weight, 0)
-        equal += np.array_equal(ours, order)
-        best, reached = (correlation[np.arange(len(order)), index].sum() for index in (order, ours))
-        lost = max(lost, (best - reached) / best)
-    median = {way: float(np.median(s)) for way, s in seconds.items()}
-    shape = "×".join(map(str, case.image))
-    print(f"{name}: {case.samples} inputs of {shape} in batches of {case.batch_size}, n = {rounds}", flush=True)
-    print(f"  equal permutations in {equal} of {len(case.layers)} groups, at most {lost:.1e} of an objective lost")
+            seconds[way].append((time.process_time() - started) * (factor if way.startswith("layer") else 1))
+    shape, what = "×".join(map(str, case.image)), "CIFAR-10 images" if folder else "noise"
+    print(
+        f"{name}: {case.samples} inputs of {shape} ({what}) in batches of {case.batch_size}, n = {rounds}", flush=True
+    )
+    if factor > 1:
+        print(f"  layer by layer for {len(layers)} of {len(case.layers)} layers, its time multiplied by {factor:.3g}")
+    seen = correlations(networks, batches, case.layers)
+    tell_agreement(results["match_activations, tracing included"].permutation, seen, results["layer by layer"])
     print("| | CPU time | of two bare forward passes | of match_activations |\n|---|--:|--:|--:|")
+    median = {way: float(np.median(s)) for way, s in seconds.items()}
     bare, ours = (median[way] for way in list(ways)[:2])
     for way, value in median.items():
         print(f"| {way} | {value:.2f} s | {value / bare:.2f} | {value / ours:.2f} |", flush=True)
 
 
-def by_weights() -> None:
-    source, target = _resnet50(0).eval(), _resnet50(1).eval()
-    symmetry = discover(source, (torch.zeros(2, 3, 64, 64),))
-    alignment = match_weights(symmetry, source, target)
-    print(f"ResNet50, two initialisations, by weights: {alignment.seconds:.1f} s, {len(alignment.history)} sweeps")
-    generator = np.random.default_rng(0)
-    for size in (1024, 2048, 4096):
-        noise, rows = generator.standard_normal((size, size)), generator.standard_normal((2, size, 2 * size))
-        for kind, score in (("independent", noise), ("inner products of units", rows[0] @ rows[1].T)):
-            started = time.perf_counter()
-            linear_sum_assignment(score, maximize=True)
-            print(f"assignment, n = {size}, {kind} scores: {time.perf_counter() - started:.2f} s", flush=True)
+def tell_agreement(permutation: Permutation, seen: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> None:
+    """In how many groups the permutations are equal, and what the others lose of the objective.
+
+    Args:
+        permutation: What `match_activations` found.
+        seen: Parameter name to the reference's correlations.
+        alone: Likewise to its permutations, as far as it ran layer by layer.
+    """
+    equal, ties = [], {}
+    for weight, correlation in seen.items():
+        reference = alone.get(weight, linear_sum_assignment(correlation, maximize=True)[1])
+        ours, units = permutation.source(weight, 0), np.arange(len(reference))
+        assert ours is not None
+        if np.array_equal(ours, reference):
+            equal.append(weight)
+        else:
+            lost = correlation[units, reference].sum() - correlation[units, ours].sum()
+            ties[weight] = int((ours != reference).sum()), len(units), lost / len(units)
+    print(f"  equal permutations in {len(equal)} of {len(seen)} groups; {len(alone)} compared with layers run alone")
+    for weight, (units, size, lost) in ties.items():
+        print(f"  {weight}: {units} of {size} units otherwise, {lost:.1e} of correlation lost per unit")
 
 
 def memory(count: int) -> None:
@@ -203,19 +207,19 @@ def main() -> None:
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="all by default")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--samples", type=int, help="fewer or more than the case has")
-    parser.add_argument("--weights", action="store_true")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="CLASS/IMAGE to match on; noise unless given")
+    parser.add_argument("--layers", type=int, metavar="K", help="layers that the reference runs for; all by default")
     parser.add_argument("--memory", type=int, metavar="N")
     arguments = parser.parse_args()
     threads = f"{torch.get_num_threads()} thread(s) of {os.cpu_count()}"
     print(f"torch {torch.__version__}, {platform.machine()}, {threads}", flush=True)
-    if arguments.weights:
-        by_weights()
-    elif arguments.memory:
+    if arguments.memory:
         memory(arguments.memory)
     else:
         for name in arguments.cases or CASES:
             case = CASES[name]
-            compare(replace(case, samples=arguments.samples or case.samples), name, arguments.rounds)
+            case = replace(case, samples=arguments.samples or case.samples)
+            compare(case, name, arguments.rounds, arguments.images, arguments.layers)
 
 
 if __name__ == "__main__":

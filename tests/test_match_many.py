@@ -8,9 +8,9 @@ from test_match_activations import CONVOLUTIONS, PERCEPTRON, convolutions, data,
 from test_match_weights import equal, noisy
 
 from permask.errors import PermaskError
+from permask.matching.descent import inner_product
 from permask.matching.many import match_many
 from permask.matching.similarity import weights_of
-from permask.matching.weights import inner_product
 
 WITH = {"weights": None, "activations": data((6,))}
 

@@ -15,8 +15,9 @@ from permask.groups import Axis, Group
 from permask.mask import Mask
 from permask.masks.scores import magnitude_mask
 from permask.masks.transport import transport
+from permask.matching.descent import inner_product
 from permask.matching.similarity import weight_scores, weights_of
-from permask.matching.weights import inner_product, match_weights
+from permask.matching.weights import match_weights
 from permask.symmetry import Symmetry
 
 

@@ -1,5 +1,6 @@
 """Every matcher on every network: a planted permutation, under noise, is recovered exactly."""
 
+import numpy as np
 import pytest
 import torch
 from invariance import randomise_
@@ -9,7 +10,11 @@ from zoo import ZOO
 
 from permask.discovery.discover import discover
 from permask.matching.activations import match_activations
+from permask.matching.assignment import assign_nested, families
+from permask.matching.descent import coordinate_descent, inner_product
+from permask.matching.similarity import weight_scores, weights_of
 from permask.matching.weights import match_weights
+from permask.permutation import Permutation
 
 SMALL_ZOO = [name for name, entry in ZOO.items() if entry.small]
 ARCHITECTURES = ["resnet18", "mobilenet_v2", "shufflenet_v2_x0_5", "resnext50_32x4d", "densenet121"]
@@ -51,6 +56,27 @@ def recovers(matcher, network, inputs, noise=1e-6):
 @pytest.mark.parametrize("name", [name for name, example in NETWORKS.items() if example.groups])
 def test_networks_whose_symmetries_were_derived_by_hand(name, matcher):
     assert recovers(matcher, NETWORKS[name].make(), NETWORKS[name].inputs())
+
+
+@pytest.mark.parametrize("name", [name for name, example in NETWORKS.items() if example.groups])
+def test_weights_that_have_nothing_in_common_end_where_no_family_can_improve(name):
+    networks = [NETWORKS[name].make() for _ in range(2)]
+    for seed, network in enumerate(networks):
+        randomise_(network, seed)
+    source, target = map(weights_of, networks)
+    symmetry = discover(networks[0], NETWORKS[name].inputs())
+    found, history = coordinate_descent(symmetry.random(2), source, target, np.random.default_rng(0))
+    parameters = {axis.parameter for group in symmetry.groups for axis in group.axes} & source.keys()
+
+    def value(permutation):
+        return inner_product(permutation, source, target, parameters)
+
+    assert history == sorted(history)
+    assert history[-1] == pytest.approx(value(found), rel=1e-6)
+    for family in families(symmetry.groups):
+        scores = weight_scores(family, found, source, target)
+        again = Permutation(symmetry.groups, found.index | assign_nested(family, scores))
+        assert value(again) <= value(found) + 1e-6 * abs(value(found))
 
 
 @pytest.mark.slow

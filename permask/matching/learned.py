@@ -16,10 +16,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from permask.errors import PermaskError
 from permask.matching.alignment import Alignment
+from permask.matching.descent import Weights
 from permask.matching.similarity import weights_of
 from permask.matching.sinkhorn import SinkhornLearner
 from permask.matching.straight_through import StraightThroughLearner
-from permask.matching.weights import Weights, match_weights, weight_matches
+from permask.matching.weights import match_weights, weight_matches
 from permask.symmetry import Symmetry
 
 Loss = Callable[[nn.Module, Any], Tensor]
@@ -74,7 +75,8 @@ def match_learned(
     start = start or match_weights(symmetry, source, target, seed)
     symmetry.check(source)
     symmetry.check(target)
-    weights_A, weights_B = weights_of(source), weights_of(target)
+    names = dict(source.named_parameters())  # of tied parameters one, which is what a gradient reaches
+    weights_A, weights_B = ({n: x for n, x in weights_of(model).items() if n in names} for model in (source, target))
     halfway = _Halfway(target, loss, weights_B)
     learner = (
         SinkhornLearner(start.permutation, weights_A, learning_rate)

@@ -19,11 +19,12 @@ from torch import Tensor, nn
 from permask.errors import PermaskError
 from permask.matching.alignment import Alignment, GroupMatch, group_matches
 from permask.matching.assignment import Score, assign_nested, families, unit_sources
+from permask.matching.descent import Weights, coordinate_descent, inner_product
 from permask.matching.moments import Moments
 from permask.matching.observation import Batch, Pair, observe
 from permask.matching.propagation import propagate
 from permask.matching.similarity import weights_of
-from permask.matching.weights import Weights, coordinate_descent, inner_product, weight_matches
+from permask.matching.weights import weight_matches
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
 

@@ -77,8 +77,8 @@ def weight_scores(
                     order = (within if dim == axis.dim else current).source(axis.parameter, dim)
                     if order is not None:
                         weight = weight.index_select(dim, torch.as_tensor(order, device=weight.device))
-            features_A.append(_units_first(weight, axis, table_UM))
-            features_B.append(_units_first(target[axis.parameter], axis, table_UM))
+            features_A.append(units_first(weight, axis, table_UM))
+            features_B.append(units_first(target[axis.parameter], axis, table_UM))
         units = group.blocks * group.size
         scores[group.name] = np.zeros((units, units))
         if features_A:
@@ -95,7 +95,7 @@ def unit_norms(family: Sequence[Group], weights: Mapping[str, Tensor]) -> dict[s
         for axis in group.axes:
             table_UM = _own_positions(group, axis, family)
             if axis.parameter in weights and table_UM.shape[1]:
-                rows = _units_first(weights[axis.parameter], axis, table_UM)
+                rows = units_first(weights[axis.parameter], axis, table_UM)
                 square += rows.double().square().sum(1).cpu().numpy()
         norms[group.name] = np.sqrt(square)
     return norms
@@ -137,9 +137,10 @@ def _without_ancestors(permutation: Permutation, group: Group, family: Sequence[
     return Permutation(permutation.groups, index)
 
 
-def _units_first(
+def units_first(
     weight: Tensor, axis: Axis, table_UM: Int[np.ndarray, "units positions"]
 ) -> Float[Tensor, "units features"]:
+    """All that belongs to each unit of an axis in a parameter, or in some positions along its other dims."""
     if axis.convolution_groups > 1:  # [G, O/G, I/G, ...] -> the virtual axis (g, input channel of g) first
         by_group = weight.unflatten(0, (axis.convolution_groups, -1)).transpose(1, 2)
         positions = by_group.reshape(axis.length, -1)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from permask.matching.weights import Weights, coordinate_descent
+from permask.matching.descent import Weights, coordinate_descent
 from permask.permutation import Permutation
 
 

@@ -1,25 +1,18 @@
 """Match two networks by their weights alone, by coordinate descent with exact assignments."""
 
 import time
-from collections.abc import Mapping, Sequence
 
 import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import nn
 
-from permask.groups import Group
 from permask.mask import Mask
 from permask.matching.alignment import Alignment, GroupMatch, group_matches
-from permask.matching.assignment import assign_nested, families
+from permask.matching.assignment import families
+from permask.matching.descent import Weights, coordinate_descent
 from permask.matching.propagation import propagate
-from permask.matching.similarity import restrict, unit_norms, weight_scores, weights_of
+from permask.matching.similarity import unit_norms, weight_scores, weights_of
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
-
-# a step must improve by more than this share of |W_A|·|W_B|; less is rounding
-ROUNDING = 1e-9
-
-Weights = Mapping[str, Tensor]
 
 
 def match_weights(
@@ -84,46 +77,6 @@ def match_weights(
     return Alignment(symmetry, permutation, "weights", history[-1], groups, tuple(history), used, seconds)
 
 
-def coordinate_descent(
-    start: Permutation, source: Weights, target: Weights, rng: np.random.Generator
-) -> tuple[Permutation, list[float]]:
-    """Improve a permutation, family by family, until no family can.
-
-    Args:
-        start: Where to begin.
-        source: Parameter name to weights, finite.
-        target: Likewise.
-        rng: Draws the order of the families, anew in every sweep.
-
-    Returns:
-        The permutation, and the objective at the start and after every sweep.
-    """
-    permutation = start
-    all_families = families(start.groups)
-    touched = [_parameters(family) & source.keys() for family in all_families]
-    moved = set().union(*touched)
-    tolerance = ROUNDING * max(_norm(source, moved) * _norm(target, moved), np.finfo(float).tiny)
-    history = [inner_product(permutation, source, target, moved)]
-    stale = set(range(len(all_families)))  # families whose scores changed since they were assigned
-    while stale:
-        for i in rng.permutation(len(all_families)):
-            if i not in stale:
-                continue
-            stale.remove(i)
-            candidate = _reassign(all_families[i], permutation, source, target, tolerance)
-            if candidate is not None:
-                permutation = candidate
-                stale |= {j for j, others in enumerate(touched) if others & touched[i]}
-        history.append(inner_product(permutation, source, target, moved))
-    return permutation, history
-
-
-def inner_product(permutation: Permutation, source: Weights, target: Weights, parameters: set[str]) -> float:
-    """Σ ⟨W_B, π(W_A)⟩ over some parameters, in float64."""
-    permuted = restrict(permutation, parameters).apply({name: source[name] for name in sorted(parameters)})
-    return sum(float(torch.dot(x.flatten().double(), target[name].flatten().double())) for name, x in permuted.items())
-
-
 def weight_matches(permutation: Permutation, source: Weights, target: Weights) -> tuple[GroupMatch, ...]:
     """How similar the matched units' weights are, group by group."""
     scores, cosines, dead = {}, {}, {}
@@ -136,29 +89,3 @@ def weight_matches(permutation: Permutation, source: Weights, target: Weights) -
             cosines[group.name] = np.divide(score, length, out=np.zeros_like(score), where=length > 0)
             dead[group.name] = (norms_A[group.name] == 0, norms_B[group.name] == 0)
     return group_matches(permutation, scores, cosines, dead)
-
-
-def _reassign(
-    family: Sequence[Group], permutation: Permutation, source: Weights, target: Weights, tolerance: float
-) -> Permutation | None:
-    """The permutation with one family assigned anew, or None if that is no improvement.
-
-    Scores are exact where a family occurs on one axis of each parameter and holds no other groups; elsewhere
-    (recurrent weights, siblings within a block) they are linear in the current state, so the gain is checked.
-    """
-    scores = weight_scores(family, permutation, source, target)
-    index = assign_nested(family, scores)
-    if all(np.array_equal(index[group.name], permutation.index[group.name]) for group in family):
-        return None
-    candidate = Permutation(permutation.groups, permutation.index | index)
-    touched = _parameters(family) & source.keys()
-    before, after = (inner_product(p, source, target, touched) for p in (permutation, candidate))
-    return candidate if after > before + tolerance else None
-
-
-def _parameters(family: Sequence[Group]) -> set[str]:
-    return {axis.parameter for group in family for axis in group.axes}
-
-
-def _norm(weights: Weights, parameters: set[str]) -> float:
-    return float(sum(weights[name].double().square().sum() for name in parameters)) ** 0.5

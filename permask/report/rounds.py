@@ -23,21 +23,28 @@ Y_LABEL = "error barrier (points)"
 X_LABEL = "sparsity of network A (log scale of density)"
 
 
-def barriers_by_round(points: Sequence[dict[str, Any]]) -> tuple[list[float], dict[str, list[Summary | None]]]:
-    """Sparsities of the rounds, ascending, and for each way of treating statistics the barrier at each of them."""
+def barriers_of_pairs(points: Sequence[dict[str, Any]]) -> dict[tuple[str, float], dict[int, float]]:
+    """The barrier by pair of networks, for each way of treating statistics and each sparsity of A."""
     paths: defaultdict[tuple[str, float], dict[int, dict[float, float]]] = defaultdict(dict)
     for point in points:
-        path = paths[point["statistics"], point["sparsity"]].setdefault(point["pair"], {})
+        path = paths[STATISTICS[point["statistics"]], point["sparsity"]].setdefault(point["pair"], {})
         path[point["alpha"]] = point["accuracy"]
-    sparsities = sorted({sparsity for _, sparsity in paths})
+    return {
+        key: {pair: barrier(list(path), list(path.values())) for pair, path in found.items()}
+        for key, found in paths.items()
+    }
+
+
+def barriers_by_round(points: Sequence[dict[str, Any]]) -> tuple[list[float], dict[str, list[Summary | None]]]:
+    """Sparsities of the rounds, ascending, and for each way of treating statistics the barrier at each of them."""
+    barriers = barriers_of_pairs(points)
+    sparsities = sorted({sparsity for _, sparsity in barriers})
     return sparsities, {
         name: [
-            summarise([barrier(list(path), list(path.values())) for path in found.values()])
-            if (found := paths.get((statistics, sparsity)))
-            else None
+            summarise(list(found.values())) if (found := barriers.get((name, sparsity))) else None
             for sparsity in sparsities
         ]
-        for statistics, name in STATISTICS.items()
+        for name in STATISTICS.values()
     }
 
 
