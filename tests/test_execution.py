@@ -109,8 +109,7 @@ print([pages() for _ in range(5)][-1])
 def test_memory_that_was_freed_is_not_fetched_again():
     found = subprocess.run([sys.executable, "-c", FAULTS], capture_output=True, text=True, check=True)
     before, after = map(int, found.stdout.split())
-    assert before > 20_000  # of 40,960 pages of 4 kB
-    assert after < 400
+    assert after < before / 10  # of 40,960 pages of 4 kB, or fewer huge ones
 
 
 @pytest.mark.gpu
