@@ -68,6 +68,18 @@ def test_vgg11_refuses_images_that_it_would_halve_to_nothing():
         create_network("vgg11", (3, 16, 16), 10, stream(0, "initialisation"))
 
 
+def test_vgg11_does_not_diverge_at_the_papers_learning_rate():
+    network = create_network("vgg11", (3, 32, 32), 10, stream(0, "initialisation"))
+    images, labels = torch.randn(32, 3, 32, 32, generator=torch.Generator().manual_seed(0)), torch.arange(32) % 10
+    optimizer = torch.optim.SGD(network.parameters(), 0.08, 0.9)
+    for _ in range(5):
+        loss = nn.functional.cross_entropy(network(images), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        assert loss < 4  # a guess costs log(10)
+
+
 def test_a_cnn_has_the_widths_it_is_told():
     network = create_network("cnn", (3, 16, 16), 10, stream(0, "initialisation"), widths=(4, 6))
     assert [layer.out_channels for layer in network if isinstance(layer, nn.Conv2d)] == [4, 6]

@@ -89,13 +89,13 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another():
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_initialisation_has_variance_2_over_fan_in(name):
+def test_initialisation_has_variance_2_over_fan(name):
     model = create_network(name, (3, 32, 32), 10, stream(0, "initialisation"))
     for parameter_name, weight in model.named_parameters():
         if weight.ndim > 1:
-            fan_in = weight[0].numel()
+            fan = weight[:, 0].numel() if name == "vgg11" and weight.ndim == 4 else weight[0].numel()  # out, or in
             spread = 4 * math.sqrt(2 / weight.numel())  # four standard errors of a sample variance
-            assert (weight.var() * fan_in / 2).item() == pytest.approx(1, abs=spread), parameter_name
+            assert (weight.var() * fan / 2).item() == pytest.approx(1, abs=spread), parameter_name
         elif "bias" in parameter_name:
             assert weight.abs().max() == 0
 

@@ -1,0 +1,96 @@
+"""What the studies that come with permask would take on this machine.
+
+    python benchmarks/studies.py
+
+Measures steps of training of every network that they train, on made images of the study's size, and prints Markdown:
+images per second, and the hours of all epochs that the study's file states as its cost. Matching and evaluation come on
+top, and sharing between studies comes off.
+"""
+
+import argparse
+import re
+import time
+
+import numpy as np
+import torch
+
+from permask.study.data import Digits, StreamedImages
+from permask.study.load import load_study
+from permask.study.shipped import shipped_studies
+from permask.study.spec import Study
+from permask.training.execution import Execution, keep_freed_memory
+from permask.training.momentum import MomentumSGD
+from permask.training.networks import create_network
+from permask.training.streams import stream
+
+COST = re.compile(r"^# Cost: ([\d,]+) epochs of ([\d,]+) images", re.MULTILINE)
+CLASSES = {"cifar100": 100, "imagenet": 1000}  # 10 in the others
+FITS = 16  # large images in a batch, so that a laptop's memory holds their activations
+
+
+def inputs_of(study: Study) -> tuple[torch.Tensor, torch.Tensor]:
+    """A batch of the study's, of random numbers."""
+    side = 8 if isinstance(study.data, Digits) else study.data.image_size or 32
+    shape = (1 if isinstance(study.data, Digits) else 3, side, side)
+    size = min(study.batch_size, FITS) if isinstance(study.data, StreamedImages) else study.batch_size
+    images = torch.randn(size, *shape).contiguous(memory_format=torch.channels_last)
+    return images, torch.randint(CLASSES.get(study.data.name, 10), (size,))
+
+
+def images_per_second(study: Study, steps: int) -> np.ndarray:
+    """One number per step of training the study's network."""
+    images, labels = inputs_of(study)
+    network = create_network(
+        image_shape=images.shape[1:],
+        classes=CLASSES.get(study.data.name, 10),
+        generator=stream(0, "initialisation"),
+        **study.network.model_dump(),
+    )
+    execution = Execution.of(network, study.execution.device)
+    optimizer = MomentumSGD(execution.place(network).train(), 0.9, 5e-4, {}, None)
+    mean_loss = execution.loss_function(network)
+    images, labels = images.to(execution.device), labels.to(execution.device)
+    seconds = []
+    for _ in range(steps + 1):
+        started = time.perf_counter()
+        mean_loss(images, labels).backward()
+        optimizer.step(0.01)
+        if execution.device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(time.perf_counter() - started)
+    return len(images) / np.array(seconds[1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=5, help="of every network")
+    steps = parser.parse_args().steps
+    torch.set_flush_denormal(True)
+    keep_freed_memory()
+    print(
+        f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {steps} steps, slowest and fastest\n"
+    )
+    print("| study | images/s | epochs | images | hours |\n|---|--:|--:|--:|--:|")
+    measured: dict[tuple, np.ndarray] = {}
+    for path, _ in shipped_studies():
+        study = load_study(path)
+        epochs, count = (int(number.replace(",", "")) for number in COST.findall(path.read_text())[0])
+        what = (
+            str(study.network),
+            CLASSES.get(study.data.name),
+            getattr(study.data, "image_size", 8),
+            study.batch_size,
+        )
+        if what not in measured:
+            measured[what] = images_per_second(study, steps)
+        rates = measured[what]
+        hours = epochs * count / np.median(rates) / 3600
+        print(
+            f"| {study.name} | {np.median(rates):,.3g} [{rates.min():,.3g}, {rates.max():,.3g}] "
+            f"| {epochs:,} | {count:,} | {hours:,.2g} |",
+            flush=True,
+        )
+
+
+if __name__ == "__main__":
+    main()
