@@ -27,8 +27,9 @@ round the error barrier between it, permuted, and dense B, where averaged networ
 statistics, have them recomputed, or are repaired (Jordan et al. 2022). It is the paper's ResNet20×{width} and its
 rounds of {rate:.0%}, scaled down to what two processor cores do: {train:,} training and {test:,} test images of
 CIFAR-10 at {size}×{size} pixels, {epochs} epochs in place of 200, {prune_epochs} epochs per round in place of 50,
-{pairs} pairs of networks. The barrier is read half-way. In the paper it grows along the rounds without REPAIR, and
-stays flat with it.
+{pairs} pairs of networks. The barrier is read half-way; the ends are measured with their own statistics for
+the first, with recomputed ones for the other two. In the paper it grows along the rounds without REPAIR, and stays flat
+with it.
 
 The dense networks reach {dense}% (n = {n_dense}), A after its last round {ticket}% (n = {pairs}). {matched}
 

@@ -10,8 +10,10 @@ from zoo import ZOO
 
 from permask.discovery.discover import discover
 from permask.matching.activations import match_activations
+from permask.matching.alignment import Alignment
 from permask.matching.assignment import assign_nested, families
 from permask.matching.descent import coordinate_descent, inner_product
+from permask.matching.learned import match_learned
 from permask.matching.similarity import weight_scores, weights_of
 from permask.matching.weights import match_weights
 from permask.permutation import Permutation
@@ -40,16 +42,18 @@ MATCHERS = {
 
 
 def recovers(matcher, network, inputs, noise=1e-6):
-    """Whether the matched source has the target's weights, but for the noise."""
+    """Whether a matcher finds a permutation that was planted."""
     randomise_(network)
     symmetry = discover(network, inputs)
     assert symmetry.groups
     target = noisy(symmetry.random(1).apply(network), noise)
-    aligned = MATCHERS[matcher](symmetry, network, target, inputs).permutation.apply(network)
-    return all(
-        torch.allclose(x, y, rtol=0, atol=20 * noise)
-        for x, y in zip(aligned.parameters(), target.parameters(), strict=True)
-    )
+    return recovered(MATCHERS[matcher](symmetry, network, target, inputs).permutation, network, target, noise)
+
+
+def recovered(permutation, network, target, noise=1e-6):
+    """Whether the network, permuted, has the target's weights, but for the noise."""
+    pairs = zip(permutation.apply(network).parameters(), target.parameters(), strict=True)
+    return all(torch.allclose(x, y, rtol=0, atol=20 * noise) for x, y in pairs)
 
 
 @pytest.mark.parametrize("matcher", MATCHERS)
@@ -84,3 +88,37 @@ def test_weights_that_have_nothing_in_common_end_where_no_family_can_improve(nam
 @pytest.mark.parametrize("name", [*SMALL_ZOO, *ARCHITECTURES])
 def test_architectures_of_the_zoo(name, matcher):
     assert recovers(matcher, ZOO[name].make(), ZOO[name].inputs())
+
+
+LEARNERS = {"sinkhorn": 1.0, "straight-through": 0.1}  # with learning rates
+LEARNED = ["transformer", "encoder_norm_first", "gpt", "llama", "experts", "unet", "mlp_mixer", "wide_resnet", "lstm"]
+LEARNED += ["lstm_both_ways", "gru", "tied_autoencoder"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("through", LEARNERS)
+@pytest.mark.parametrize("name", LEARNED)
+def test_learning_puts_right_what_is_wrong_in_every_group_of_architectures_of_the_zoo(name, through):
+    network, inputs = ZOO[name].make(), ZOO[name].inputs()
+    randomise_(network)
+    symmetry = discover(network, inputs)
+    planted = symmetry.random(1)
+    target = noisy(planted.apply(network), 1e-6)
+    goal = {n: x.detach().clone() for n, x in target.named_parameters()}
+
+    def distance(halfway, _batch):  # the cost with which Peña et al. 2023 look for planted permutations
+        return sum((x - goal[n]).square().sum() for n, x in halfway.named_parameters())
+
+    wrong = Permutation(symmetry.groups, {name: three_in_turn(index) for name, index in planted.index.items()})
+    assert not recovered(wrong, network, target)
+    start = Alignment(symmetry, wrong, "three units of every group elsewhere", 0.0, ())
+    alignment = match_learned(
+        symmetry, network, target, distance, [None] * 10, 2, LEARNERS[through], start, through=through
+    )
+    assert recovered(alignment.permutation, network, target)
+
+
+def three_in_turn(index):
+    turned = index.copy()
+    turned[..., :3] = np.roll(turned[..., :3], 1, axis=-1)
+    return turned

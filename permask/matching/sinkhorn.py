@@ -6,7 +6,8 @@ et al. 2023 use it to align networks): exact however many iterations were needed
 unrolling would keep a matrix per iteration and group.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -55,10 +56,10 @@ class SinkhornLearner:
     def weights(self) -> dict[str, Tensor]:
         """The source's weights, mixed; gradients reach the logits."""
         mixed = dict(self._source)
+        shares = _together(DoublyStochastic.apply, self._logits)
         for group in reversed(self._groups):  # inside the units of a parent first, then the units themselves
-            share = DoublyStochastic.apply(self._logits[group.name])
             for axis in self._axes[group.name]:
-                mixed[axis.parameter] = _mix(mixed[axis.parameter], axis, share)
+                mixed[axis.parameter] = _mix(mixed[axis.parameter], axis, shares[group.name])
         return mixed
 
     def update(self) -> None:
@@ -67,10 +68,11 @@ class SinkhornLearner:
     @property
     def permutation(self) -> Permutation:
         """The nearest permutation, by an exact assignment in every block of every group."""
+        shares = _together(_sinkhorn, {name: x.detach() for name, x in self._logits.items()})
         index = {}
         for group in self._groups:
-            shares = _sinkhorn(self._logits[group.name].detach()).cpu().numpy()
-            index[group.name] = np.stack([assign(share) for share in shares]).reshape(group.index_shape)
+            blocks = [assign(share) for share in shares[group.name].cpu().numpy()]
+            index[group.name] = np.stack(blocks).reshape(group.index_shape)
         return Permutation(self._groups, index)
 
 
@@ -96,6 +98,18 @@ class DoublyStochastic(torch.autograd.Function):
         v = torch.linalg.solve(system - share.mT @ share, columns - share.mT @ rows)
         u = rows - share @ v
         return (weighted - share * (u + v.mT)).to(gradients[0].dtype)
+
+
+def _together(operator: Callable[[Tensor], Tensor], logits: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """What an operator makes of the logits of every group; those of equal size go through it as one tensor."""
+    names: defaultdict[int, list[str]] = defaultdict(list)
+    for name, x in logits.items():
+        names[x.shape[-1]].append(name)
+    made = {}
+    for same in names.values():
+        parts = operator(torch.cat([logits[name] for name in same])).split([len(logits[name]) for name in same])
+        made |= dict(zip(same, parts, strict=True))
+    return made
 
 
 def _sinkhorn(logits: Tensor) -> Float[Tensor, "blocks units units"]:
