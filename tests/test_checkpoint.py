@@ -1,8 +1,12 @@
 """A step that was broken off anywhere goes on from its last checkpoint, to the same bits."""
 
+import os
+import signal
+import time
+
 import pytest
 import yaml
-from small_study import SMALL
+from small_study import SMALL, permask, run, write_study
 
 from permask.study.compute import compute
 from permask.study.plan import make_plan
@@ -91,3 +95,29 @@ def test_checkpoints_that_no_step_will_read_can_go(prune, broken_off):
     assert garbage.leftovers == [store.checkpoints(step.key)]
     remove_garbage(store, garbage)
     assert not store.checkpoints(step.key).exists()
+
+
+def test_killed_inside_a_long_step(tmp_path, monkeypatch):
+    """Kill -9 of all processes, as soon as a training of hundreds of epochs has written a checkpoint."""
+    long = SMALL.replace("epochs: 4", "epochs: 300").replace("sparsities: [0.5, 0.8]", "sparsities: [0.5]")
+    study = write_study(tmp_path, long.replace("[lth, naive, permuted, random]", "[lth]").replace("[0, 2]", "[0]"))
+    arguments = ["run", study, "pairs=1", "connect=null", "--out", tmp_path / "out", "--jobs", 1, "--store"]
+    run(*arguments, tmp_path / "clean")
+    clean, store = Store(tmp_path / "clean"), Store(tmp_path / "store")
+    monkeypatch.setenv("PERMASK_CHECKPOINT_SECONDS", "0.1")
+    killed = permask(*arguments, store.root)
+    while not (found := list(store.root.glob("checkpoints/*/*.safetensors"))):
+        assert killed.poll() is None
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    key = found[0].parent.name
+    assert not store.has(key)
+    run(*arguments, store.root)
+    assert store.results() == clean.results()
+    for one in store.results():
+        for path in clean.folder(one).iterdir():
+            assert path.name == "manifest.json" or path.read_bytes() == (store.folder(one) / path.name).read_bytes()
+    events = read_track(store, key)
+    again = [event["event"] for event in events].index("started", 1)
+    assert events[again + 1]["done"] > 1  # not from the beginning

@@ -16,6 +16,7 @@ from slurm_cluster import ask, slurm, wait_for
 from small_study import SMALL, permask, run, write_study
 
 from permask.study.store import Store
+from permask.study.tracking.track import read_track
 
 pytestmark = pytest.mark.cluster
 
@@ -55,6 +56,19 @@ def attempts(store):
         lines = [json.loads(line) for line in track.read_text().splitlines()]
         events[track.stem] = [line["event"] for line in lines if line["event"] != "progress"]
     return events
+
+
+def computing(root):
+    """The processes that are at a step and have done some of it, by their tracks."""
+    for track in root.glob("tracks/??/*.jsonl"):
+        events = read_track(Store(root, existing=True), track.stem)
+        if events and events[-1]["event"] == "progress":
+            yield next(event["pid"] for event in reversed(events) if event["event"] == "started")
+
+
+def parent(pid):
+    found = subprocess.run(["ps", "-o", "ppid=", "-p", str(pid)], capture_output=True, text=True)
+    return int(found.stdout or 0)
 
 
 def test_slurm_with_a_node_drained_and_a_job_requeued(local, tmp_path):
@@ -141,10 +155,12 @@ def test_slurm_trains_one_network_in_two_processes(tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("ray") is None and not Path(sys.executable).with_name("ray").exists(), reason="no Ray")
-def test_ray_with_a_node_lost(local, tmp_path):
+def test_ray_with_a_node_lost(local, tmp_path, monkeypatch):
     study, expected = local
     from ray.cluster_utils import Cluster
 
+    monkeypatch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+    monkeypatch.setenv("RAY_agent_register_timeout_ms", "300000")  # a busy machine takes long to start its agents
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     second = cluster.add_node(num_cpus=1)
     try:
@@ -153,8 +169,8 @@ def test_ray_with_a_node_lost(local, tmp_path):
         root = tmp_path / "store"
         arguments = ["run", study, "--engine", "ray", "--cluster", file, "--store", root, "--out", tmp_path / "out"]
         with permask(*arguments) as process:
-            wait_for(lambda: len(list(root.glob("tracks/*/*"))) >= 2, 120)
-            time.sleep(2)
+            raylet = second.all_processes["raylet"][0].process.pid
+            wait_for(lambda: any(parent(pid) == raylet for pid in computing(root)), 300)
             cluster.remove_node(second, allow_graceful=False)
             print("lost the second node")
             out, err = process.communicate(timeout=600)
@@ -167,4 +183,5 @@ def test_ray_with_a_node_lost(local, tmp_path):
     ended = attempts(store)
     print(*ended.values(), sep="\n")
     assert all(events.count("completed") == 1 for events in ended.values())
+    assert sum(events.count("started") for events in ended.values()) == len(ended) + 1  # the step that was lost
     assert "retrying" in out
