@@ -101,7 +101,7 @@ def test_killed_inside_a_long_step(tmp_path, monkeypatch):
     """Kill -9 of all processes, as soon as a training of hundreds of epochs has written a checkpoint."""
     long = SMALL.replace("epochs: 4", "epochs: 300").replace("sparsities: [0.5, 0.8]", "sparsities: [0.5]")
     study = write_study(tmp_path, long.replace("[lth, naive, permuted, random]", "[lth]").replace("[0, 2]", "[0]"))
-    arguments = ["run", study, "pairs=1", "connect=null", "--out", tmp_path / "out", "--jobs", 1, "--store"]
+    arguments = ["run", study, "pairs=1", "connect=null", "--out", tmp_path / "out", "--jobs", 2, "--store"]
     run(*arguments, tmp_path / "clean")
     clean, store = Store(tmp_path / "clean"), Store(tmp_path / "store")
     monkeypatch.setenv("PERMASK_CHECKPOINT_SECONDS", "0.1")

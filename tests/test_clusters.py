@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -83,8 +82,7 @@ def test_slurm_with_a_node_drained_and_a_job_requeued(local, tmp_path):
         assert detached.returncode == 0 and "the jobs go on" in detached.stdout, detached
         states = lambda: ask(environment, "squeue", "-r", "-h", "-o", "%i %t %N").splitlines()  # noqa: E731
         print(*states(), sep="\n")
-        wait_for(lambda: sum(" R " in line for line in states()) == 2 and len(list(root.glob("tracks/*/*"))) == 2)
-        time.sleep(2)
+        wait_for(lambda: sum(" R " in line for line in states()) == 2 == len(list(computing(root))), 300)
         job = next(line.split()[0] for line in states() if " R one" in line)
         ask(environment, "scontrol", "update", "nodename=two", "state=drain", "reason=test")
         ask(environment, "scontrol", "requeue", job)
