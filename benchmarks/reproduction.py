@@ -62,7 +62,7 @@ def _studies() -> str:
         (cost,) = (line for line in path.read_text().splitlines() if line.startswith("# Cost: "))
         known = "yes" if path.stem in PUBLISHED_STUDIES else ""
         lines.append(
-            f"| `permask run {path.stem}` | {purpose} | {cost.removeprefix('# Cost: ').rstrip('.')} | {known} |"
+            f"| `permask run {path.stem}` | {purpose} | {cost.removeprefix('# Cost: ').rstrip('.').partition(';')[0]} | {known} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,7 @@
 """What the studies that come with permask would take on this machine.
 
     python benchmarks/studies.py
+    python benchmarks/studies.py vgg11-cifar10 resnet50x1-imagenet
 
 Measures steps of training of every network that they train, on made images of the study's size, and prints Markdown:
 images per second, and the hours of all epochs that the study's file states as its cost. Matching and evaluation come on
@@ -61,10 +62,17 @@ def images_per_second(study: Study, steps: int) -> np.ndarray:
     return len(images) / np.array(seconds[1:])
 
 
+def shown(number: float) -> str:
+    """Three digits that count."""
+    return f"{float(f'{number:.3g}'):,g}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=5, help="of every network")
-    steps = parser.parse_args().steps
+    parser.add_argument("studies", nargs="*", help="names; all by default")
+    arguments = parser.parse_args()
+    steps = arguments.steps
     torch.set_flush_denormal(True)
     keep_freed_memory()
     print(
@@ -73,6 +81,8 @@ def main() -> None:
     print("| study | images/s | epochs | images | hours |\n|---|--:|--:|--:|--:|")
     measured: dict[tuple, np.ndarray] = {}
     for path, _ in shipped_studies():
+        if arguments.studies and path.stem not in arguments.studies:
+            continue
         study = load_study(path)
         epochs, count = (int(number.replace(",", "")) for number in COST.findall(path.read_text())[0])
         what = (
@@ -86,8 +96,8 @@ def main() -> None:
         rates = measured[what]
         hours = epochs * count / np.median(rates) / 3600
         print(
-            f"| {study.name} | {np.median(rates):,.3g} [{rates.min():,.3g}, {rates.max():,.3g}] "
-            f"| {epochs:,} | {count:,} | {hours:,.2g} |",
+            f"| {study.name} | {shown(np.median(rates))} [{shown(rates.min())}, {shown(rates.max())}] "
+            f"| {epochs:,} | {count:,} | {float(f'{hours:.2g}'):,g} |",
             flush=True,
         )
 

@@ -7,8 +7,10 @@ from permask.study.network import Wide
 from permask.study.spec import Study
 
 IMAGES = 200
-SIDE = 64  # of images that are large otherwise
+SIDE = 64  # of images that are large otherwise,
+LARGE = 64  # and how many of them
 EPOCHS = 3
+BATCH_SIZE = 64
 ROUNDS = 2
 
 
@@ -17,20 +19,27 @@ def smallest(study: Study) -> Study:
     epochs = min(study.epochs, EPOCHS)
     rewinds = sorted({min(k, epochs - 1) for k in study.rewinds})[-2:]
     sparsities = sorted(study.sparsities)[-2:]
+    batch_size = min(study.batch_size, BATCH_SIZE)
+    slower = batch_size / study.batch_size  # learning rates go down with the batch (Goyal et al. 2017)
     rate = round(1 - (1 - sparsities[-1]) ** (1 / ROUNDS), 4)
     changes: dict[str, Any] = {
         "name": f"{study.name[:58]}-smoke",
         "pairs": study.ensembles.members if study.ensembles else 1,
         "epochs": epochs,
-        "batch_size": min(study.batch_size, 64),
+        "batch_size": batch_size,
         "sparsities": sparsities,
         "rewinds": rewinds,
         "match_epochs": sorted({min(t, epochs - 1) for t in study.match_epochs})[-1:],
         "prune": study.prune.model_dump() | {"epochs": 1, "rate": rate, "rewind": min(study.prune.rewind, epochs - 1)},
     }
+    for name in ("dense", "prune", "sparse"):
+        section = changes.get(name) or getattr(study, name).model_dump()
+        changes[name] = section | {"learning_rate": section["learning_rate"] * slower}
     if not isinstance(study.data, Digits):
-        data = study.data.model_dump() | {"train_size": IMAGES, "test_size": IMAGES, "validation": 0}
-        changes["data"] = data | ({"image_size": SIDE} if isinstance(study.data, StreamedImages) else {})
+        large = isinstance(study.data, StreamedImages)
+        images = LARGE if large else IMAGES
+        data = study.data.model_dump() | {"train_size": images, "test_size": images, "validation": 0}
+        changes["data"] = data | ({"image_size": SIDE} if large else {})
     if isinstance(study.network, Wide):
         changes["network"] = study.network.model_dump() | {"width": 1}
     if study.connect:
