@@ -37,7 +37,8 @@ Paired within pairs of networks, in points of error, with Student's 95% interval
 
 {findings}
 
-With nothing reset, the network half-way reaches {first}% with dense A and {last}% at {sparsest:.0%}; chance is 10%.
+With nothing reset, the network half-way reaches {first}% with dense A and {last}% at {sparsest:.0%}; chance is 10%,
+so that there is little room for that barrier to grow.
 
 ## Every round
 
