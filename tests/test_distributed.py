@@ -23,7 +23,6 @@ from permask.study.compute import compute
 from permask.study.load import load_study
 from permask.study.plan import make_plan
 from permask.study.shipped import shipped_study
-from permask.study.smoke import smallest
 from permask.study.spec import Study
 from permask.study.steps.checkpoint import Checkpoints
 from permask.study.store import Store
@@ -188,13 +187,13 @@ def test_killed_under_torchrun_a_resnet50_on_imagenets_files_goes_on_in_one_proc
     """
     changes = [
         f"data.root={make_folder(tmp_path / 'data', ('train', 'val'), 10, 20, size=80, suffix='.JPEG')}",
-        "execution.precision=float32",
-        "dense.learning_rate=0.0005",
+        *("data.image_size=64", "data.train_size=80", "data.test_size=40", "batch_size=40", "epochs=3", "rewinds=[0]"),
+        *("execution.precision=float32", "dense.learning_rate=0.0005"),
     ]
-    plan = make_plan(smallest(load_study(shipped_study("resnet50x1-imagenet"), changes)))
+    plan = make_plan(load_study(shipped_study("resnet50x1-imagenet"), changes))
     root, study = tmp_path / "store", "resnet50x1-imagenet"
     monkeypatch.setenv("PERMASK_CHECKPOINT_SECONDS", "0")
-    arguments = ["--smoke", *changes, "--store", root, "--out", tmp_path / "out", "--jobs", 1, "--processes", 2]
+    arguments = [*changes, "--store", root, "--out", tmp_path / "out", "--jobs", 1, "--processes", 2]
     killed = permask("run", study, *arguments)
     checkpoints = root / "checkpoints"
 
