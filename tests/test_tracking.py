@@ -1,5 +1,6 @@
 """TensorBoard and Weights & Biases get what the track in the store has."""
 
+import time
 from importlib.util import find_spec
 
 import pytest
@@ -49,6 +50,9 @@ def test_tensorboard(computed):
 def test_weights_and_biases_offline(computed):
     store, step, _ = computed
     (file,) = (store.root / "tracks" / "wandb").glob("offline-run-*/*.wandb")
+    deadline = time.monotonic() + 30  # another process writes it
+    while step.key.encode() not in file.read_bytes() and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert step.key.encode() in file.read_bytes()
 
 
