@@ -60,7 +60,7 @@ def make_data(name, root):
         case "svhn":
             return [f"data.root={make_svhn(root, 200, 200)}", "data.published=false"]
         case "image_folder":
-            return [f"data.root={make_folder(root, classes=10, images=20)}", "network.widths=[8, 8, 16]"]
+            return [f"data.root={make_folder(root, classes=10, images=20)}"]
         case "imagenet":
             return [f"data.root={make_folder(root, ('train', 'val'), 10, 20, size=80, suffix='.JPEG')}"]
     return []
@@ -72,7 +72,9 @@ def make_data(name, root):
 )
 def test_the_smallest_form_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
-    changes = make_data(load_study(path).data.name, tmp_path / "data")
+    study = load_study(path)
+    changes = make_data(study.data.name, tmp_path / "data")
+    changes += ["network.widths=[8, 8, 16]"] if study.network.name == "cnn" else []
     found = run("run", path.stem, "--smoke", *changes, "--store", tmp_path / "store", "--out", tmp_path / "out")
     assert "permuted" in found.stdout
     assert (tmp_path / "out" / "report.html").exists()
