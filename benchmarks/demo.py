@@ -15,6 +15,12 @@ from permask.report.tables import AccuracyTable, barrier_sentence, markdown_tabl
 from permask.study.results import Results
 
 DOCS = Path(__file__).parent.parent / "docs"
+FIGURES = {
+    "accuracy_against_sparsity": "accuracy against sparsity",
+    "accuracy_against_rewind": "accuracy against rewind epoch",
+    "connectivity": "connectivity",
+    "matching": "correlation of paired units, by group",
+}
 
 HEAD = """\
 # What the demo finds
@@ -57,17 +63,16 @@ def main() -> None:
         results = Results.load(Path(folder) / "results.json")
         figures = DOCS / "figures"
         figures.mkdir(exist_ok=True)
-        for picture in Path(folder).glob("*.png"):
-            shutil.copy(picture, figures / f"demo_{picture.name}")
+        for name in FIGURES:
+            shutil.copy(Path(folder) / f"{name}.png", figures / f"demo_{name}.png")
     study, outcomes = results.study, Outcomes.of(results.rows)
     train = study["data"]["train"]
     parts = [HEAD.format(train=train, test=f"{1797 - train:,}", pairs=study["pairs"], epochs=study["epochs"])]
     for rewind in outcomes.rewinds:
         parts.append(f"\n## Rewind epoch {rewind}\n\n{markdown_table(AccuracyTable.of(outcomes, rewind))}")
-    parts.append("\n## Figures\n\n![accuracy against sparsity](figures/demo_accuracy_against_sparsity.png)\n")
-    parts.append("\n![accuracy against rewind epoch](figures/demo_accuracy_against_rewind.png)\n")
-    parts.append(f"\n![connectivity](figures/demo_connectivity.png)\n\n{barrier_sentence(results)}\n")
-    parts.append("\n![correlation of paired units, by group](figures/demo_matching.png)\n")
+    parts.append("\n## Figures\n")
+    below = {"connectivity": f"\n{barrier_sentence(results)}\n"}
+    parts += [f"\n![{what}](figures/demo_{name}.png)\n{below.get(name, '')}" for name, what in FIGURES.items()]
     parts.append(TAIL.format(seconds=seconds, networks=len(results.rows), **results.provenance))
     (DOCS / "demo.md").write_text("".join(parts))
 
