@@ -29,9 +29,9 @@ class CNN(Section):
 
 
 class Wide(Section):
-    """ResNet20 with BatchNorm or VGG11 without, both for small images; torchvision's ResNet50."""
+    """ResNet8 or 20 with BatchNorm, VGG11 without, both for small images; torchvision's ResNet50."""
 
-    name: Literal["resnet20", "vgg11", "resnet50"]
+    name: Literal["resnet8", "resnet20", "vgg11", "resnet50"]
     width: Annotated[
         PositiveInt, Field(description="multiplies every number of channels; of ResNet50, those inside the blocks")
     ] = 1

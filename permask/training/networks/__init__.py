@@ -9,13 +9,14 @@ from torch import nn
 from permask.training.networks.cnn import CNN
 from permask.training.networks.imported import import_network
 from permask.training.networks.mlp import MLP
-from permask.training.networks.resnet import ResNet20
+from permask.training.networks.resnet import ResNet8, ResNet20
 from permask.training.networks.resnet50 import ResNet50
 from permask.training.networks.vgg import VGG11
 
 NETWORKS: dict[str, Callable[..., nn.Module]] = {
     "cnn": CNN,
     "mlp": MLP,
+    "resnet8": ResNet8,
     "resnet20": ResNet20,
     "resnet50": ResNet50,
     "vgg11": VGG11,

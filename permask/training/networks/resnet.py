@@ -1,6 +1,7 @@
-"""ResNet20 for small images, as the paper has it (He et al. 2016, section 4.2, with projection shortcuts)."""
+"""ResNets for small images, as the paper has them (He et al. 2016, section 4.2, with projection shortcuts)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,23 +28,24 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
-class ResNet20(nn.Module):
-    """Three stages of three basic blocks with 16, 32 and 64 channels times `width`.
+class ResNet(nn.Module):
+    """Three stages of basic blocks with 16, 32 and 64 channels times `width`.
 
     Args:
         image_shape: `[C, H, W]`.
         classes: Number of classes.
+        blocks: Per stage, of two convolutions each.
         width: Multiplies every number of channels.
     """
 
-    def __init__(self, image_shape: Sequence[int], classes: int, width: int = 1):
+    def __init__(self, image_shape: Sequence[int], classes: int, blocks: int, width: int = 1):
         super().__init__()
         c1, c2, c3 = 16 * width, 32 * width, 64 * width
         self.conv1 = nn.Conv2d(image_shape[0], c1, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(c1)
-        self.layer1 = nn.Sequential(*(BasicBlock(c1, c1, 1) for _ in range(3)))
-        self.layer2 = nn.Sequential(BasicBlock(c1, c2, 2), BasicBlock(c2, c2, 1), BasicBlock(c2, c2, 1))
-        self.layer3 = nn.Sequential(BasicBlock(c2, c3, 2), BasicBlock(c3, c3, 1), BasicBlock(c3, c3, 1))
+        self.layer1 = stage(c1, c1, 1, blocks)
+        self.layer2 = stage(c1, c2, 2, blocks)
+        self.layer3 = stage(c2, c3, 2, blocks)
         self.linear = nn.Linear(c3, classes)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -51,3 +53,12 @@ class ResNet20(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
+
+
+def stage(n_in: int, n_out: int, stride: int, blocks: int) -> nn.Sequential:
+    """Basic blocks in a row, the first of which changes the shape."""
+    return nn.Sequential(BasicBlock(n_in, n_out, stride), *(BasicBlock(n_out, n_out, 1) for _ in range(blocks - 1)))
+
+
+ResNet8 = partial(ResNet, blocks=1)
+ResNet20 = partial(ResNet, blocks=3)
