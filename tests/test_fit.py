@@ -5,7 +5,9 @@ from made_data import make_folder
 from small_study import run, write_study
 from torch import nn
 
+from permask.cli.run import How, run_study
 from permask.errors import NetworkError
+from permask.study import fit
 from permask.study.fit import check_fit
 from permask.study.load import load_study
 from permask.study.spec import Study
@@ -60,3 +62,12 @@ def test_the_command_says_so_and_writes_nothing(tmp_path, monkeypatch):
     assert "Traceback" not in found.stderr
     assert not (tmp_path / "store").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_a_network_is_not_asked_again_where_nothing_is_left_to_compute(tmp_path, monkeypatch):
+    path, asked = write_study(tmp_path), []
+    changes = ["network={name: cnn, widths: [4]}", "pairs=1", "sparsities=[0.5]", "rewinds=[0]", "methods=[lth]"]
+    monkeypatch.setattr(fit, "check_fit", asked.append)
+    for _ in range(2):
+        run_study(path, changes, tmp_path / "store", tmp_path / "out", How(jobs=1))
+    assert len(asked) == 1

@@ -11,9 +11,14 @@ from permask.study.engines.schedule import Happening
 from permask.study.plan import Plan
 from permask.study.step import Step
 
+PATIENCE = 30.0  # seconds between two lines of a log
+
 
 class LiveProgress:
-    """A bar for the study and one for each step under way; a line for whatever goes wrong."""
+    """A bar for the study and one for each step under way; a line for whatever goes wrong.
+
+    Where the output is no terminal but a file, a line now and then of how far the study is.
+    """
 
     def __init__(self, console: Console, plan: Plan, on_stop: str):
         self.console, self.plan, self.on_stop = console, plan, on_stop
@@ -28,7 +33,7 @@ class LiveProgress:
             transient=True,
             refresh_per_second=4,
         )
-        self.started = time.monotonic()
+        self.started = self.told = time.monotonic()
         self.whole = self.progress.add_task(plan.study.name, total=len(plan.steps), unit="steps", left="")
         self.weight = {step.key: max(step.epochs, 1) for step in plan.steps.values()}
         self.to_do = sum(self.weight.values())
@@ -73,6 +78,17 @@ class LiveProgress:
                 self.progress.console.print(f"[yellow]retrying:[/] {step.title} ({reason})", highlight=False)
             case "failed":
                 self._drop(step)
+        if not self.console.is_terminal and time.monotonic() - self.told >= PATIENCE:
+            self.told = time.monotonic()
+            self._log()
+
+    def _log(self) -> None:
+        whole, *steps = self.progress.tasks
+        line = f"{whole.completed:.0f} of {len(self.plan.steps)} steps"
+        if whole.fields["left"]:
+            line += f", {whole.fields['left']}"
+        under_way = [f"{step.description.strip()} {step.completed:.0f}/{step.total or '?'}" for step in steps]
+        self.console.print("; ".join([line, *under_way]), highlight=False, markup=False, soft_wrap=True)
 
     def _done(self, step: Step, happening: Literal["present", "computed"]) -> None:
         self._drop(step)

@@ -26,6 +26,7 @@ from permask.cli.prepare import open_study
 
 if TYPE_CHECKING:
     from permask.study.engines.schedule import Engine
+    from permask.study.plan import Plan
     from permask.study.store import Store
 
 
@@ -110,13 +111,14 @@ def run_study(
     from permask.study.plan import make_plan
 
     plan = make_plan(open_study(path, overrides, smoke))
-    if not isinstance(plan.study.network, MLP):  # which takes any images
+    is_left = not _has_all(store_root, plan)
+    if is_left and not isinstance(plan.study.network, MLP):  # which takes any images
         from permask.study.fit import check_fit
 
         check_fit(plan.study)
     chosen = _engine(how, len(plan.steps))
     folder, store = _places(out or Path("results") / plan.study.name, store_root)
-    if how.engine is EngineName.local and not all(map(store.has, plan.steps)):
+    if is_left and how.engine is EngineName.local:
         from permask.study.engines.local import warm_up
 
         warm_up()
@@ -144,6 +146,18 @@ def run_study(
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
         raise typer.Exit(1)
+
+
+def _has_all(store_root: Path, plan: "Plan") -> bool:
+    """Whether there is a store with every step in it; nothing is written to tell."""
+    from permask.errors import StoreError
+    from permask.study.store import Store
+
+    try:
+        store = Store(store_root, existing=True)
+    except StoreError:
+        return False
+    return all(map(store.has, plan.steps))
 
 
 def _engine(how: How, steps: int) -> "Engine":

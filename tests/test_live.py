@@ -1,0 +1,43 @@
+"""What a running study tells where its output is no terminal."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+from small_study import write_study
+
+from permask.cli import live
+from permask.study.load import load_study
+from permask.study.plan import make_plan
+
+
+@pytest.fixture
+def plan(tmp_path):
+    return make_plan(load_study(write_study(tmp_path), []))
+
+
+def told(plan, terminal=False):
+    out = StringIO()
+    first, second, *_ = plan.steps.values()
+    with live.LiveProgress(Console(file=out, force_terminal=terminal, width=120), plan, "run again to go on") as shown:
+        shown.listen("present", first, None)
+        shown.listen("started", second, None)
+        shown.listen("progress", second, (1, 4, ""))
+    return out.getvalue().splitlines(), second.title
+
+
+def test_a_log_has_a_line_now_and_then(plan, monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 0)
+    lines, title = told(plan)
+    assert f"1 of {len(plan.steps)} steps; {title} 1/4" in lines
+
+
+def test_a_log_has_no_more_lines_than_that(plan):
+    lines, _ = told(plan)
+    assert not [line for line in lines if " steps; " in line]
+
+
+def test_a_terminal_has_its_bars_alone(plan, monkeypatch):
+    monkeypatch.setattr(live, "PATIENCE", 0)
+    lines, title = told(plan, terminal=True)
+    assert not [line for line in lines if f"steps; {title}" in line]
