@@ -78,17 +78,6 @@ def test_what_is_left_open_is_decided_by_network_and_machine(monkeypatch):
         )
 
 
-def test_a_long_training_of_convolutions_is_compiled_where_there_is_a_compiler(monkeypatch):
-    convolutional, plain = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Linear(1, 1))
-    monkeypatch.setenv("CXX", "sh")  # any command
-    assert Execution.of(convolutional, "cpu", steps=20_000).compile
-    assert not Execution.of(convolutional, "cpu", steps=19_999).compile
-    assert not Execution.of(plain, "cpu", steps=20_000).compile
-    assert not Execution.of(convolutional, "cpu", compile=False, steps=20_000).compile
-    monkeypatch.setenv("CXX", "no-such-compiler")
-    assert not Execution.of(convolutional, "cpu", steps=20_000).compile
-
-
 FAULTS = """
 import ctypes, resource, torch
 from permask.training.execution import M_MMAP_THRESHOLD, keep_freed_memory

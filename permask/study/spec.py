@@ -75,10 +75,7 @@ class Execution(Section):
     ] = "auto"
     compile: Annotated[
         bool | Literal["auto"],
-        Field(
-            description="auto: for networks with convolutions, on a GPU; on a CPU where training takes 20,000 steps or "
-            "more and there is a C++ compiler"
-        ),
+        Field(description="auto: for networks with convolutions, on a GPU"),
     ] = "auto"
     deterministic: Annotated[
         bool, Field(description="a GPU gives the same bits in every run, and takes longer; a CPU does so anyway")

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import platform
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -19,7 +18,6 @@ from permask.training.distributed import BatchNormOver, Processes
 Precision = Literal["float32", "bfloat16"]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
-WORTH_COMPILING = 20_000  # steps; on a CPU one saves hundredths of a second, and compilation takes minutes
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
 
 
@@ -51,13 +49,12 @@ class Execution:
         compile: bool | Literal["auto"] = "auto",
         deterministic: bool = False,
         batchnorm: BatchNormOver = "batch",
-        steps: int = 0,
     ) -> "Execution":
         """Decide what is left to decide by what pays on this machine for this network.
 
         The GPU if there is one. A network with convolutions computes in bfloat16 where the hardware multiplies it (a
-        GPU, a CPU with AMX or AVX-512 BF16). It is compiled on a GPU, and on a CPU too if it is trained for long and
-        there is a C++ compiler; not if several processes train it.
+        GPU, a CPU with AMX or AVX-512 BF16). It is compiled on a GPU, if one process trains it; on a CPU that saves two
+        to four hundredths of a step (docs/benchmarks.md), and the first step takes a minute or two.
 
         Args:
             model: The network.
@@ -66,15 +63,13 @@ class Execution:
             compile: As of `Execution`.
             deterministic: As of `Execution`.
             batchnorm: As of `Execution`.
-            steps: Of the whole training, whatever part of it is still to do, so that all parts are executed alike.
         """
         place = find_device(device)
         convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
         if precision == "auto":
             precision = "bfloat16" if convolves and _multiplies_bfloat16(place) else "float32"
         if compile == "auto":
-            pays = place.type == "cuda" or (steps >= WORTH_COMPILING and _finds_compiler())
-            compile = convolves and pays and Processes.here().count == 1
+            compile = convolves and place.type == "cuda" and Processes.here().count == 1
         return cls(place, precision, compile, deterministic, batchnorm)
 
     @property
@@ -141,10 +136,6 @@ def _compiled(device: str, deterministic: bool) -> Callable[..., Tensor]:
     """One program for all networks of a shape; on a GPU replayed as a CUDA graph."""
     mode = "reduce-overhead" if device == "cuda" else None
     return torch.compile(mean_loss, mode=mode, dynamic=False)
-
-
-def _finds_compiler() -> bool:
-    return shutil.which(os.environ.get("CXX", "g++")) is not None  # as torch's inductor does
 
 
 @cache

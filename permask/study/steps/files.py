@@ -23,7 +23,6 @@ from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import Execution, find_device
-from permask.training.loop import Recipe
 from permask.training.networks import create_network, outline_network
 from permask.training.streams import stream
 
@@ -81,10 +80,9 @@ class Run:
         """Where the step computes."""
         return find_device(self._execution.get("device", "auto"))
 
-    def execution(self, network: nn.Module, recipe: Recipe) -> Execution:
+    def execution(self, network: nn.Module) -> Execution:
         """How the step trains a network."""
-        steps = recipe.epochs * recipe.steps_per_epoch(len(self.data.train))
-        return Execution.of(network, **self._execution, steps=steps)
+        return Execution.of(network, **self._execution)
 
     @property
     def _execution(self) -> dict[str, Any]:

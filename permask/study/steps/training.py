@@ -42,7 +42,7 @@ def train_network(
         The momentum by parameter name.
     """
     recipe, data = Recipe(**run.specification["recipe"]), run.data
-    execution = run.execution(network, recipe)
+    execution = run.execution(network)
     first, last = start[0], recipe.epochs if stop is None else stop
     evaluate_every = run.specification.get("evaluate_every")
     history: list[dict[str, Any]] = []
