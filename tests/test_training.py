@@ -5,6 +5,7 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from permask.masks.scores import magnitude_mask
 from permask.training.data.load import load_data
@@ -38,6 +39,24 @@ def test_training_that_stops_and_goes_on_equals_training_in_one_go(name):
     momentum = train(parts, DATA.train, RECIPE, order, start=(2, momentum), stop=3)
     train(parts, DATA.train, RECIPE, order, start=(3, momentum))
     assert equal(whole, parts)
+
+
+def noise(epoch):
+    return stream(7, "noise", f"epoch {epoch}")
+
+
+def test_what_a_network_draws_itself_depends_on_the_step_alone():
+    whole = nn.Sequential(network(), nn.Dropout(0.3), nn.Linear(DATA.classes, DATA.classes))
+    parts, other = copy.deepcopy(whole), copy.deepcopy(whole)
+    train(whole, DATA.train, RECIPE, order, noise=noise)
+    before = torch.get_rng_state()
+    momentum = train(parts, DATA.train, RECIPE, order, stop=2, noise=noise)
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.rand(3)
+    train(parts, DATA.train, RECIPE, order, start=(2, momentum), noise=noise)
+    assert equal(whole, parts)
+    train(other, DATA.train, RECIPE, order, noise=lambda epoch: stream(8, "noise", f"epoch {epoch}"))
+    assert not equal(whole, other)
 
 
 def test_training_learns_and_tells_its_loss():

@@ -97,7 +97,7 @@ class _Ledger:
         mask = step.parents.get("mask")
         whole, ticket = self.plan.before(step), self.plan.before(mask) if mask else set()
         return {
-            "seconds": self._total([step.key]),
+            "seconds": self._total(whole if step.kind == "dense" else [step.key]),  # dense: from rewind epoch to epoch
             "epochs_total": sum(self.plan.steps[key].epochs for key in whole),
             "seconds_total": self._total(whole),
             "epochs_ticket": sum(self.plan.steps[key].epochs for key in ticket),

@@ -88,11 +88,25 @@ class Execution:
         return lambda images, labels: compute(model, images, labels, dtype)
 
     @contextmanager
-    def in_force(self) -> Iterator[None]:
-        """Let the settings of torch that are the process's own be what they say here, and what they were afterwards."""
-        if self.device.type != "cuda":
+    def in_force(self, seeds: bool = False) -> Iterator[None]:
+        """Let the settings of torch that are the process's own be what they say here, and what they were afterwards.
+
+        Args:
+            seeds: Whether torch's random numbers are seeded meanwhile.
+        """
+        on_gpu = self.device.type == "cuda"
+        own = torch.random.fork_rng(devices=[self.device] if on_gpu else [], enabled=seeds)
+        with own, self._gpu_in_force() if on_gpu else nullcontext():
             yield
-            return
+
+    def seed(self, number: int) -> None:
+        """Begin torch's random numbers anew where the network draws them; `torch.manual_seed` takes far longer."""
+        torch.default_generator.manual_seed(number)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(number)
+
+    @contextmanager
+    def _gpu_in_force(self) -> Iterator[None]:
         if self.deterministic:
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for to be deterministic
         before = torch.are_deterministic_algorithms_enabled()

@@ -61,6 +61,7 @@ def train(
     stop: int | None = None,
     after_epoch: AfterEpoch = lambda epoch, loss, momentum: None,
     augmentation: Callable[[int], torch.Generator] | None = None,
+    noise: Callable[[int], torch.Generator] | None = None,
     execution: Execution | None = None,
     begun: Begun | None = None,
     after_step: AfterStep | None = None,
@@ -82,6 +83,8 @@ def train(
         after_epoch: Called after every epoch with the number of epochs done, their last mean training loss in nats,
             and the momentum by parameter name, which the next step changes.
         augmentation: Epoch (from 0) to the generator that augments its images; None trains on them as they are.
+        noise: Epoch (from 0) to the generator from whose seed the network itself draws, for dropout and the like:
+            torch's own random numbers begin anew with every step. None leaves them as they are.
         execution: Device, precision, compiled or not; None for the CPU, float32, not compiled.
         begun: The epoch after those done, if some of its steps are done as well.
         after_step: Called after every step but an epoch's last, with how far the epoch is and the momentum.
@@ -97,14 +100,17 @@ def train(
     processes = Processes.here()
     processes.check(len(split), recipe.batch_size)
     model.train()
-    with execution.in_force(), processes.training(model, execution.batchnorm) as network:
+    with execution.in_force(noise is not None), processes.training(model, execution.batchnorm) as network:
         mean_loss = execution.loss_function(network)
         for epoch in range(first_epoch, recipe.epochs if stop is None else stop):
             skip, sum_before = (begun.steps, begun.loss_sum) if begun and begun.epoch == epoch else (0, 0.0)
             generators = order(epoch), augmentation(epoch) if augmentation else None
+            seed = noise(epoch).initial_seed() if noise else None
             loss_sum = torch.zeros((), device=execution.device) + sum_before
             batches = split.epoch(recipe.batch_size, *generators, skip, processes.share)
             for step, (images, labels) in enumerate(batches, skip):
+                if seed is not None:
+                    execution.seed(seed + step * processes.count + processes.rank)
                 loss = mean_loss(images, labels)
                 batch = min(recipe.batch_size, len(split) - step * recipe.batch_size)
                 processes.weighted(loss, len(labels), batch).backward()

@@ -5,7 +5,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["initialisation", "order", "augmentation", "split"]
+Purpose = Literal["initialisation", "order", "augmentation", "noise", "split"]
 
 
 def stream(seed: int, purpose: Purpose, step: str = "") -> torch.Generator:

@@ -126,6 +126,10 @@ class Run:
         """Epoch to the generator that augments its images, from this step's seed."""
         return lambda epoch: stream(self.specification["seed"], "augmentation", f"{purpose} epoch {epoch}")
 
+    def noise(self, purpose: str) -> Callable[[int], torch.Generator]:
+        """Epoch to the generator that seeds what its network draws itself, from this step's seed."""
+        return lambda epoch: stream(self.specification["seed"], "noise", f"{purpose} epoch {epoch}")
+
     def write_trained(
         self,
         network: nn.Module,

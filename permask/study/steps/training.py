@@ -90,6 +90,7 @@ def train_network(
         stop,
         after_epoch,
         run.augmentation(purpose),
+        run.noise(purpose),
         execution,
         begun,
         keep,
