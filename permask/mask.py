@@ -8,11 +8,11 @@ from typing import Self
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from permask.errors import NetworkError, PermaskError
+from permask.tensors import save_tensors
 
 # where a torch.ao.pruning sparsifier keeps the mask of a module's parameter
 SPARSIFIER_MASK = re.compile(r"(?:(.*)\.)?parametrizations\.([^.]+)\.\d+\.mask")
@@ -78,8 +78,7 @@ class Mask(Mapping[str, Tensor]):
 
     def save(self, path: str | Path) -> None:
         """Write the mask as boolean tensors in a safetensors file."""
-        tensors = {name: tensor.contiguous() for name, tensor in self._kept.items()}
-        save_file(tensors, path, metadata={"permask": json.dumps(FORMAT, sort_keys=True)})
+        save_tensors(self._kept, path, {"permask": json.dumps(FORMAT, sort_keys=True)})
 
     def __getitem__(self, name: str) -> Tensor:
         return self._kept[name]

@@ -15,8 +15,10 @@ from torch.nn.utils import prune
 from permask.cli.main import main
 from permask.discovery.discover import discover
 from permask.mask import Mask
+from permask.masks.formats import load_weights
 from permask.masks.scores import magnitude_mask
 from permask.matching.alignment import Alignment
+from permask.training.networks.imported import load_callable
 
 NETWORKS = """
 import torch
@@ -35,6 +37,15 @@ def batches():
     for _ in range(3):
         x = torch.randn(32, 6, generator=generator)
         yield x, x[:, :3].argmax(1)
+
+class Tied(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = (nn.Linear(6, 6, bias=False) for _ in range(3))
+        self.c.weight = self.a.weight
+
+    def forward(self, x):
+        return self.c(self.b(self.a(x)).relu())
 
 def nothing():
     return []
@@ -248,6 +259,49 @@ def test_mask_export_and_back(permask, tmp_path):
     net.load_state_dict(torch.load(tmp_path / "p.pt"))
     x = torch.randn(4, 6)
     torch.testing.assert_close(net(x), magnitude_mask(mlp(), 0.7).apply_(mlp())(x))
+
+
+@pytest.fixture
+def tied(stock, tmp_path):
+    """Two checkpoints of a network with a tied weight."""
+    make = load_callable(f"{stock / 'net.py'}:Tied")
+    for seed in (0, 1):
+        torch.manual_seed(seed)
+        torch.save(make().state_dict(), tmp_path / f"tied_{seed}.pt")
+    return make
+
+
+def test_tied_networks_are_matched_and_connected(permask, tied, tmp_path):
+    line = "@net.py:Tied tied_0.pt tied_1.pt"
+    assert permask(f"match {line} --input 6 --aligned aligned.safetensors")[0] == 0
+    aligned = load_weights(tied(), tmp_path / "aligned.safetensors")
+    source = load_weights(tied(), tmp_path / "tied_0.pt")
+    x = torch.randn(5, 6)
+    torch.testing.assert_close(aligned(x), source(x))
+    options = "--data @data.npz --alphas 3 --merged half.safetensors"
+    assert permask(f"connect {line} {options}")[0] == 0
+    half = load_file(tmp_path / "half.safetensors")
+    assert torch.equal(half["a.weight"], half["c.weight"])
+
+
+def test_the_path_is_kept_even_if_the_network_half_way_cannot_be(permask, tmp_path, monkeypatch):
+    def fails(*_):
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("permask.tensors.save_tensors", fails)
+    line = "connect @net.py:mlp @a.pt @b.safetensors --data @data.npz --alphas 3"
+    code, _, err = permask(f"{line} -o path.json --merged half.safetensors")
+    assert (code, "the disk is full" in err) == (2, True)
+    assert json.loads((tmp_path / "path.json").read_text())["alphas"] == [0, 0.5, 1]
+
+
+def test_a_checkpoint_in_channels_last_is_exported(permask, tmp_path):
+    net = convolutions().to(memory_format=torch.channels_last)
+    torch.save(net.state_dict(), tmp_path / "c.pt")
+    magnitude_mask(net, 0.5).save(tmp_path / "m.safetensors")
+    assert permask("mask export m.safetensors --to zeros --weights c.pt -o z.safetensors")[0] == 0
+    expected = magnitude_mask(net, 0.5).apply_(net).state_dict()
+    assert all(torch.equal(x, expected[name]) for name, x in load_file(tmp_path / "z.safetensors").items())
 
 
 class Harmful:

@@ -23,6 +23,7 @@ from permask.study.plan import make_plan
 from permask.study.provenance import provenance
 from permask.study.results import ENSEMBLES_COLUMNS, Results
 from permask.study.spec import Study
+from permask.study.steps import checkpoint
 from permask.study.store import Store
 from permask.training.data.load import load_data
 from permask.training.networks import create_network
@@ -118,6 +119,26 @@ def test_sparse_training_starts_from_the_rewound_weights(tmp_path):
         for name, weight in load_file(folder / "weights.safetensors").items():
             expected = dense[name] * mask[name] if name in mask else dense[name]
             torch.testing.assert_close(weight, expected, rtol=0, atol=1e-20)
+
+
+class Tied(nn.Sequential):
+    """An autoencoder with one weight both ways, then classes."""
+
+    def __init__(self):
+        super().__init__(nn.Flatten(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 64), nn.Linear(64, 10))
+        self[3].weight = self[1].weight
+
+
+def test_tied_weights_of_an_imported_network_stay_tied_from_step_to_step(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "EVERY", 0.0)
+    network = {"name": "imported", "factory": "test_steps:Tied"}
+    others = ("prune", "match", "connect", "sparse", "mask")
+    computed = compute_all(tmp_path, others, pairs=1, network=network)
+    dense = of_kind(computed, "dense")
+    assert {step.specification["epoch"] for step, _ in dense} == {0, 2, 4}
+    for _, folder in dense:
+        weights = load_file(folder / "weights.safetensors")
+        assert torch.equal(weights["1.weight"], weights["3.weight"])
 
 
 @pytest.mark.parametrize("policy", ["fine_tune", "rewind_weights", "rewind_learning_rate"])

@@ -57,7 +57,6 @@ def connect(
     import copy
     from collections.abc import Iterator
 
-    from safetensors.torch import save_file
     from torch import nn
 
     from permask.cli.data import bar, example_of, load_batches
@@ -71,6 +70,7 @@ def connect(
     from permask.errors import DataError
     from permask.masks.formats import load_weights
     from permask.matching.alignment import Alignment
+    from permask.tensors import save_tensors
 
     for file in filter(None, (out, merged)):
         check_writable(file)
@@ -106,13 +106,13 @@ def connect(
 
         path = connect_networks(first, last, evaluate, alphas)
     content = {"alphas": path.alphas, "values": path.values, "barrier": path.barrier, "statistics": statistics}
+    if out:
+        write_whole(out, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
     if merged:
         middle = copy.deepcopy(first)
         middle.load_state_dict(interpolate(first.state_dict(), last.state_dict(), 0.5))
         state = prepare(middle, 0.5).state_dict()
-        write_whole(merged, lambda path: save_file({n: x.contiguous() for n, x in state.items()}, path))
-    if out:
-        write_whole(out, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
+        write_whole(merged, lambda path: save_tensors(state, path))
     if as_json:
         typer.echo(json.dumps(content, indent=1))
         return

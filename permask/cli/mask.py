@@ -163,13 +163,13 @@ def export(
     `permask mask export mask.safetensors --to 2:4 --weights checkpoint.pt -o compressed.safetensors`
     """
     import torch
-    from safetensors.torch import save_file
 
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
     from permask.mask import check_fits
     from permask.masks.exports import state_with_buffers, state_with_two_four, state_with_zeros
     from permask.masks.formats import plain_state, read_mask, read_state
+    from permask.tensors import save_tensors
 
     check_writable(out)
     found = read_mask(path)
@@ -183,8 +183,8 @@ def export(
     check_fits(found, state)
     under = {Form.prune: state_with_buffers, Form.zeros: state_with_zeros, Form.two_four: state_with_two_four}
     exported = under[to](state, found)
-    as_safetensors = out.suffix == ".safetensors"
-    write_whole(out, (lambda p: save_file(exported, p)) if as_safetensors else (lambda p: torch.save(exported, p)))
+    save = save_tensors if out.suffix == ".safetensors" else torch.save
+    write_whole(out, lambda path: save(exported, path))
     _tell(_summary(found) | {"out": str(out)}, as_json)
 
 

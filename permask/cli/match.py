@@ -74,7 +74,6 @@ def match(
     `permask match net.py:make_net a.pt b.pt --data net.py:batches --by learned --aligned a_in_b.safetensors`
     """
     import torch.nn.functional as F
-    from safetensors.torch import save_file
 
     from permask.cli.data import bar, example_of, load_batches, shown
     from permask.cli.network import check_takes, example_inputs, load_network
@@ -86,6 +85,7 @@ def match(
     from permask.matching.learned import match_learned
     from permask.matching.weights import match_weights
     from permask.symmetry import Symmetry
+    from permask.tensors import save_tensors
 
     by = by or (By.activations if data else By.weights)
     if by is not By.weights and not data:
@@ -130,7 +130,7 @@ def match(
     permuted = alignment.permutation.apply(a).state_dict()
     write_whole(out, alignment.save)
     if aligned:
-        write_whole(aligned, lambda path: save_file({n: x.contiguous() for n, x in permuted.items()}, path))
+        write_whole(aligned, lambda path: save_tensors(permuted, path))
     if as_json:
         groups = [vars(group) for group in alignment.groups]
         content = {"method": alignment.method, "objective": alignment.objective, "groups": groups, "out": str(out)}

@@ -16,6 +16,7 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
+from permask.tensors import apart
 from permask.training.loop import Begun
 
 EVERY = float(os.environ.get("PERMASK_CHECKPOINT_SECONDS", "60"))
@@ -92,9 +93,7 @@ class Checkpoints:
             "history": history,
             "seconds": self.seconds_before + time.monotonic() - self.started,
         }
-        content = save(
-            {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, {"state": json.dumps(state)}
-        )
+        content = save(apart(tensors), {"state": json.dumps(state)})
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}{SUFFIX}"
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:

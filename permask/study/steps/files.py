@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from pydantic import TypeAdapter
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from permask.mask import Mask
@@ -18,12 +18,13 @@ from permask.study.data import DataSet
 from permask.study.network import Network
 from permask.study.step import Task
 from permask.study.store import Store
+from permask.tensors import save_tensors
 from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import Execution, find_device
-from permask.training.networks import create_network, outline_network
+from permask.training.networks import IMPORTED, create_network, outline_network
 from permask.training.streams import stream
 
 # called with the parts done, the parts to do (of a training: epochs), perhaps a note on how it goes, and by name what
@@ -100,7 +101,8 @@ class Run:
     def network_in(self, folder: Path) -> nn.Module:
         """The network whose weights are in a folder, on the device."""
         network = outline_network(**self._network)
-        network.load_state_dict(load_file(folder / WEIGHTS), assign=True)
+        # an imported one has values already, and assigning would take its tied weights apart
+        network.load_state_dict(load_file(folder / WEIGHTS), assign=self._network["name"] != IMPORTED)
         return network.to(self.device)
 
     @property
@@ -150,7 +152,7 @@ class Run:
     def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
         """Write tensors by name as a safetensors file."""
         if self.writes:
-            save_file({key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}, self.folder / name)
+            save_tensors(tensors, self.folder / name)
 
     def write_metrics(self, metrics: Mapping[str, Any]) -> None:
         """Write what was measured."""

@@ -1,0 +1,18 @@
+"""Tensors by name, in safetensors files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+
+def save_tensors(tensors: Mapping[str, Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:
+    """Write tensors by name as a safetensors file, whatever memory they share and in whatever order it holds them."""
+    save_file(apart(tensors), path, metadata)
+
+
+def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Copies in main memory, each contiguous and on its own, as safetensors wants them: tied weights become two."""
+    return {name: x.detach().to("cpu", copy=True, memory_format=torch.contiguous_format) for name, x in tensors.items()}
