@@ -271,7 +271,7 @@ def tied(stock, tmp_path):
     return make
 
 
-def test_tied_networks_are_matched_and_connected(permask, tied, tmp_path):
+def test_tied_networks_are_matched_connected_and_pruned(permask, tied, tmp_path):
     line = "@net.py:Tied tied_0.pt tied_1.pt"
     assert permask(f"match {line} --input 6 --aligned aligned.safetensors")[0] == 0
     aligned = load_weights(tied(), tmp_path / "aligned.safetensors")
@@ -282,6 +282,10 @@ def test_tied_networks_are_matched_and_connected(permask, tied, tmp_path):
     assert permask(f"connect {line} {options}")[0] == 0
     half = load_file(tmp_path / "half.safetensors")
     assert torch.equal(half["a.weight"], half["c.weight"])
+    permask("mask make tied_0.pt --model @net.py:Tied -s 0.5")
+    permask("mask export mask.safetensors --to zeros --weights tied_0.pt -o zeros.pt")
+    expected = Mask.load(tmp_path / "mask.safetensors").apply_(source)
+    assert torch.equal(load_weights(tied(), tmp_path / "zeros.pt").a.weight, expected.a.weight)
 
 
 def test_the_path_is_kept_even_if_the_network_half_way_cannot_be(permask, tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Masks in the files that people have: read without running code, written back."""
 
+import copy
 import os
 import pickle
 from collections import defaultdict
@@ -24,6 +25,7 @@ from permask.masks.exports import (
 )
 from permask.masks.formats import load_weights, mask_of_state, plain_state, read_mask, read_state
 from permask.masks.scores import magnitude_mask
+from permask.tensors import save_tensors
 
 
 def network():
@@ -164,6 +166,62 @@ def test_what_fits_two_of_four_is_compressed_and_the_rest_has_zeros():
     assert torch.equal(exported["0.weight"] != 0, mask["0.weight"])
     with pytest.raises(NetworkError, match="no weight's mask fits 2:4"):
         state_with_two_four(model.state_dict(), Mask({"0.weight": mask["0.weight"]}))
+
+
+class Tied(nn.Module):
+    """A linear layer that reads as an embedding writes, and a layer in two places."""
+
+    def __init__(self):
+        super().__init__()
+        self.embedding, self.head = nn.Embedding(8, 12), nn.Linear(12, 8, bias=False)
+        self.head.weight = self.embedding.weight
+        self.layer = self.again = nn.Linear(12, 12)
+
+    def forward(self, x):
+        return self.head(self.again(self.layer(self.embedding(x))))
+
+
+def tied():
+    torch.manual_seed(0)
+    return Tied()
+
+
+@pytest.mark.parametrize("suffix", ["", ".pt", ".safetensors"], ids=["in memory", "pt", "safetensors"])
+def test_a_tied_weight_is_pruned_under_all_of_its_names(tmp_path, suffix):
+    mask = magnitude_mask(tied(), 0.7)
+    assert set(mask) == {"embedding.weight", "layer.weight"}
+    expected = mask.apply_(tied()).state_dict()
+    state = tied().state_dict()
+    if suffix:
+        (save_tensors if suffix == ".safetensors" else torch.save)(state, path := tmp_path / f"tied{suffix}")
+        state = read_state(path)
+    for exported in (state_with_zeros(state, mask), plain_state(state_with_buffers(state, mask))):
+        assert all(torch.equal(x, exported[name]) for name, x in expected.items())
+    fitting = Mask({"embedding.weight": (torch.arange(12) % 4 < 2).expand(8, 12)})
+    assert {"embedding.weight.values", "head.weight.values"} <= state_with_two_four(state, fitting).keys()
+
+
+def test_pruning_buffers_are_attached_wherever_a_tied_weight_is():
+    model, mask, words = tied(), magnitude_mask(tied(), 0.7), torch.arange(8)
+    to_prune_buffers(model, mask)
+    torch.testing.assert_close(model(words), mask.apply_(tied())(words))
+    assert model.embedding.weight_orig is model.head.weight_orig
+    expected = state_with_buffers(tied().state_dict(), mask)
+    assert model.state_dict().keys() == expected.keys()
+    assert all(torch.equal(x, expected[name]) for name, x in model.state_dict().items())
+
+
+def test_equal_layers_of_a_network_are_not_tied():
+    layer = nn.Linear(6, 6)
+    model = nn.Sequential(layer, copy.deepcopy(layer))
+    to_prune_buffers(model, Mask({"0.weight": torch.eye(6).bool()}))
+    assert prune.is_pruned(model[0]) and not prune.is_pruned(model[1])
+
+
+def test_a_mask_of_another_network_is_not_exported():
+    for export in (state_with_buffers, state_with_zeros, state_with_two_four):
+        with pytest.raises(NetworkError, match=r"names 7\.weight"):
+            export(network().state_dict(), Mask({"7.weight": torch.ones(2, 2).bool()}))
 
 
 def test_two_of_four():

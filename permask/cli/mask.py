@@ -166,7 +166,6 @@ def export(
 
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
-    from permask.mask import check_fits
     from permask.masks.exports import state_with_buffers, state_with_two_four, state_with_zeros
     from permask.masks.formats import plain_state, read_mask, read_state
     from permask.tensors import save_tensors
@@ -180,7 +179,6 @@ def export(
     if weights is None:
         raise PermaskError(f"--to {to} needs --weights")
     state = plain_state(read_state(weights))
-    check_fits(found, state)
     under = {Form.prune: state_with_buffers, Form.zeros: state_with_zeros, Form.two_four: state_with_two_four}
     exported = under[to](state, found)
     save = save_tensors if out.suffix == ".safetensors" else torch.save

@@ -1,13 +1,18 @@
-"""Masks, and weights under them, in forms that other tools read."""
+"""Masks, and weights under them, in forms that other tools read.
 
-from collections.abc import Mapping
+A mask that was made from a network names a tied weight once; what is here puts it under all of the weight's names. In a
+`state_dict`, tensors of one shape and content are one weight: few files tell more.
+"""
+
+from collections.abc import Callable, Mapping
+from operator import is_
 
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from permask.errors import NetworkError
-from permask.mask import Mask
+from permask.mask import Mask, check_fits
 
 
 def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
@@ -16,15 +21,19 @@ def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
     Raises:
         NetworkError: The mask does not fit.
     """
-    mask.check(model)
-    for name, kept in mask.items():
+    for name, kept in _under_all_names(mask, _weights(model), is_).items():
         module, _, parameter = name.rpartition(".")
         prune.custom_from_mask(model.get_submodule(module), parameter, kept.to(model.get_parameter(name).device))
     return model
 
 
 def state_with_buffers(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
-    """A `state_dict` with `*_orig` and `*_mask` in place of what is masked, as `torch.nn.utils.prune` saves it."""
+    """A `state_dict` with `*_orig` and `*_mask` in place of what is masked, as `torch.nn.utils.prune` saves it.
+
+    Raises:
+        NetworkError: The mask does not fit.
+    """
+    mask = _under_all_names(mask, state)
     exported = {name: x for name, x in state.items() if name not in mask}
     for name, kept in mask.items():
         exported |= {f"{name}_orig": state[name], f"{name}_mask": kept.to(state[name].dtype)}
@@ -32,7 +41,12 @@ def state_with_buffers(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Ten
 
 
 def state_with_zeros(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
-    """A `state_dict` with zeros in place of pruned weights."""
+    """A `state_dict` with zeros in place of pruned weights.
+
+    Raises:
+        NetworkError: The mask does not fit.
+    """
+    mask = _under_all_names(mask, state)
     return {name: x * mask[name].to(x.dtype) if name in mask else x for name, x in state.items()}
 
 
@@ -42,8 +56,9 @@ def state_with_two_four(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Te
     Other masked weights have zeros in place of what is pruned.
 
     Raises:
-        NetworkError: No mask fits.
+        NetworkError: The mask does not fit, or no weight's fits 2:4.
     """
+    mask = _under_all_names(mask, state)
     fitting = [name for name, kept in mask.items() if fits_two_four(kept)]
     if not fitting:
         raise NetworkError(
@@ -88,7 +103,7 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
     Raises:
         NetworkError: The mask does not fit the network, or the network is not where the format exists.
     """
-    mask.check(model)
+    mask = _under_all_names(mask, _weights(model), is_)
     layers = {f"{n}.weight".lstrip("."): m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
     fitting = [name for name, kept in mask.items() if name in layers and fits_two_four(kept)]
     for name in fitting:
@@ -101,3 +116,26 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
         weight = (layers[name].weight * mask[name].to(layers[name].weight.device)).detach()
         layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
     return fitting
+
+
+def _weights(model: nn.Module) -> dict[str, Tensor]:
+    """Parameters by name; one that several modules share by the name that it has in each."""
+    named = ((n, m.named_parameters(recurse=False)) for n, m in model.named_modules())
+    return {f"{module}.{name}".lstrip("."): x for module, parameters in named for name, x in parameters}
+
+
+def _same(x: Tensor, y: Tensor) -> bool:
+    return x.dtype == y.dtype and torch.equal(x, y)
+
+
+def _under_all_names(mask: Mask, weights: Mapping[str, Tensor], same: Callable[[Tensor, Tensor], bool] = _same) -> Mask:
+    """A mask under every name that its weights have, where it fits them."""
+    check_fits(mask, weights)
+    aliases = {
+        other: kept
+        for other, x in weights.items()
+        if other not in mask
+        for name, kept in mask.items()
+        if same(x, weights[name])
+    }
+    return mask.replace({**mask, **aliases})
