@@ -308,6 +308,12 @@ def test_a_checkpoint_in_channels_last_is_exported(permask, tmp_path):
     assert all(torch.equal(x, expected[name]) for name, x in load_file(tmp_path / "z.safetensors").items())
 
 
+def test_a_checkpoint_may_have_an_equals_sign_in_its_name(permask, tmp_path):
+    torch.save(mlp().state_dict(), tmp_path / "epoch=9-step=100.ckpt")
+    assert permask("mask make epoch=9-step=100.ckpt --sparsity 0.7")[0] == 0
+    assert Mask.load(tmp_path / "mask.safetensors") == magnitude_mask(mlp(), 0.7)
+
+
 class Harmful:
     def __reduce__(self):
         return (os.system, ("touch harmed",))

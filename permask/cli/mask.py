@@ -80,7 +80,7 @@ def make(
     from permask.cli.output import check_writable, write_whole
 
     check_writable(out)
-    if weights is not None and "=" in weights.name:  # the first of the key=value arguments
+    if weights is not None and "=" in weights.name and not weights.exists():  # the first of the key=value arguments
         arguments, weights = [str(weights), *(arguments or [])], None
     given = tuple(exclude) if exclude is not None else EXCLUDED
     request = Request(
