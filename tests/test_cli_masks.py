@@ -314,6 +314,12 @@ def test_a_checkpoint_may_have_an_equals_sign_in_its_name(permask, tmp_path):
     assert Mask.load(tmp_path / "mask.safetensors") == magnitude_mask(mlp(), 0.7)
 
 
+def test_a_mask_is_read_under_any_name(permask):
+    permask("transport @mask.safetensors @alignment.json -o moved.pt")
+    code, out, _ = permask("mask show moved.pt")
+    assert code == 0 and "sparsity 0.7" in out
+
+
 class Harmful:
     def __reduce__(self):
         return (os.system, ("touch harmed",))

@@ -88,6 +88,7 @@ def zeros_state():
             lambda path: torch.save({"model": {f"module.{n}": x for n, x in zeros_state().items()}}, path),
         ),
         ("mask.safetensors", lambda path: Mask({n: m() for n, m in EXPECTED.items()}).save(path)),
+        ("named_otherwise.pt", lambda path: Mask({n: m() for n, m in EXPECTED.items()}).save(path)),
         ("mask.pt", lambda path: torch.save({n: m().float() for n, m in EXPECTED.items()}, path)),
     ],
 )

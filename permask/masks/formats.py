@@ -24,7 +24,7 @@ SPARSIFIED = re.compile(r"(?P<module>.*?)\.?parametrizations\.(?P<name>[^.]+)\.o
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file, or of a `state_dict` saved by `torch.save`.
+    """Read the tensors of a safetensors file, of whatever name, or of a `state_dict` saved by `torch.save`.
 
     A checkpoint that holds the `state_dict` under one of the usual names is looked into, and the prefix
     `module.` of distributed training is taken off.
@@ -167,7 +167,12 @@ def _plain_dict(_factory: type) -> dict[Any, Any]:
 def _content(path: Path) -> Any:
     if not path.is_file():
         raise PermaskError(f"{path}: no such file")
-    return _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
+    try:
+        with path.open("rb") as file:
+            header = file.read(10)[8:]  # in safetensors, a JSON object follows its length
+    except OSError as error:
+        raise PermaskError(f"{path}: cannot read: {error.strerror}") from error
+    return _load_safetensors(path) if header == b'{"' or path.suffix == ".safetensors" else _load_pickle(path)
 
 
 def _joined(module: str, name: str) -> str:
