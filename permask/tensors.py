@@ -1,5 +1,6 @@
-"""Tensors by name, in safetensors files."""
+"""Tensors by name, in files."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -11,6 +12,13 @@ from torch import Tensor
 def save_tensors(tensors: Mapping[str, Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:
     """Write tensors by name as a safetensors file, whatever memory they share and in whatever order it holds them."""
     save_file(apart(tensors), path, metadata)
+
+
+def save_pickled(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write tensors by name as `torch.save` does; a full disk is an `OSError`, not one of torch's."""
+    buffer = io.BytesIO()
+    torch.save(dict(tensors), buffer)
+    path.write_bytes(buffer.getbuffer())
 
 
 def apart(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

@@ -5,7 +5,10 @@ import subprocess
 import sys
 
 import pytest
+import torch
 from small_study import run, write_study
+
+from permask.mask import Mask
 
 # mounts that only a process of its own sees, and that end with it
 ALONE = ["unshare", "--mount", "--map-root-user", "bash", "-euc"]
@@ -67,4 +70,25 @@ def test_a_read_only_store(tmp_path):
     )
     assert found.returncode == 2, found
     assert "cannot write to the store: Read-only file system; choose another with --store" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+@pytest.mark.parametrize("name", ["pruned.safetensors", "pruned.pt"])
+def test_a_file_that_does_not_fit_is_one_clear_error(tmp_path, name):
+    (tmp_path / "small").mkdir()
+    weights = {"weight": torch.randn(100, 100)}
+    torch.save(weights, tmp_path / "weights.pt")
+    Mask({"weight": weights["weight"] > 0}).save(tmp_path / "mask.safetensors")
+    found = in_mounts(
+        """
+        mount -t tmpfs -o size=16k none $2/small
+        $1 -m permask mask export $2/mask.safetensors --to zeros --weights $2/weights.pt --out $2/small/$3 || code=$?
+        ls -A $2/small
+        exit $code
+        """,
+        tmp_path,
+        name,
+    )
+    assert (found.returncode, found.stdout) == (2, "")
+    assert "cannot write" in found.stderr and "No space left on device" in " ".join(found.stderr.split())
     assert "Traceback" not in found.stderr

@@ -162,13 +162,12 @@ def export(
 
     `permask mask export mask.safetensors --to 2:4 --weights checkpoint.pt -o compressed.safetensors`
     """
-    import torch
 
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
     from permask.masks.exports import state_with_buffers, state_with_two_four, state_with_zeros
     from permask.masks.formats import plain_state, read_mask, read_state
-    from permask.tensors import save_tensors
+    from permask.tensors import save_pickled, save_tensors
 
     check_writable(out)
     found = read_mask(path)
@@ -181,7 +180,7 @@ def export(
     state = plain_state(read_state(weights))
     under = {Form.prune: state_with_buffers, Form.zeros: state_with_zeros, Form.two_four: state_with_two_four}
     exported = under[to](state, found)
-    save = save_tensors if out.suffix == ".safetensors" else torch.save
+    save = save_tensors if out.suffix == ".safetensors" else save_pickled
     write_whole(out, lambda path: save(exported, path))
     _tell(_summary(found) | {"out": str(out)}, as_json)
 
