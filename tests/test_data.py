@@ -1,5 +1,6 @@
 """Data sets are read from their published files, once, whatever the path; what is wrong with a file is said."""
 
+import os
 import pickle
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from pydantic import TypeAdapter
 
 from permask.errors import DataError
 from permask.study.data import DataSet, decode_images, in_keys
+from permask.training.data.cache import making
 from permask.training.data.load import load_data
 from permask.training.data.subsets import balanced_order
 from permask.training.streams import stream
@@ -151,6 +153,16 @@ def test_an_archive_that_would_write_elsewhere_is_refused(tmp_path):
         load(name="image_folder", root=str(zipped))
     assert not list(tmp_path.rglob("escaped"))
     assert not list((tmp_path / "cache" / "unpacked").glob("unfinished-*"))
+
+
+def test_what_is_unpacked_is_for_whom_the_umask_lets_read_it(tmp_path):
+    before = os.umask(0o027)
+    try:
+        with making(tmp_path / "unpacked") as folder:
+            assert folder is not None
+    finally:
+        os.umask(before)
+    assert (tmp_path / "unpacked").stat().st_mode & 0o777 == 0o750
 
 
 def test_keys_hold_the_content_and_not_the_path(tmp_path):

@@ -1,5 +1,9 @@
 """The store holds whole results or none, tells damage, and lets one process compute a key."""
 
+import errno
+import os
+from pathlib import Path
+
 import pytest
 
 from permask.errors import StoreError
@@ -75,6 +79,31 @@ def test_a_claim_excludes_other_processes_and_ends_with_its_own(tmp_path, in_ano
         assert mine
 
 
+def test_a_result_is_for_whom_the_umask_lets_read_it(tmp_path):
+    before = os.umask(0o027)
+    try:
+        store = Store(tmp_path / "store")
+        put(store)
+    finally:
+        os.umask(before)
+    assert store.folder(KEY).stat().st_mode & 0o777 == 0o750
+
+
+@pytest.mark.parametrize("name", ["a.bin", "manifest.json"])
+def test_a_file_that_may_not_be_read_is_not_called_altered(tmp_path, monkeypatch, name):
+    store = Store(tmp_path / "store")
+    put(store)
+    opening = Path.open
+
+    def refuse(path, *arguments, **options):  # the test may run as root, who may read everything
+        if path.name == name:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return opening(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", refuse)
+    assert store.damage(KEY) == f"{store.folder(KEY) / name} cannot be read: Permission denied"
+
+
 def test_of_two_results_of_one_key_the_first_stays(tmp_path):
     """As on a file system whose locks other machines do not see."""
     store = Store(tmp_path / "store")
@@ -100,6 +129,18 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     with pytest.raises(StoreError, match="expected a store or an empty folder"):
         Store(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_store_that_another_process_creates_at_the_same_time(tmp_path, monkeypatch):
+    listing = Path.iterdir
+
+    def list_late(folder):
+        monkeypatch.undo()
+        Store(folder)
+        return listing(folder)
+
+    monkeypatch.setattr(Path, "iterdir", list_late)
+    assert Store(tmp_path).results() == []
 
 
 def test_a_store_that_cannot_be_written(tmp_path):

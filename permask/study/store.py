@@ -13,6 +13,7 @@ import hashlib
 import json
 import os
 import re
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -48,7 +49,8 @@ class Store:
             return
         try:
             root.mkdir(parents=True, exist_ok=True)
-            if not self._lock_file.exists() and any(root.iterdir()):
+            names = {path.name for path in root.iterdir()}
+            if names and self._lock_file.name not in names:
                 raise StoreError(f"{root}: expected a store or an empty folder; choose another with --store")
             self._lock_file.touch()
             self._temporary.mkdir(exist_ok=True)
@@ -100,7 +102,9 @@ class Store:
             seal = manifest.pop("seal")
             if seal != _seal(manifest) or text != _as_text(manifest | {"seal": seal}):
                 raise ValueError
-        except (OSError, ValueError, KeyError, AttributeError):
+        except OSError as error:
+            return f"{folder / MANIFEST} cannot be read: {error.strerror}"
+        except (ValueError, KeyError, AttributeError):
             return f"{folder / MANIFEST} is truncated or altered"
         for name, checksum in manifest["files"].items():
             try:
@@ -192,7 +196,9 @@ class Store:
                 raise
 
     def _new_folder(self, key: str) -> Path:
-        return Path(tempfile.mkdtemp(prefix=f"{key[:LOCKED]}-", dir=self._temporary))
+        folder = self._temporary / f"{key[:LOCKED]}-{secrets.token_hex(4)}"
+        folder.mkdir()  # for whom the umask lets read it, which tempfile's folders are not
+        return folder
 
     @contextmanager
     def _refusals_told(self) -> Iterator[None]:

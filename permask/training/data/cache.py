@@ -2,8 +2,8 @@
 
 import fcntl
 import os
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -46,7 +46,8 @@ def making(place: Path) -> Iterator[Path | None]:
             if place.exists():
                 yield None
                 return
-            temporary = Path(tempfile.mkdtemp(prefix="unfinished-", dir=place.parent))
+            temporary = place.parent / f"unfinished-{secrets.token_hex(4)}"
+            temporary.mkdir()  # for whom the umask lets read it, which tempfile's folders are not
             try:
                 yield temporary
                 temporary.rename(place)
