@@ -1,6 +1,7 @@
 """The store holds whole results or none, tells damage, and lets one process compute a key."""
 
 import errno
+import fcntl
 import os
 from pathlib import Path
 
@@ -77,6 +78,19 @@ def test_a_claim_excludes_other_processes_and_ends_with_its_own(tmp_path, in_ano
     assert not store.is_claimed(KEY)
     with store.claim(KEY) as mine:
         assert mine
+
+
+def test_where_there_are_no_locks_both_who_claims_and_who_asks_are_told(tmp_path, monkeypatch):
+    store = Store(tmp_path / "store")
+
+    def refuse(*arguments):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "lockf", refuse)
+    with pytest.raises(StoreError, match="lock: cannot be locked: No locks available"), store.claim(KEY):
+        pass
+    with pytest.raises(StoreError, match="lock: cannot be locked: No locks available"):
+        store.is_claimed(KEY)
 
 
 def test_a_result_is_for_whom_the_umask_lets_read_it(tmp_path):

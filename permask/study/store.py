@@ -19,7 +19,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from permask.errors import StoreError
 
@@ -136,25 +136,31 @@ class Store:
 
         Args:
             key: The key, or the 16 digits that it begins with.
+
+        Raises:
+            StoreError: The file system has no locks, or takes no more.
         """
         with self._refusals_told(), self._lock_file.open("r+b") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(key))
-            except (BlockingIOError, PermissionError):  # what POSIX lets a system say of a lock that another holds
-                yield False
-            except OSError as error:
-                raise StoreError(f"{self._lock_file}: cannot be locked: {error.strerror}") from error
-            else:
-                yield True  # closing the file releases the lock
+            yield self._lock(file, fcntl.LOCK_EX, key)  # closing the file releases the lock
 
     def is_claimed(self, key: str) -> bool:
-        """Whether some process holds the right to compute a key; the lock that asks needs no write permission."""
+        """Whether some process holds the right to compute a key; the lock that asks needs no write permission.
+
+        Raises:
+            StoreError: The file system has no locks.
+        """
         with self._lock_file.open("rb") as file:
-            try:
-                fcntl.lockf(file, fcntl.LOCK_SH | fcntl.LOCK_NB, 1, _offset(key))
-            except (BlockingIOError, PermissionError):
-                return True
+            return not self._lock(file, fcntl.LOCK_SH, key)
+
+    def _lock(self, file: BinaryIO, sort: int, key: str) -> bool:
+        """Lock the byte of a key unless another process has; whether it is locked now."""
+        try:
+            fcntl.lockf(file, sort | fcntl.LOCK_NB, 1, _offset(key))
+        except (BlockingIOError, PermissionError):  # what POSIX lets a system say of a lock that another holds
             return False
+        except OSError as error:
+            raise StoreError(f"{self._lock_file}: cannot be locked: {error.strerror}") from error
+        return True
 
     @contextmanager
     def writing(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
