@@ -36,6 +36,9 @@ def test_import_permask_imports_no_torch():
         (("", ""), ["--store", "/proc/store"], "cannot write to the store"),
         (("", ""), ["--jobs", "0"], "greater than or equal to 1"),
         (("", ""), ["--engine", "cluster"], "'cluster'"),
+        (("", ""), ["--cluster", "cluster.yaml"], "--cluster is for slurm and ray"),
+        (("", ""), ["--detach"], "--detach is for slurm; with local"),
+        (("", ""), ["--engine", "ray", "--detach"], "--detach is for slurm; with ray"),
     ],
 )
 def test_bad_input_is_one_clear_message_and_leaves_nothing(tmp_path, change, arguments, message):

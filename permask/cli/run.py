@@ -164,7 +164,7 @@ def _engine(how: How, steps: int) -> "Engine":
     """The engine that the options ask for.
 
     Raises:
-        PermaskError: What it needs is not installed, or its cluster file is wrong.
+        PermaskError: What it needs is not installed, its cluster file is wrong, or another option is not for it.
     """
     from permask.errors import StudyError
     from permask.study.engines.cluster import Cluster, load_cluster
@@ -173,6 +173,10 @@ def _engine(how: How, steps: int) -> "Engine":
 
     trackers = tuple(tracker.value for tracker in how.track)
     check_trackers(trackers)
+    if how.detach and how.engine is not EngineName.slurm:
+        raise StudyError(f"--detach is for slurm; with {how.engine} the steps end with the command")
+    if how.cluster and how.engine is EngineName.local:
+        raise StudyError("--cluster is for slurm and ray; choose one with --engine, or leave it out")
     if how.engine is EngineName.local:
         from permask.study.engines.local import Local
 
