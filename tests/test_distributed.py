@@ -19,6 +19,7 @@ from small_study import SMALL, permask
 
 from permask.errors import PermaskError
 from permask.masks.scores import magnitude_mask
+from permask.study import torchrun
 from permask.study.compute import compute
 from permask.study.load import load_study
 from permask.study.plan import make_plan
@@ -177,6 +178,31 @@ def test_broken_off_under_torchrun_a_step_goes_on_in_one_process(steps, tmp_path
     compute(end, store, {}, lambda done, *rest: seen.append(done))
     assert seen[0] >= 5 and seen[-1] == 8
     assert history(store, end) == pytest.approx(history(clean, end), rel=1e-5)
+
+
+@pytest.mark.parametrize(("device", "expected"), [("cpu", ("gloo", [])), ("cuda", ("cpu:gloo,cuda:nccl", [1]))])
+def test_only_processes_of_a_step_for_gpus_take_one_each(steps, tmp_path, monkeypatch, device, expected):
+    """On a machine with two GPUs, as the second process."""
+    task = replace(steps[0], specification=steps[0].specification | {"execution": {"device": device}})
+    taken, begun = [], []
+
+    class Begun(Exception):
+        pass
+
+    def begin(backend):
+        begun.append(backend)
+        raise Begun
+
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    monkeypatch.setattr(torchrun, "_end_with_the_starter", lambda: None)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.setattr(dist, "init_process_group", begin)
+    request = {"task": task.described, "store": str(Store(tmp_path / "store").root), "folder": str(tmp_path)}
+    with pytest.raises(Begun):
+        torchrun.main(json.dumps(request))
+    assert (begun, taken) == ([expected[0]], expected[1])
 
 
 @pytest.mark.slow

@@ -46,8 +46,8 @@ def compute_together(task: Task, store: Store, folder: Path, progress: Progress,
         PermaskError: There are fewer GPUs than processes, or what the step was given is wrong.
         RuntimeError: One of them failed; the message has its log.
     """
-    gpus = torch.cuda.device_count()
-    if gpus and task.specification.get("execution", {}).get("device") != "cpu" and processes > gpus:
+    gpus = _gpus(task)
+    if gpus and processes > gpus:
         raise PermaskError(f"expected a GPU for each of {processes} processes, found {gpus}; choose fewer processes")
     request = {"task": task.described, "store": str(store.root.resolve()), "folder": str(folder.resolve())}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
@@ -70,6 +70,12 @@ def compute_together(task: Task, store: Store, folder: Path, progress: Progress,
             said = f"torchrun exited with {torchrun.returncode}\n{errors.read()[-LOG:]}"
             raise RuntimeError(told.get("failed", said))
     return told["measured"] | {"processes": processes}
+
+
+def _gpus(task: Task) -> int:
+    """How many GPUs there are for a step; none for one that is to run on the CPU."""
+    on_cpu = task.specification.get("execution", {}).get("device") == "cpu"
+    return 0 if on_cpu else torch.cuda.device_count()
 
 
 def _hear(line: str, progress: Progress, told: dict[str, Any]) -> None:
@@ -98,9 +104,10 @@ def main(request: str) -> int:
     content = json.loads(request)
     task, store = Task.of(content["task"]), Store(Path(content["store"]), existing=True)
     torch.set_flush_denormal(True)
-    if torch.cuda.is_available():
+    gpus = _gpus(task)
+    if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    dist.init_process_group("cpu:gloo,cuda:nccl" if gpus else "gloo")
     first = dist.get_rank() == 0
 
     def progress(*done: Any, **values: float) -> None:
