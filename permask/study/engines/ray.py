@@ -4,6 +4,7 @@ Steps are handed out in the order of the schedule, a few more than the cluster c
 lost goes to another.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
@@ -19,7 +20,7 @@ from permask.study.step import Step, Task
 from permask.study.store import Store
 from permask.study.tracking.trackers import Name
 
-QUEUED = 1.5  # steps handed out per step that the cluster can run, so that no machine waits
+QUEUED = 1.5  # what the steps handed out ask for, per what the cluster has, so that no machine waits
 UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
@@ -58,9 +59,12 @@ class Ray:
         under_way: dict[Any, Step] = {}
         started: set[str] = set()
         while True:
-            room = QUEUED * ray.cluster_resources().get("CPU", 1)
-            while len(under_way) < room and (step := schedule.next()):
+            has = ray.cluster_resources()
+            while step := schedule.next():
                 asked = self.cluster.resources(step.kind)
+                if not _has_room(has, asked, [self.cluster.resources(other.kind) for other in under_way.values()]):
+                    schedule.put_back(step)
+                    break
                 arguments = (
                     step.task,
                     schedule.store.root.resolve(),
@@ -92,6 +96,13 @@ def _show(step: Step, schedule: Schedule, started: set[str]) -> None:
             schedule.listen("started", step, None)
         if progress := progress_of(step, schedule.store):
             schedule.listen("progress", step, (*progress, ""))
+
+
+def _has_room(has: dict[str, float], asked: Resources, others: Sequence[Resources]) -> bool:
+    """Whether a step may be handed out beside others; what the cluster lacks counts as one, so that it hears of it."""
+    cpus, gpus = (QUEUED * max(1, has.get(name, 0)) for name in ("CPU", "GPU"))
+    taken = sum(other.cpus for other in others), sum(other.gpus for other in others)
+    return taken[0] < cpus and (taken[1] < gpus or not asked.gpus)
 
 
 def _options(asked: Resources) -> dict[str, Any]:
