@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 
 def save_tensors(tensors: Mapping[str, Tensor], path: str | Path, metadata: dict[str, str] | None = None) -> None:
-    """Write tensors by name as a safetensors file, whatever memory they share and in whatever order it holds them."""
-    save_file(apart(tensors), path, metadata)
+    """Write tensors by name as a safetensors file, whatever memory they share and in whatever order it holds them.
+
+    Who may read it is settled by the umask; a file that safetensors itself writes is for its owner alone.
+    """
+    Path(path).write_bytes(save(apart(tensors), metadata))
 
 
 def save_pickled(tensors: Mapping[str, Tensor], path: Path) -> None:

@@ -73,6 +73,13 @@ def test_a_step_is_the_same_whatever_was_drawn_before_it(tmp_path):
     assert all(torch.equal(x, second[name]) for name, x in first.items())
 
 
+def test_files_of_results_are_for_whom_the_umask_lets_read_them(computed, tmp_path):
+    (tmp_path / "file").touch()
+    _, store = computed
+    modes = {path.stat().st_mode for path in store.root.glob("??/*/*")}
+    assert modes == {(tmp_path / "file").stat().st_mode}
+
+
 def test_every_round_of_pruning_hits_its_count_exactly(computed):
     for step, folder in of_kind(computed, "prune"):
         mask = Mask.load(folder / "mask.safetensors")

@@ -38,6 +38,13 @@ def test_a_failed_step_leaves_nothing(tmp_path):
     assert not list((store.root / "unfinished").iterdir())
 
 
+def test_a_full_disk_of_a_process_under_torchrun_is_one_clear_error(tmp_path):
+    store = Store(tmp_path / "store")
+    log = f"Traceback …\n{OSError(errno.ENOSPC, 'No space left on device')}\n"
+    with pytest.raises(StoreError, match="No space left on device; what is complete is kept"), store.writing(KEY, {}):
+        raise RuntimeError(log)
+
+
 @pytest.mark.parametrize("name", ["a.bin", "manifest.json"])
 @pytest.mark.parametrize(
     "harm",

@@ -212,8 +212,8 @@ class Store:
         try:
             yield
         except Exception as error:
-            found = _RUST_ERROR.search(str(error))  # safetensors writes by Rust, and raises an error of its own
-            number = error.errno if isinstance(error, OSError) else int(found[1]) if found else None
+            found = _ERRNO.search(str(error))  # of an OSError, also in the log of a process under torchrun
+            number = int(found[1]) if found else None
             if number not in REFUSALS:
                 raise
             raise StoreError(
@@ -223,7 +223,7 @@ class Store:
 
 
 _KEY = re.compile("[0-9a-f]{64}")
-_RUST_ERROR = re.compile(r"\(os error (\d+)\)")
+_ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
 def _offset(key: str) -> int:
