@@ -162,7 +162,6 @@ def export(
 
     `permask mask export mask.safetensors --to 2:4 --weights checkpoint.pt -o compressed.safetensors`
     """
-
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
     from permask.masks.exports import state_with_buffers, state_with_two_four, state_with_zeros

@@ -19,13 +19,11 @@ def check_writable(path: Path) -> None:
 
 def write_whole(path: Path, save: Callable[[Path], object]) -> None:
     """Write a file under a temporary name and move it into place when it is complete."""
-    from safetensors import SafetensorError
-
     partial = path.with_name(f".{path.stem}.partial{path.suffix}")
     try:
         save(partial)
         partial.replace(path)
-    except (OSError, SafetensorError) as error:
+    except OSError as error:
         raise PermaskError(f"{path}: cannot write: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
