@@ -83,7 +83,7 @@ it stays depends on how far the rounds move the network.
 def main() -> None:
     results, steps = read_study(__doc__)
     outcomes, found = Outcomes.of(results.rows), barriers_of_pairs(results.rounds)
-    sparsities = sorted({point["sparsity"] for point in results.rounds})
+    sparsities = _sparsities(results)
     accuracies = {s: summarise(list(_by_pair(results, "reset", 0, s).values())) for s in sparsities}
     dense = outcomes.summary("dense")
     assert dense is not None
@@ -124,7 +124,7 @@ def _settings(results: Results) -> dict[str, object]:
 
 
 def _found(results: Results) -> dict[str, object]:
-    sparsities = sorted({point["sparsity"] for point in results.rounds})
+    sparsities = _sparsities(results)
     found = {
         "findings": "\n".join(_findings(barriers_of_pairs(results.rounds), sparsities)),
         "sparsest": sparsities[-1],
@@ -137,6 +137,10 @@ def _found(results: Results) -> dict[str, object]:
             f"change{suffix}": _difference(last, first),
         }
     return found
+
+
+def _sparsities(results: Results) -> list[float]:
+    return sorted({point["sparsity"] for point in results.rounds})
 
 
 def _by_pair(results: Results, statistics: str, alpha: float, sparsity: float) -> dict[int, float]:

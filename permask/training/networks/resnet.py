@@ -28,6 +28,11 @@ class BasicBlock(nn.Module):
         return F.relu(self.bn2(self.conv2(y)) + self.shortcut(x))
 
 
+def stage(n_in: int, n_out: int, stride: int, blocks: int) -> nn.Sequential:
+    """Basic blocks in a row, the first of which changes the shape."""
+    return nn.Sequential(BasicBlock(n_in, n_out, stride), *(BasicBlock(n_out, n_out, 1) for _ in range(blocks - 1)))
+
+
 class ResNet(nn.Module):
     """Three stages of basic blocks with 16, 32 and 64 channels times `width`.
 
@@ -53,11 +58,6 @@ class ResNet(nn.Module):
         x = F.relu(self.bn1(self.conv1(x)))
         x = self.layer3(self.layer2(self.layer1(x)))
         return self.linear(F.adaptive_avg_pool2d(x, 1).flatten(1))
-
-
-def stage(n_in: int, n_out: int, stride: int, blocks: int) -> nn.Sequential:
-    """Basic blocks in a row, the first of which changes the shape."""
-    return nn.Sequential(BasicBlock(n_in, n_out, stride), *(BasicBlock(n_out, n_out, 1) for _ in range(blocks - 1)))
 
 
 ResNet8 = partial(ResNet, blocks=1)
