@@ -39,8 +39,8 @@ Networks on which discovery is tested, and what it finds. `benchmarks/zoo.py` wr
 
 def measure(name: str) -> dict[str, Any]:
     """One network."""
-    from invariance import randomise_, worst_change
-    from zoo import ZOO
+    from support.invariance import randomise_, worst_change
+    from support.zoo import ZOO
 
     import permask
 
@@ -105,7 +105,7 @@ def provenance() -> str:
 def main(names: Sequence[str]) -> None:
     """Measure the networks that are named, or all of them, and write the page."""
     import torch
-    from zoo import ZOO
+    from support.zoo import ZOO
 
     torch.set_num_threads(1)
     measure("resnet18")

@@ -1,8 +1,8 @@
 """On networks that tempt a search into mistakes, nothing that discovery returns changes the output."""
 
 import pytest
-from adversarial import ADVERSARIAL
-from invariance import TOLERANCE, randomise_, worst_change
+from support.adversarial import ADVERSARIAL
+from support.invariance import TOLERANCE, randomise_, worst_change
 
 import permask
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_results import made_results, measured_results
 from scipy import stats
+from support.made_results import made_results, measured_results
 
 from permask.report.analyses import analyses
 from permask.report.costs import sheets as cost_sheets

@@ -6,7 +6,7 @@ import time
 import xml.etree.ElementTree as ET
 
 import pytest
-from small_study import run, write_study
+from support.small_study import run, write_study
 
 from permask.report.graph import draw
 from permask.study.budget import budgets, rounds_to

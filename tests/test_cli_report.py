@@ -2,7 +2,7 @@ import csv
 from pathlib import Path
 
 import pytest
-from made_results import made_results
+from support.made_results import made_results
 
 from permask.cli.report import report
 from permask.errors import PermaskError

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 import pytest
-from small_study import SMALL, run, write_study
+from support.small_study import SMALL, run, write_study
 
 
 @pytest.mark.parametrize("verb", [[], ["demo"], ["run"], ["plan"], ["studies"]], ids=" ".join)

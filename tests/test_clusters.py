@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from slurm_cluster import ask, slurm, wait_for
-from small_study import SMALL, permask, run, write_study
+from support.slurm_cluster import ask, slurm, wait_for
+from support.small_study import SMALL, permask, run, write_study
 
 from permask.study.store import Store
 from permask.study.tracking.track import read_track

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import scipy.stats
-from made_results import made_results
+from support.made_results import made_results
 
 from permask.cli.compare import compare as compare_command
 from permask.errors import PermaskError

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 import torchvision
-from made_data import make_cifar10, make_cifar100, make_folder, make_svhn
 from PIL import Image
 from pydantic import TypeAdapter
+from support.made_data import make_cifar10, make_cifar100, make_folder, make_svhn
 
 from permask.errors import DataError
 from permask.study.data import DataSet, decode_images, in_keys

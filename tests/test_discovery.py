@@ -5,11 +5,11 @@ import copy
 import numpy as np
 import pytest
 import torch
-from example import Net, floats, found_groups, tokens
-from networks import NETWORKS
+from support.example import Net, floats, found_groups, tokens
+from support.networks import NETWORKS
+from support.zoo_language import GPT, LlamaBlock
+from support.zoo_vision import UNet, wide_resnet
 from torch import nn
-from zoo_language import GPT, LlamaBlock
-from zoo_vision import UNet, wide_resnet
 
 import permask
 from permask.discovery.certify import certify

@@ -9,8 +9,8 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from example import Net
-from invariance import TOLERANCE, randomise_, worst_change
+from support.example import Net
+from support.invariance import TOLERANCE, randomise_, worst_change
 from torch import Tensor, nn
 
 import permask

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from small_study import run, write_study
+from support.small_study import run, write_study
 
 from permask.mask import Mask
 

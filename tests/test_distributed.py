@@ -13,9 +13,9 @@ import pytest
 import torch
 import torch.distributed as dist
 import yaml
-from made_data import make_folder
-from slurm_cluster import wait_for
-from small_study import SMALL, permask
+from support.made_data import make_folder
+from support.slurm_cluster import wait_for
+from support.small_study import SMALL, permask
 
 from permask.errors import PermaskError
 from permask.masks.scores import magnitude_mask

@@ -4,9 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from made_results import made_results
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
+from support.made_results import made_results
 
 from permask.report.figures import accuracy_against_sparsity, connectivity, matching, plots
 from permask.report.outcomes import Outcomes, curve

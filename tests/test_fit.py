@@ -1,8 +1,8 @@
 """A network that does not fit the images or the classes of its study is refused before anything is written."""
 
 import pytest
-from made_data import make_folder
-from small_study import run, write_study
+from support.made_data import make_folder
+from support.small_study import run, write_study
 from torch import nn
 
 from permask.cli.run import How, run_study

@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from small_study import permask, run, write_study
+from support.small_study import permask, run, write_study
 
 
 def computed(output):

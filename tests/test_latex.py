@@ -2,7 +2,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from made_results import made_results, measured_results, three_pairs
+from support.made_results import made_results, measured_results, three_pairs
 
 from permask.report.latex import escape_latex, latex_tables
 from permask.report.outcomes import Outcomes

@@ -4,7 +4,7 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
-from small_study import write_study
+from support.small_study import write_study
 
 from permask.cli import live
 from permask.study.load import load_study

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from small_study import SMALL
+from support.small_study import SMALL
 
 from permask.study.engines.local import Local
 from permask.study.plan import make_plan

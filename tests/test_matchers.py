@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from invariance import randomise_
-from networks import NETWORKS
+from support.invariance import randomise_
+from support.networks import NETWORKS
+from support.zoo import ZOO
 from test_match_weights import noisy
-from zoo import ZOO
 
 from permask.discovery.discover import discover
 from permask.matching.activations import match_activations

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from chromium import Chromium, Tab
+from support.chromium import Chromium, Tab
 from torch import nn
 
 import permask

@@ -1,9 +1,9 @@
 """Networks whose symmetries were derived by hand: exactly those are found, and they are symmetries."""
 
 import pytest
-from example import expected_groups, found_groups
-from invariance import TOLERANCE, change, randomise_, rolled, worst_change
-from networks import NETWORKS
+from support.example import expected_groups, found_groups
+from support.invariance import TOLERANCE, change, randomise_, rolled, worst_change
+from support.networks import NETWORKS
 
 import permask
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from made_results import made_results
+from support.made_results import made_results
 
 from permask.report.figures import plots
 from permask.report.outcomes import Outcomes

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chromium import Chromium, Tab
-from made_results import made_results, measured_results
+from support.chromium import Chromium, Tab
+from support.made_results import made_results, measured_results
 
 from permask.report.ensembles import MEASURES
 from permask.report.outcomes import Outcomes

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks import NETWORKS
+from support.networks import NETWORKS
 from torch import nn
 
 import permask

@@ -2,8 +2,8 @@
 
 import pytest
 from hypothesis import HealthCheck, given, settings
-from invariance import TOLERANCE, randomise_, worst_change
-from random_networks import networks
+from support.invariance import TOLERANCE, randomise_, worst_change
+from support.random_networks import networks
 
 import permask
 

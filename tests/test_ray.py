@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
-from small_study import SMALL
+from support.small_study import SMALL
 
 from permask.study.engines.cluster import Cluster
 from permask.study.engines.ray import Ray

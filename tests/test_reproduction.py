@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from made_results import made_results
+from support.made_results import made_results
 
 from permask.report.published import PUBLISHED, PUBLISHED_STUDIES
 from permask.report.reproduction import reproduction_table

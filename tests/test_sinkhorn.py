@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from networks import NETWORKS
+from support.networks import NETWORKS
 from test_match_weights import grouped_convolution
 
 from permask.discovery.discover import discover

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from made_results import made_results
+from support.made_results import made_results
 
 from permask.report.outcomes import Outcomes, curve, in_order
 from permask.report.statistics import (

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 import yaml
-from small_study import SMALL, permask, run, write_study
+from support.small_study import SMALL, permask, run, write_study
 
 from permask.study.engines.local import Local
 from permask.study.plan import make_plan

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from small_study import SMALL
+from support.small_study import SMALL
 from torch import nn
 
 from permask.connectivity.batchnorm import reset_batchnorm

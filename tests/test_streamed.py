@@ -7,10 +7,10 @@ import tarfile
 import numpy as np
 import pytest
 import torch
-from made_data import make_folder
 from PIL import Image
 from scipy import stats
 from scipy.io import savemat
+from support.made_data import make_folder
 from torchvision.datasets import imagenet as torchvision_imagenet
 from torchvision.transforms import v2
 

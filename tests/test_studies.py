@@ -3,8 +3,8 @@
 import re
 
 import pytest
-from made_data import make_cifar10, make_cifar100, make_folder, make_svhn
-from small_study import run
+from support.made_data import make_cifar10, make_cifar100, make_folder, make_svhn
+from support.small_study import run
 
 from permask.study.data import Digits
 from permask.study.load import load_study

@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 import pytest
-from networks import NETWORKS
+from support.networks import NETWORKS
 from torch import nn
 
 import permask

@@ -1,8 +1,8 @@
 import re
 
 import pytest
-from made_results import made_results, three_pairs
 from rich.console import Console, RenderableType
+from support.made_results import made_results, three_pairs
 
 from permask.errors import PermaskError
 from permask.report.outcomes import Outcomes

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
-from small_study import SMALL
+from support.small_study import SMALL
 
 from permask.errors import PermaskError
 from permask.study.compute import compute

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from small_study import SMALL, run, write_study
+from support.small_study import SMALL, run, write_study
 
 from permask.errors import StoreError
 from permask.study.load import load_study

@@ -5,7 +5,7 @@ import dataclasses
 
 import pytest
 import torch
-from networks import NETWORKS
+from support.networks import NETWORKS
 from torch import nn
 
 import permask

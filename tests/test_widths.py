@@ -3,7 +3,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_results import made_results
+from support.made_results import made_results
 
 from permask.cli.report import report
 from permask.errors import PermaskError

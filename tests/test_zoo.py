@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from example import Net, floats, found_groups
-from invariance import TOLERANCE, change, randomise_, rolled, worst_change
+from support.example import Net, floats, found_groups
+from support.invariance import TOLERANCE, change, randomise_, rolled, worst_change
+from support.zoo import ZOO
 from torch import nn
-from zoo import ZOO
 
 import permask
 from permask.discovery.certify import Certificate

@@ -8,8 +8,9 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from example import Example, Net, floats, table, tokens
 from torch import Tensor, nn
+
+from support.example import Example, Net, floats, table, tokens
 
 ADVERSARIAL: dict[str, Example] = {}
 example = table(ADVERSARIAL)

@@ -3,11 +3,12 @@
 from collections.abc import Sequence
 
 import torch
-from example import Inputs
 from hypothesis import strategies as st
-from random_layers import convolution
-from random_steps import IMAGE, SEQUENCE, STEPS, VECTOR, Apply, Draw, linear, pointwise, units_dim
 from torch import Tensor, nn
+
+from support.example import Inputs
+from support.random_layers import convolution
+from support.random_steps import IMAGE, SEQUENCE, STEPS, VECTOR, Apply, Draw, linear, pointwise, units_dim
 
 LARGEST = 4000  # elements of a value: growth beyond it ends a network
 

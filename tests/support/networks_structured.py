@@ -5,8 +5,9 @@ A group inside another has one independent permutation per unit of the outer one
 
 import torch
 import torch.nn.functional as F
-from example import Example, Net, floats, table, units
 from torch import nn
+
+from support.example import Example, Net, floats, table, units
 
 STRUCTURED: dict[str, Example] = {}
 example = table(STRUCTURED)

@@ -3,10 +3,11 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from example import Inputs, floats, tokens
 from torch import nn
-from zoo_language import GPT, EncoderDecoder, Llama, LoRALinear, Mixture, Recurrent, encoder_norm_first
-from zoo_vision import MLPMixer, TiedAutoencoder, UNet, weight_normed, wide_resnet
+
+from support.example import Inputs, floats, tokens
+from support.zoo_language import GPT, EncoderDecoder, Llama, LoRALinear, Mixture, Recurrent, encoder_norm_first
+from support.zoo_vision import MLPMixer, TiedAutoencoder, UNet, weight_normed, wide_resnet
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ weights can trade places with another that is treated alike; model inputs and ou
 
 import torch
 import torch.nn.functional as F
-from example import Example, Net, floats, table, tokens, units
 from torch import nn
+
+from support.example import Example, Net, floats, table, tokens, units
 
 PLAIN: dict[str, Example] = {}
 example = table(PLAIN)

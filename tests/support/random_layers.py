@@ -5,8 +5,9 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from hypothesis import strategies as st
-from random_steps import IMAGE, SEQUENCE, VECTOR, WIDTHS, Apply, Draw, divisor, step
 from torch import Tensor, nn
+
+from support.random_steps import IMAGE, SEQUENCE, VECTOR, WIDTHS, Apply, Draw, divisor, step
 
 
 @step(VECTOR)

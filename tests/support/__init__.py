@@ -1,0 +1,1 @@
+"""What several test modules share: networks, data, results and clusters that they make."""
