@@ -1,14 +1,41 @@
 """Loss and accuracy along the line between two dense networks, before and after permuting the first."""
 
+from dataclasses import dataclass
+from typing import ClassVar
+
 from torch import nn
 
 from permask.connectivity.batchnorm import reset_batchnorm
 from permask.connectivity.interpolate import connect
 from permask.matching.alignment import Alignment
+from permask.study.rows import Row
 from permask.study.steps.files import ALIGNMENT, Run
 from permask.training.evaluation import evaluate
 
 BATCH_SIZE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class PathPoint(Row):
+    """One point of the line between the dense networks of a pair.
+
+    Attributes:
+        permuted: Whether A was permuted.
+        alpha: Where on the line: 0 is A, 1 is B.
+        accuracy: On the test set, percent.
+        loss: On the test set, mean cross-entropy in nats.
+    """
+
+    table: ClassVar[str] = "connectivity"
+
+    pair: int
+    seed_a: int
+    seed_b: int
+    permuted: bool
+    alpha: float
+    accuracy: float
+    loss: float
+    step: str
 
 
 def compute(run: Run) -> None:

@@ -7,6 +7,8 @@ network without BatchNorm.
 
 import copy
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor, nn
 
@@ -14,11 +16,39 @@ from permask.connectivity.batchnorm import reset_batchnorm
 from permask.connectivity.interpolate import interpolate
 from permask.connectivity.repair import repair
 from permask.matching.alignment import Alignment
+from permask.study.rows import Row
 from permask.study.steps.files import ALIGNMENT, Run
 from permask.training.data.dataset import Split
 from permask.training.evaluation import Evaluation, evaluate
 
 BATCH_SIZE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundPoint(Row):
+    """One point of the line from A after a round of pruning, permuted, to dense B.
+
+    Attributes:
+        round: Of pruning network A; 0 is the dense network.
+        sparsity: Of the pruned scope.
+        statistics: Of activations: keep (BatchNorm's interpolated), reset (recomputed) or repair.
+        alpha: Where on the line: 0 is A after that round, 1 is dense B.
+        accuracy: On the test set, percent.
+        loss: On the test set, mean cross-entropy in nats.
+    """
+
+    table: ClassVar[str] = "rounds"
+
+    pair: int
+    seed_a: int
+    seed_b: int
+    round: int
+    sparsity: float
+    statistics: str
+    alpha: float
+    accuracy: float
+    loss: float
+    step: str
 
 
 def compute(run: Run) -> None:

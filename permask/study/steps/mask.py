@@ -1,6 +1,8 @@
 """What A's mask keeps, layer by layer, what the network costs under it, and how far it suits B's large weights."""
 
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import ClassVar, NotRequired, TypedDict
 
 from torch import Tensor
 
@@ -9,7 +11,52 @@ from permask.masks.cost import cost_of
 from permask.masks.scores import keep_largest
 from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
+from permask.study.rows import Line, Row
 from permask.study.steps.files import ALIGNMENT, Run
+
+
+class Layer(TypedDict):
+    """What masks keep of one layer: see `MeasuredMask`."""
+
+    layer: str
+    shape: list[int]
+    size: int
+    kept: int
+    kept_by_both: int
+    kept_by_both_permuted: NotRequired[int]
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredMask(Row):
+    """A's mask at one sparsity.
+
+    Attributes:
+        layers: One per layer: `layer, shape, size`, the weights that A's mask keeps (`kept`), those that it and the
+            magnitudes of dense B keep (`kept_by_both`), and the same of the transported mask (`kept_by_both_permuted`).
+        dense: What the network costs without the mask: `parameters, bytes, flops`.
+        sparse: What it costs under it.
+    """
+
+    table: ClassVar[str] = "masks"
+
+    pair: int
+    seed_a: int
+    seed_b: int
+    sparsity: float
+    layers: list[Layer]
+    dense: Mapping[str, int]
+    sparse: Mapping[str, int]
+    step: str
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Those of the mask and of its layers."""
+        return ["pair", "seed_a", "seed_b", "sparsity", *Layer.__annotations__, "step"]
+
+    def lines(self) -> list[Line]:
+        """One line per layer."""
+        own = {name: getattr(self, name) for name in ("pair", "seed_a", "seed_b", "sparsity", "step")}
+        return [{**own, **layer, "shape": "x".join(map(str, layer["shape"]))} for layer in self.layers]
 
 
 def compute(run: Run) -> None:

@@ -1,12 +1,41 @@
 """Find the permutation that lines network A up with network B."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from permask.discovery.discover import discover
 from permask.matching.activations import match_activations
+from permask.study.rows import Row
 from permask.study.steps.files import ALIGNMENT, Run
 
 BATCH_SIZE = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchedGroup(Row):
+    """How well one group of units of A was matched to that of B.
+
+    Attributes:
+        group: Its name.
+        size: Units.
+        correlation: Mean over matched units.
+        correlation_identity: Mean over units at equal positions.
+        dead_source: Units of A that do not vary; None in results of before they were counted.
+        dead_target: Units of B that do not vary.
+    """
+
+    table: ClassVar[str] = "matching"
+
+    pair: int
+    seed_a: int
+    seed_b: int
+    group: str
+    size: int
+    correlation: float
+    correlation_identity: float
+    dead_source: int | None = None
+    dead_target: int | None = None
+    step: str
 
 
 def compute(run: Run) -> None:

@@ -1,0 +1,43 @@
+"""Rows of results: each kind of step says in a dataclass what it reports, and all of them are saved in one way."""
+
+import csv
+from collections.abc import Iterable, Mapping
+from dataclasses import field, fields
+from pathlib import Path
+from typing import Any, ClassVar
+
+Line = Mapping[str, object]  # column to value
+
+
+def varies() -> Any:
+    """A field that differs between two runs of one study, such as seconds: results.json has it, no CSV file does."""
+    return field(default=None, metadata={"varies": True})
+
+
+class Row:
+    """What a step reports: one line of one table of the results.
+
+    A subclass is a frozen dataclass of keyword arguments that names its table in `table`. Its fields are the columns,
+    in order; `step`, the key of the step in the store, is one of them.
+    """
+
+    table: ClassVar[str]
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """The columns of the CSV file."""
+        return [column.name for column in fields(cls) if not column.metadata.get("varies")]  # pyright: ignore[reportArgumentType]
+
+    def lines(self) -> list[Line]:
+        """The row in the CSV file: one line, or one for each of its parts."""
+        return [{name: getattr(self, name) for name in self.columns()}]
+
+
+def write_csv(path: Path, table: type[Row], rows: Iterable[Row]) -> Path:
+    """Write the rows of a table as a CSV file."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, table.columns(), lineterminator="\n")
+        writer.writeheader()
+        for row in rows:
+            writer.writerows(row.lines())
+    return path

@@ -1,0 +1,54 @@
+"""What is reported of a network that a step trained, dense or sparse."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from permask.study.rows import Row, varies
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained(Row):
+    """A trained network.
+
+    Attributes:
+        method: dense, lth, naive, permuted, random, or `permuted t=...` for an early match.
+        sparsity: Of the pruned scope, as asked for; 0 for dense.
+        sparsity_network: Of all the network's weights, as counted.
+        rewind: Epochs of dense training before sparse training; None for dense.
+        pair: Number of the pair of seeds, from 0.
+        trained: Which network of the pair was trained: A or B.
+        accuracy: On the test set, percent.
+        loss: On the test set, mean cross-entropy in nats.
+        epochs: That this training took.
+        epochs_total: With all that this training rests on: dense networks, pruning, matching.
+        epochs_ticket: The part of it that found the mask: dense A and its pruning; 0 for dense.
+        seconds: What the epochs took; None, as those below, where the store does not tell.
+        seconds_total: What the epochs in total took.
+        seconds_ticket: What those of the ticket took.
+    """
+
+    table: ClassVar[str] = "rows"
+
+    study: str
+    dataset: str
+    network: str
+    method: str
+    sparsity: float
+    sparsity_network: float
+    rewind: int | None
+    pair: int
+    trained: str
+    seed_a: int
+    seed_b: int
+    accuracy: float
+    loss: float
+    epochs: int
+    epochs_total: int | None = None
+    epochs_ticket: int | None = None
+    step: str
+    permask: str
+    commit: str
+    torch: str
+    seconds: float | None = varies()
+    seconds_total: float | None = varies()
+    seconds_ticket: float | None = varies()
