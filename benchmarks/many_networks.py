@@ -46,7 +46,7 @@ def single(name: str, seed: int = 0) -> Callable[[], None]:
     """A step of the loop for one network."""
     network = new_network(name, seed)
     execution = Execution.of(network, "cpu")
-    optimizer = MomentumSGD(execution.place(network).train(), 0.9, 5e-4, {}, None)
+    optimizer = MomentumSGD(execution.place(network).train(), 0.9, 5e-4)
     images, labels = batch(name)
     mean_loss = execution.loss_function(network)
 
@@ -63,7 +63,7 @@ def batched(name: str, count: int) -> Callable[[], None]:
     precision = Execution.of(networks[0], "cpu").precision
     stacked, buffers = stack_module_state(networks)
     weights = nn.ParameterDict({key.replace(".", "/"): nn.Parameter(x.detach()) for key, x in stacked.items()})
-    optimizer = MomentumSGD(weights, 0.9, 5e-4, {}, None)
+    optimizer = MomentumSGD(weights, 0.9, 5e-4)
     images, labels = batch(name)
 
     def logits(weights: dict, buffers: dict) -> torch.Tensor:

@@ -48,7 +48,7 @@ def images_per_second(study: Study, steps: int) -> np.ndarray:
         **study.network.model_dump(),
     )
     execution = Execution.of(network, study.execution.device)
-    optimizer = MomentumSGD(execution.place(network).train(), 0.9, 5e-4, {}, None)
+    optimizer = MomentumSGD(execution.place(network).train(), 0.9, 5e-4)
     mean_loss = execution.loss_function(network)
     images, labels = images.to(execution.device), labels.to(execution.device)
     seconds = []

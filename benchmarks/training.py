@@ -18,6 +18,7 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -39,17 +40,16 @@ from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.folder import Listing, list_splits
 from permask.training.data.resident import Resident
 from permask.training.evaluation import evaluate
-from permask.training.execution import Execution, keep_freed_memory
+from permask.training.execution import CPU, Execution, keep_freed_memory
 from permask.training.loop import Recipe, train
 from permask.training.momentum import MomentumSGD
 from permask.training.networks import create_network
-from permask.training.streams import stream
+from permask.training.streams import Streams, stream
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)
 BATCH_SIZE, SPARSITY = 128, 0.9
 EPOCH = Recipe(1, BATCH_SIZE, 0.08, 0.9, 5e-4)
 WARM_UP = 3  # steps
-CPU = torch.device("cpu")
 
 
 class Plain(Dataset):
@@ -121,10 +121,7 @@ def new_network(seed: int) -> nn.Module:
 
 
 def train_ours(network: nn.Module, split: Resident, recipe: Recipe, mask: Mask | None, execution: Execution, seed=0):
-    def order(epoch: int) -> torch.Generator:
-        return stream(seed, "order", str(epoch))
-
-    train(network, split, recipe, order, mask, augmentation=order, execution=execution)
+    train(network, split, recipe, Streams(seed), mask=mask, execution=execution)
 
 
 Clock = Callable[[], float]
@@ -135,9 +132,9 @@ def speed(images: np.ndarray, labels: np.ndarray, rounds: int, steps: int, compi
     """Images per second of every loop, and what masks and the loader cost ours."""
     keep_freed_memory()
     split, decided = resident(images, labels), Execution.of(new_network(0), "cpu")
-    executions = {f"ours, {decided.precision}": decided, "ours, float32": Execution(CPU)}
+    executions = {f"ours, {decided.precision}": decided, "ours, float32": CPU}
     if compile:
-        executions[f"ours, {decided.precision}, compiled"] = Execution(CPU, decided.precision, compile=True)
+        executions[f"ours, {decided.precision}, compiled"] = replace(decided, compile=True)
     with plain_epoch(images, labels, clock) as plain:
         loops = {"plain": plain} | {name: our_epoch(split, execution, clock) for name, execution in executions.items()}
         seconds = {(name, sparse): [] for name in loops for sparse in (False, True)}
@@ -205,7 +202,7 @@ def costs(split: Resident, execution: Execution, clock: Clock, steps: int) -> No
     """What a sparse step and what the loader take, of a dense step; side by side, one or the other first."""
     networks = [execution.place(new_network(0)).train() for _ in range(2)]
     masks = (None, magnitude_mask(networks[1], SPARSITY))
-    optimizers = [MomentumSGD(n, 0.9, 5e-4, {}, mask) for n, mask in zip(networks, masks, strict=True)]
+    optimizers = [MomentumSGD(n, 0.9, 5e-4, mask=mask) for n, mask in zip(networks, masks, strict=True)]
     batches = (b for e in count() for b in split.epoch(BATCH_SIZE, stream(e, "order"), stream(e, "augmentation")))
     seconds = np.empty((steps + WARM_UP, 5))  # dense step, sparse step, the optimizer's part of each, the loader
     for step in range(len(seconds)):

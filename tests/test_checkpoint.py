@@ -1,11 +1,15 @@
 """A step that was broken off anywhere goes on from its last checkpoint, to the same bits."""
 
+import hashlib
+import json
 import os
 import signal
 import time
 
 import pytest
+import torch
 import yaml
+from safetensors.torch import save
 from support.small_study import SMALL, permask, run, write_study
 
 from permask.study.compute import compute
@@ -83,6 +87,17 @@ def test_a_damaged_checkpoint_is_not_used(prune, broken_off):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
+    assert compute(step.task, store, {}, lambda *progress: None) == "computed"
+    assert contents(store, step) == expected
+
+
+def test_a_checkpoint_of_an_older_version_is_not_used(prune):
+    step, store, expected = prune
+    state = {"begun": {"epoch": 2, "steps": 1, "loss_sum": 3.5}, "history": [], "seconds": 1.0}
+    content = save({"weights/layers.0.weight": torch.zeros(2)}, {"state": json.dumps(state)})
+    folder = store.checkpoints(step.key)
+    folder.mkdir(parents=True)
+    (folder / f"{hashlib.sha256(content).hexdigest()}.safetensors").write_bytes(content)
     assert compute(step.task, store, {}, lambda *progress: None) == "computed"
     assert contents(store, step) == expected
 

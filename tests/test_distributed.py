@@ -30,10 +30,10 @@ from permask.study.store import Store
 from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
-from permask.training.execution import Execution
+from permask.training.execution import CPU
 from permask.training.loop import Recipe, train
 from permask.training.networks import create_network
-from permask.training.streams import stream
+from permask.training.streams import Streams, stream
 
 DATA = load_data("digits", train=101, split_seed=0)
 IMAGES = replace(DATA.train, images=DATA.train.images.double())
@@ -41,8 +41,7 @@ ONE_STEP = 101  # images per batch: shares of 51 and 50
 THREE_STEPS = 40  # shares of 20 and 20, at last of 11 and 10
 
 
-def order(epoch):
-    return stream(7, "order", f"epoch {epoch}")
+STREAMS = Streams(7)
 
 
 def trained(batch_size, batchnorm="batch", split=IMAGES):
@@ -54,12 +53,12 @@ def trained(batch_size, batchnorm="batch", split=IMAGES):
         network,
         split,
         recipe,
-        order,
-        mask,
+        STREAMS,
+        mask=mask,
         stop=1,
-        after_epoch=lambda epoch, loss, _: losses.append(loss),
-        execution=Execution(torch.device("cpu"), batchnorm=batchnorm),
-    )
+        execution=replace(CPU, batchnorm=batchnorm),
+        on_epoch=lambda state, loss: losses.append(loss),
+    ).momentum
     assert all((network.get_parameter(name)[~kept] == 0).all() for name, kept in mask.items())
     return dict(network.state_dict()), dict(momentum), losses
 
@@ -118,7 +117,7 @@ def test_two_processes_train_as_one_does(together, steps, batch_size):
 
 def test_each_process_may_normalise_by_its_share(together):
     """The gradient is then the mean of what the shares give alone, by their images."""
-    rows = torch.randperm(len(IMAGES), generator=order(0))
+    rows = torch.randperm(len(IMAGES), generator=STREAMS.order(0))
     sizes, gradients = [], []
     for share in rows.tensor_split(2):
         part = replace(IMAGES, images=IMAGES.images[share], labels=IMAGES.labels[share])
@@ -236,7 +235,7 @@ def test_killed_under_torchrun_a_resnet50_on_imagenets_files_goes_on_in_one_proc
     store, clean = Store(root), Store(tmp_path / "clean")
     (key,) = (folder.name for folder in checkpoints.iterdir())
     step, saved = plan.steps[key], Checkpoints(checkpoints / key).load()
-    assert saved is not None and (saved.begun.epoch or saved.begun.steps)
+    assert saved is not None and (saved.state.epochs or saved.state.steps)
     for need in step.task.needs:
         shutil.copytree(store.folder(need), clean.folder(need))
     for where in (store, clean):

@@ -13,15 +13,14 @@ from permask.masks.scores import magnitude_mask
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.load import load_data
 from permask.training.data.resident import Resident
-from permask.training.execution import Execution
+from permask.training.execution import CPU, Execution
 from permask.training.loop import Recipe, train
 from permask.training.networks import create_network
-from permask.training.streams import stream
+from permask.training.streams import Streams, stream
 
 DATA = load_data("digits", train=90, split_seed=0)
 RECIPE = Recipe(epochs=3, batch_size=40, learning_rate=0.05, momentum=0.9, weight_decay=5e-4)
 GENTLE = replace(RECIPE, learning_rate=1e-3)  # so that rounding does not grow from step to step
-CPU = torch.device("cpu")
 
 
 def curve(execution, name="resnet20", sparsity=None, recipe=RECIPE):
@@ -30,26 +29,24 @@ def curve(execution, name="resnet20", sparsity=None, recipe=RECIPE):
     mask = magnitude_mask(network, sparsity) if sparsity else None
     losses: list[float] = []
 
-    def note(epoch, loss, momentum):
+    def note(state, loss):
         losses.append(loss)
 
-    train(
-        network, DATA.train, recipe, lambda e: stream(0, "order", str(e)), mask, after_epoch=note, execution=execution
-    )
+    train(network, DATA.train, recipe, Streams(0), mask=mask, execution=execution, on_epoch=note)
     return losses, network
 
 
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_two_runs_with_the_same_seed_have_the_same_loss_curve(name, precision):
-    (first, a), (second, b) = (curve(Execution(CPU, precision), name, 0.9) for _ in range(2))
+    (first, a), (second, b) = (curve(replace(CPU, precision=precision), name, 0.9) for _ in range(2))
     assert first == second
     assert all(torch.equal(x, b.state_dict()[key]) for key, x in a.state_dict().items())
 
 
 def test_bfloat16_starts_as_float32_does_and_learns():
-    float32, _ = curve(Execution(CPU))
-    bfloat16, network = curve(Execution(CPU, "bfloat16"))
+    float32, _ = curve(CPU)
+    bfloat16, network = curve(replace(CPU, precision="bfloat16"))
     assert bfloat16 != float32
     assert bfloat16[0] == pytest.approx(float32[0], rel=0.05)  # later, two trainings that differ by rounding part
     assert bfloat16[-1] < 0.5 * bfloat16[0]
@@ -59,8 +56,8 @@ def test_bfloat16_starts_as_float32_does_and_learns():
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
 def test_compilation_changes_a_loss_curve_by_rounding_alone(name):
-    eager, _ = curve(Execution(CPU), name, 0.5, GENTLE)
-    compiled, _ = curve(Execution(CPU, compile=True), name, 0.5, GENTLE)
+    eager, _ = curve(CPU, name, 0.5, GENTLE)
+    compiled, _ = curve(replace(CPU, compile=True), name, 0.5, GENTLE)
     assert compiled == pytest.approx(eager, rel=1e-3)
 
 
@@ -70,11 +67,11 @@ def test_what_is_left_open_is_decided_by_network_and_machine(monkeypatch):
     convolutional, plain = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Linear(1, 1))
     for has_bfloat16 in (False, True):
         monkeypatch.setattr(execution, "_multiplies_bfloat16", lambda device, answer=has_bfloat16: answer)
-        expected = Execution(CPU, "bfloat16" if has_bfloat16 else "float32")
+        expected = replace(CPU, precision="bfloat16" if has_bfloat16 else "float32")
         assert Execution.of(convolutional, "cpu") == expected
-        assert Execution.of(plain, "cpu") == Execution(CPU)
-        assert Execution.of(convolutional, "cpu", "float32", compile=True, deterministic=True) == Execution(
-            CPU, "float32", True, True
+        assert Execution.of(plain, "cpu") == CPU
+        assert Execution.of(convolutional, "cpu", "float32", compile=True, deterministic=True) == replace(
+            CPU, compile=True, deterministic=True
         )
 
 
@@ -105,7 +102,7 @@ def test_memory_that_was_freed_is_not_fetched_again():
 @pytest.mark.parametrize("deterministic", [False, True])
 @pytest.mark.parametrize("compile", [False, True])
 def test_a_gpu_follows_the_loss_curve_of_a_cpu(compile, deterministic):
-    expected, _ = curve(Execution(CPU), sparsity=0.5, recipe=GENTLE)
+    expected, _ = curve(CPU, sparsity=0.5, recipe=GENTLE)
     gpu = Execution(torch.device("cuda"), "float32", compile, deterministic)
     found, network = curve(gpu, sparsity=0.5, recipe=GENTLE)
     assert found == pytest.approx(expected, rel=1e-3)
@@ -131,15 +128,13 @@ def test_a_step_on_a_gpu_waits_for_nothing():
     labels = torch.randint(10, (200,), generator=generator)
     split = Watched(images, labels, Normalisation((0.5,), (0.25,)), FlipAndCrop(1))
     network = create_network("resnet20", (1, 8, 8), 10, stream(0, "initialisation"))
-    order = stream(0, "order")
     try:
         train(
             network,
             split,
             RECIPE,
-            lambda epoch: order,
-            magnitude_mask(network, 0.5),
-            augmentation=lambda epoch: order,
+            Streams(0),
+            mask=magnitude_mask(network, 0.5),
             execution=Execution(torch.device("cuda"), "bfloat16"),
         )
     finally:

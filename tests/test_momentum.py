@@ -32,7 +32,7 @@ def test_updates_are_those_of_torch(momentum, sparsity, layout):
     ours = Branched().to(memory_format=layout)
     theirs = copy.deepcopy(ours)
     mask = magnitude_mask(ours, sparsity) if sparsity else None
-    optimizer = MomentumSGD(ours, momentum, 0.01, {}, mask)
+    optimizer = MomentumSGD(ours, momentum, 0.01, mask=mask)
     reference = torch.optim.SGD(theirs.parameters(), 0.1, momentum, weight_decay=0.01, fused=True)
     if mask is not None:
         hold_mask(theirs, mask, reference)
@@ -55,7 +55,7 @@ def test_momentum_to_go_on_with_is_masked_and_not_shared():
     model = Branched()
     mask = magnitude_mask(model, 0.8)
     before = {name: torch.ones_like(parameter) for name, parameter in model.named_parameters()}
-    optimizer = MomentumSGD(model, 0.9, 0.0, before, mask)
+    optimizer = MomentumSGD(model, 0.9, 0.0, mask=mask, buffers=before)
     for name, kept in mask.items():
         assert torch.equal(optimizer.buffers[name], kept.float())
         assert before[name].min() == 1
@@ -66,7 +66,7 @@ def test_frozen_parameters_stay():
     model.conv.weight.requires_grad_(False)
     mask = magnitude_mask(model, 0.5)
     before = model.conv.weight * mask["conv.weight"]
-    optimizer = MomentumSGD(model, 0.9, 0.1, {}, mask)
+    optimizer = MomentumSGD(model, 0.9, 0.1, mask=mask)
     model(torch.randn(2, 3, 6, 6), both=True).sum().backward()
     optimizer.step(0.1)
     assert torch.equal(model.conv.weight, before)

@@ -2,6 +2,7 @@
 
 import copy
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
 from permask.training.loop import Recipe, train
 from permask.training.networks import NETWORKS, create_network
-from permask.training.streams import stream
+from permask.training.streams import Streams, stream
 
 RECIPE = Recipe(epochs=6, batch_size=50, learning_rate=0.1, momentum=0.9, weight_decay=5e-4)
 DATA = load_data("digits", train=120, split_seed=0)
@@ -23,8 +24,7 @@ def network(name="mlp", **arguments):
     return create_network(name, DATA.image_shape, DATA.classes, stream(0, "initialisation"), **arguments)
 
 
-def order(epoch):
-    return stream(7, "order", f"epoch {epoch}")
+STREAMS = Streams(7)
 
 
 def equal(a, b):
@@ -34,35 +34,71 @@ def equal(a, b):
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
 def test_training_that_stops_and_goes_on_equals_training_in_one_go(name):
     whole, parts = network(name), network(name)
-    train(whole, DATA.train, RECIPE, order)
-    momentum = train(parts, DATA.train, RECIPE, order, stop=2)
-    momentum = train(parts, DATA.train, RECIPE, order, start=(2, momentum), stop=3)
-    train(parts, DATA.train, RECIPE, order, start=(3, momentum))
+    train(whole, DATA.train, RECIPE, STREAMS)
+    state = train(parts, DATA.train, RECIPE, STREAMS, stop=2)
+    state = train(parts, DATA.train, RECIPE, STREAMS, state=state, stop=3)
+    train(parts, DATA.train, RECIPE, STREAMS, state=state)
     assert equal(whole, parts)
 
 
-def noise(epoch):
-    return stream(7, "noise", f"epoch {epoch}")
+class Stopped(Exception):
+    """A training that was broken off inside an epoch."""
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_training_resumes_inside_an_epoch(step):
+    recipe = replace(RECIPE, batch_size=25)  # 5 steps an epoch
+    whole, parts, losses, states = network(), network(), [], []
+    train(whole, DATA.train, recipe, STREAMS, on_epoch=lambda _, loss: losses.append(loss))
+
+    def break_off(state):
+        if (state.epochs, state.steps) == (2, step):
+            states.append(copy.deepcopy(state))
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        train(parts, DATA.train, recipe, STREAMS, on_step=break_off)
+    again = []
+    end = train(parts, DATA.train, recipe, STREAMS, state=states[0], on_epoch=lambda _, loss: again.append(loss))
+    assert equal(whole, parts)
+    assert again == losses[2:]
+    assert (end.epochs, end.steps, end.loss_sum) == (6, 0, 0)
+
+
+class OtherNoise(Streams):
+    """The same images in the same order."""
+
+    def noise(self, epoch):
+        return 1 + super().noise(epoch)
 
 
 def test_what_a_network_draws_itself_depends_on_the_step_alone():
     whole = nn.Sequential(network(), nn.Dropout(0.3), nn.Linear(DATA.classes, DATA.classes))
     parts, other = copy.deepcopy(whole), copy.deepcopy(whole)
-    train(whole, DATA.train, RECIPE, order, noise=noise)
+    train(whole, DATA.train, RECIPE, STREAMS)
     before = torch.get_rng_state()
-    momentum = train(parts, DATA.train, RECIPE, order, stop=2, noise=noise)
+    state = train(parts, DATA.train, RECIPE, STREAMS, stop=2)
     assert torch.equal(torch.get_rng_state(), before)
     torch.rand(3)
-    train(parts, DATA.train, RECIPE, order, start=(2, momentum), noise=noise)
+    train(parts, DATA.train, RECIPE, STREAMS, state=state)
     assert equal(whole, parts)
-    train(other, DATA.train, RECIPE, order, noise=lambda epoch: stream(8, "noise", f"epoch {epoch}"))
+    train(other, DATA.train, RECIPE, OtherNoise(7))
     assert not equal(whole, other)
+
+
+def test_streams_may_leave_images_and_random_numbers_as_they_are():
+    plain = Streams(7, augments=False, seeds_network=False)
+    assert plain.augmentation(0) is None and plain.noise(0) is None
+    whole = nn.Sequential(network(), nn.Dropout(0.3))
+    before = torch.get_rng_state()
+    train(whole, DATA.train, RECIPE, plain, stop=1)
+    assert not torch.equal(torch.get_rng_state(), before)
 
 
 def test_training_learns_and_tells_its_loss():
     model, losses = network(), []
     before = evaluate(model, DATA.train)
-    train(model, DATA.train, RECIPE, order, after_epoch=lambda epoch, loss, _: losses.append((epoch, loss)))
+    train(model, DATA.train, RECIPE, STREAMS, on_epoch=lambda state, loss: losses.append((state.epochs, loss)))
     assert [epoch for epoch, _ in losses] == [1, 2, 3, 4, 5, 6]
     assert losses[0][1] > losses[-1][1]
     assert evaluate(model, DATA.train).accuracy > before.accuracy + 30
@@ -77,7 +113,7 @@ def test_one_step_is_the_update_of_sgd_with_momentum_and_weight_decay():
         for parameter in expected.parameters():
             assert parameter.grad is not None
             parameter -= 0.1 * (parameter.grad + 5e-4 * parameter)
-    train(model, DATA.train, Recipe(1, 120, 0.1, 0.9, 5e-4), order)
+    train(model, DATA.train, Recipe(1, 120, 0.1, 0.9, 5e-4), STREAMS)
     for got, wanted in zip(model.parameters(), expected.parameters(), strict=True):
         torch.testing.assert_close(got, wanted)
 
@@ -91,7 +127,7 @@ def test_the_learning_rate_falls_along_a_cosine():
 def test_pruned_weights_stay_at_zero(name):
     model = network(name)
     mask = magnitude_mask(model, 0.9)
-    momentum = train(model, DATA.train, RECIPE, order, mask=mask, stop=2)
+    momentum = train(model, DATA.train, RECIPE, STREAMS, mask=mask, stop=2).momentum
     parameters = dict(model.named_parameters())
     for key, kept in mask.items():
         assert parameters[key][~kept].abs().max() == 0
@@ -119,12 +155,12 @@ def test_initialisation_has_variance_2_over_fan(name):
             assert weight.abs().max() == 0
 
 
-def test_streams_are_apart_by_seed_purpose_and_step():
+def test_streams_are_apart_by_seed_purpose_and_use():
     draws = {
-        torch.rand((), generator=stream(seed, purpose, step)).item()
+        torch.rand((), generator=stream(seed, purpose, use)).item()
         for seed in (0, 1)
         for purpose in ("initialisation", "order")
-        for step in ("", "epoch 1")
+        for use in ("", "epoch 1")
     }
     assert len(draws) == 8
     assert torch.rand((), generator=stream(0, "order")) == torch.rand((), generator=stream(0, "order"))

@@ -46,6 +46,7 @@ class Execution:
         model: nn.Module,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         precision: Precision | Literal["auto"] = "auto",
+        *,
         compile: bool | Literal["auto"] = "auto",
         deterministic: bool = False,
         batchnorm: BatchNormOver = "batch",
@@ -118,6 +119,9 @@ class Execution:
                 yield
         finally:
             torch.use_deterministic_algorithms(before)
+
+
+CPU = Execution(torch.device("cpu"))
 
 
 def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -10,26 +10,30 @@ from torch import Tensor, nn
 from permask.mask import Mask
 from permask.training.data.dataset import Split
 from permask.training.distributed import Processes
-from permask.training.execution import Execution
+from permask.training.execution import CPU, Execution
 from permask.training.momentum import MomentumSGD
-
-AfterEpoch = Callable[[int, float, Mapping[str, Tensor]], None]
-AfterStep = Callable[["Begun", Mapping[str, Tensor]], None]
+from permask.training.streams import Streams
 
 
 @dataclass(frozen=True)
-class Begun:
-    """An epoch that has begun.
+class State:
+    """How far a training is: with the weights, all that it needs to resume to the very same result.
 
     Attributes:
-        epoch: Epochs done before it.
-        steps: Steps of it that are done.
+        epochs: Epochs done.
+        steps: Steps done of the epoch after those.
         loss_sum: Their loss in nats, summed over images; a number, or a scalar tensor on the device.
+        momentum: By parameter name; zero where it is missing. While the training runs, its next step changes it.
     """
 
-    epoch: int
-    steps: int
-    loss_sum: float | Tensor
+    epochs: int = 0
+    steps: int = 0
+    loss_sum: float | Tensor = 0.0
+    momentum: Mapping[str, Tensor] = field(default_factory=dict)
+
+
+OnStep = Callable[[State], None]
+OnEpoch = Callable[[State, float], None]
 
 
 @dataclass(frozen=True)
@@ -55,60 +59,49 @@ def train(
     model: nn.Module,
     split: Split,
     recipe: Recipe,
-    order: Callable[[int], torch.Generator],
+    streams: Streams,
+    *,
     mask: Mask | None = None,
-    start: tuple[int, Mapping[str, Tensor]] = (0, {}),
+    state: State = State(),
     stop: int | None = None,
-    after_epoch: AfterEpoch = lambda epoch, loss, momentum: None,
-    augmentation: Callable[[int], torch.Generator] | None = None,
-    noise: Callable[[int], torch.Generator] | None = None,
-    execution: Execution | None = None,
-    begun: Begun | None = None,
-    after_step: AfterStep | None = None,
-) -> dict[str, Tensor]:
+    execution: Execution = CPU,
+    on_step: OnStep | None = None,
+    on_epoch: OnEpoch | None = None,
+) -> State:
     """Train a network in place.
 
-    The images of an epoch come in an order drawn from that epoch's own generator, so that training may stop after any
-    epoch and go on from there to the very same result. The host waits for the device once per epoch, to read the loss.
-    Where torch.distributed was set up, all processes call this with the same arguments and train one network.
+    Every epoch has random streams of its own, so a training may stop after any step and resume to the very same
+    result. The host waits for the device once per epoch, to read the loss. Where torch.distributed was set up, all
+    processes call this with the same arguments and train one network.
 
     Args:
         model: The network; the weights that the mask prunes are zeroed first and stay exactly 0.
         split: Training images and labels.
         recipe: Epochs in all, batch size, learning rate, momentum, weight decay.
-        order: Epoch (from 0) to the generator that orders its images.
+        streams: What orders and augments the images of every epoch, and seeds what the network draws itself.
         mask: Which weights to keep; None trains dense.
-        start: Epochs done before, and the momentum then, by parameter name.
+        state: How far the training is.
         stop: Epoch after which to stop; None for the recipe's last.
-        after_epoch: Called after every epoch with the number of epochs done, their last mean training loss in nats,
-            and the momentum by parameter name, which the next step changes.
-        augmentation: Epoch (from 0) to the generator that augments its images; None trains on them as they are.
-        noise: Epoch (from 0) to the generator from whose seed the network itself draws, for dropout and the like:
-            torch's own random numbers begin anew with every step. None leaves them as they are.
-        execution: Device, precision, compiled or not; None for the CPU, float32, not compiled.
-        begun: The epoch after those done, if some of its steps are done as well.
-        after_step: Called after every step but an epoch's last, with how far the epoch is and the momentum.
+        execution: Device, precision, compiled or not.
+        on_step: Called with the state after every step but an epoch's last.
+        on_epoch: Called after every epoch with the state and the epoch's mean training loss in nats.
 
     Returns:
-        The momentum by parameter name, to go on with.
+        The state after the last epoch, to resume from.
     """
-    execution = execution or Execution(torch.device("cpu"))
-    first_epoch, momentum = start
     steps_per_epoch = recipe.steps_per_epoch(len(split))
     split, model = split.to(execution.device), execution.place(model)
-    optimizer = MomentumSGD(model, recipe.momentum, recipe.weight_decay, momentum, mask)
+    optimizer = MomentumSGD(model, recipe.momentum, recipe.weight_decay, mask=mask, buffers=state.momentum)
     processes = Processes.here()
     processes.check(len(split), recipe.batch_size)
     model.train()
-    with execution.in_force(noise is not None), processes.training(model, execution.batchnorm) as network:
+    with execution.in_force(streams.seeds_network), processes.training(model, execution.batchnorm) as network:
         mean_loss = execution.loss_function(network)
-        for epoch in range(first_epoch, recipe.epochs if stop is None else stop):
-            skip, sum_before = (begun.steps, begun.loss_sum) if begun and begun.epoch == epoch else (0, 0.0)
-            generators = order(epoch), augmentation(epoch) if augmentation else None
-            seed = noise(epoch).initial_seed() if noise else None
-            loss_sum = torch.zeros((), device=execution.device) + sum_before
-            batches = split.epoch(recipe.batch_size, *generators, skip, processes.share)
-            for step, (images, labels) in enumerate(batches, skip):
+        for epoch in range(state.epochs, recipe.epochs if stop is None else stop):
+            order, augmentation, seed = streams.order(epoch), streams.augmentation(epoch), streams.noise(epoch)
+            loss_sum = torch.zeros((), device=execution.device) + state.loss_sum
+            batches = split.epoch(recipe.batch_size, order, augmentation, state.steps, processes.share)
+            for step, (images, labels) in enumerate(batches, state.steps):
                 if seed is not None:
                     execution.seed(seed + step * processes.count + processes.rank)
                 loss = mean_loss(images, labels)
@@ -116,8 +109,10 @@ def train(
                 processes.weighted(loss, len(labels), batch).backward()
                 optimizer.step(recipe.learning_rate_at((epoch + step / steps_per_epoch) / recipe.epochs))
                 loss_sum += processes.sum(loss.detach() * len(labels))
-                if after_step is not None and step + 1 < steps_per_epoch:
-                    after_step(Begun(epoch, step + 1, loss_sum), optimizer.buffers)
+                if on_step is not None and step + 1 < steps_per_epoch:
+                    on_step(State(epoch, step + 1, loss_sum, optimizer.buffers))
             processes.agree(model)
-            after_epoch(epoch + 1, loss_sum.item() / len(split), optimizer.buffers)
-    return optimizer.buffers
+            state = State(epoch + 1, momentum=optimizer.buffers)
+            if on_epoch is not None:
+                on_epoch(state, loss_sum.item() / len(split))
+    return state

@@ -21,8 +21,8 @@ class MomentumSGD:
         model: The network, on its device; its pruned weights are set to zero at once.
         momentum: The factor of the momentum, in [0, 1).
         weight_decay: Added to the gradient times the weight.
-        buffers: The momentum to go on with, by parameter name; zero where it is missing.
         mask: Which weights to keep; None for all.
+        buffers: The momentum so far, by parameter name; zero where it is missing.
 
     Attributes:
         buffers: The momentum by parameter name, changed in place by every step; empty if its factor is 0.
@@ -33,14 +33,15 @@ class MomentumSGD:
         model: nn.Module,
         momentum: float,
         weight_decay: float,
-        buffers: Mapping[str, Tensor],
-        mask: Mask | None,
+        *,
+        mask: Mask | None = None,
+        buffers: Mapping[str, Tensor] | None = None,
     ):
         named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
         self.buffers: dict[str, Tensor] = {}
         if momentum:
             self.buffers = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
-            for name, buffer in buffers.items():
+            for name, buffer in (buffers or {}).items():
                 self.buffers[name].copy_(buffer)
         factors: dict[str, Tensor] = {}
         if mask is not None:

@@ -1,7 +1,7 @@
-"""How far a training is, written every minute, so that a step that was preempted goes on where it was.
+"""How far a training is, written every minute, so that a step that was preempted resumes where it was.
 
-Weights, momentum, history and the place in the epoch are all there is to keep: every epoch's order and augmentation are
-drawn from streams of their own. The file's name is its checksum, so a damaged one is told apart and not used.
+Weights, state and history are all there is to keep: every epoch's order and augmentation are drawn from streams of
+their own. The file's name is its checksum, so a damaged one is recognised and not used.
 """
 
 import hashlib
@@ -9,7 +9,7 @@ import json
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from permask.tensors import apart
-from permask.training.loop import Begun
+from permask.training.loop import State
 
 EVERY = float(os.environ.get("PERMASK_CHECKPOINT_SECONDS", "60"))
 SUFFIX = ".safetensors"
-WEIGHTS, MOMENTUM = "weights/", "momentum/"
+WEIGHTS, MOMENTUM, TRAINING = "weights/", "momentum/", "training"
 
 
 @dataclass(frozen=True)
@@ -29,16 +29,14 @@ class Saved:
     """A training that was broken off.
 
     Attributes:
-        begun: How far it is.
-        weights: The network's state.
-        momentum: By parameter name.
+        state: How far it is.
+        weights: The network's parameters and buffers.
         history: Its epochs so far.
         seconds: That they took.
     """
 
-    begun: Begun
+    state: State
     weights: dict[str, Tensor]
-    momentum: dict[str, Tensor]
     history: list[dict[str, Any]]
     seconds: float
 
@@ -63,17 +61,17 @@ class Checkpoints:
                 return self._read(content)
         return None
 
-    def _read(self, content: bytes) -> Saved:
+    def _read(self, content: bytes) -> Saved | None:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        state = json.loads(header["__metadata__"]["state"])
-        tensors = load(content)
-        self.seconds_before = state["seconds"]
+        if TRAINING not in header["__metadata__"]:  # by an older permask, which wrote it otherwise
+            return None
+        training, tensors = json.loads(header["__metadata__"][TRAINING]), load(content)
+        self.seconds_before = training["seconds"]
         return Saved(
-            Begun(**state["begun"]),
-            {name.removeprefix(WEIGHTS): tensor for name, tensor in tensors.items() if name.startswith(WEIGHTS)},
-            {name.removeprefix(MOMENTUM): tensor for name, tensor in tensors.items() if name.startswith(MOMENTUM)},
-            state["history"],
-            state["seconds"],
+            State(training["epochs"], training["steps"], training["loss_sum"], _under(MOMENTUM, tensors)),
+            _under(WEIGHTS, tensors),
+            training["history"],
+            training["seconds"],
         )
 
     @property
@@ -81,19 +79,19 @@ class Checkpoints:
         """Whether the last one is old enough."""
         return time.monotonic() - self.last >= EVERY
 
-    def save(
-        self, begun: Begun, weights: Mapping[str, Tensor], momentum: Mapping[str, Tensor], history: list[dict[str, Any]]
-    ) -> None:
+    def save(self, state: State, weights: Mapping[str, Tensor], history: list[dict[str, Any]]) -> None:
         """Write a checkpoint and remove the one before."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {WEIGHTS + name: tensor for name, tensor in weights.items()}
-        tensors |= {MOMENTUM + name: tensor for name, tensor in momentum.items()}
-        state = {
-            "begun": asdict(replace(begun, loss_sum=float(begun.loss_sum))),
+        tensors |= {MOMENTUM + name: tensor for name, tensor in state.momentum.items()}
+        training = {
+            "epochs": state.epochs,
+            "steps": state.steps,
+            "loss_sum": float(state.loss_sum),
             "history": history,
             "seconds": self.seconds_before + time.monotonic() - self.started,
         }
-        content = save(apart(tensors), {"state": json.dumps(state)})
+        content = save(apart(tensors), {TRAINING: json.dumps(training)})
         path = self.folder / f"{hashlib.sha256(content).hexdigest()}{SUFFIX}"
         partial = path.with_suffix(".partial")
         with partial.open("wb") as file:
@@ -104,3 +102,7 @@ class Checkpoints:
             if other != path:
                 other.unlink(missing_ok=True)
         self.last = time.monotonic()
+
+
+def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}

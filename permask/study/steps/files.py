@@ -120,18 +120,6 @@ class Run:
         path = self.parents[role] / MASK
         return Mask.load(path) if path.exists() else None
 
-    def order(self, purpose: str) -> Callable[[int], torch.Generator]:
-        """Epoch to the generator that orders its images, from this step's seed."""
-        return lambda epoch: stream(self.specification["seed"], "order", f"{purpose} epoch {epoch}")
-
-    def augmentation(self, purpose: str) -> Callable[[int], torch.Generator]:
-        """Epoch to the generator that augments its images, from this step's seed."""
-        return lambda epoch: stream(self.specification["seed"], "augmentation", f"{purpose} epoch {epoch}")
-
-    def noise(self, purpose: str) -> Callable[[int], torch.Generator]:
-        """Epoch to the generator that seeds what its network draws itself, from this step's seed."""
-        return lambda epoch: stream(self.specification["seed"], "noise", f"{purpose} epoch {epoch}")
-
     def write_trained(
         self,
         network: nn.Module,

@@ -8,6 +8,7 @@ own. `rewind_weights` (Frankle et al. 2020) sets the survivors back to an early 
 from permask.masks.scores import magnitude_mask
 from permask.study.steps.files import Run
 from permask.study.steps.training import train_network
+from permask.training.loop import State
 
 
 def compute(run: Run) -> None:
@@ -20,5 +21,5 @@ def compute(run: Run) -> None:
         mask=run.mask_of("network"),
     )
     network = run.network_of("rewind") if "rewind" in run.parents else pruned
-    start = run.specification["first_epoch"], {}
-    train_network(run, network, f"prune round {run.specification['round']}", mask, start)
+    state = State(run.specification["first_epoch"])
+    train_network(run, network, f"prune round {run.specification['round']}", state=state, mask=mask)

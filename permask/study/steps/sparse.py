@@ -10,6 +10,7 @@ from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
 from permask.study.steps.files import ALIGNMENT, Run
 from permask.study.steps.training import train_network
+from permask.training.loop import State
 
 
 def compute(run: Run) -> None:
@@ -23,4 +24,4 @@ def compute(run: Run) -> None:
         mask = random_mask_like(mask, run.specification["shuffle"])
     if "rescale" in run.specification:
         rescale_fan_in(network, mask, run.specification["rescale"])
-    train_network(run, network, "sparse", mask)
+    train_network(run, network, "sparse", state=State(), mask=mask)
