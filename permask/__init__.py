@@ -1,12 +1,13 @@
 """permask carries a sparse mask from one neural network to another."""
 
+import warnings
 from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from permask.connectivity.batchnorm import reset_batchnorm
-    from permask.connectivity.interpolate import Path, connect
+    from permask.connectivity.interpolate import LinearPath, connect
     from permask.connectivity.repair import repair
     from permask.discovery.discover import discover
     from permask.discovery.verify import verify
@@ -32,8 +33,8 @@ __version__ = version("permask")
 _HOME = {
     "Alignment": "permask.matching.alignment",
     "Ensemble": "permask.ensembles",
+    "LinearPath": "permask.connectivity.interpolate",
     "Mask": "permask.mask",
-    "Path": "permask.connectivity.interpolate",
     "Permutation": "permask.permutation",
     "PermaskError": "permask.errors",
     "Publication": "permask.publication",
@@ -57,11 +58,14 @@ _HOME = {
     "verify": "permask.discovery.verify",
 }
 
+# old public name -> new one; the old one works for one more release
+_RENAMED = {"Path": "LinearPath"}
+
 __all__ = [
     "Alignment",
     "Ensemble",
+    "LinearPath",
     "Mask",
-    "Path",
     "PermaskError",
     "Permutation",
     "Publication",
@@ -87,6 +91,14 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
+    if name in _RENAMED:
+        new = _RENAMED[name]
+        warnings.warn(
+            f"permask.{name} is now permask.{new}; the old name goes with the next release",
+            DeprecationWarning,
+            stacklevel=2,
+        )
+        return __getattr__(new)
     if name not in _HOME:
         raise AttributeError(f"module 'permask' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -2,13 +2,16 @@
 
 import copy
 import math
+from functools import partial
 
 import pytest
 import torch
 from torch import nn
 
+import permask
+from permask.connectivity.barrier import barrier
 from permask.connectivity.batchnorm import reset_batchnorm
-from permask.connectivity.interpolate import barrier, connect
+from permask.connectivity.interpolate import connect
 from permask.connectivity.repair import repair
 from permask.errors import NetworkError, PermaskError
 
@@ -20,7 +23,7 @@ def linear(weight):
     return layer
 
 
-def value(model):
+def value(model, alpha=None):
     return model.weight.item()
 
 
@@ -32,14 +35,58 @@ def test_a_path_runs_from_the_source_to_the_target():
 
 
 def test_the_barrier_is_the_largest_excess_over_the_line_between_the_ends():
-    path = connect(linear(-1.0), linear(3.0), lambda model: -(value(model) ** 2), alphas=5)
+    path = connect(linear(-1.0), linear(3.0), lambda model, _: -(value(model) ** 2), alphas=5)
     # values -1, 0, -1, -4, -9; the line is -1, -3, -5, -7, -9
     assert path.values == (-1, 0, -1, -4, -9)
     assert path.barrier == 4
 
 
+def test_evaluate_is_told_where_on_the_line_the_network_lies():
+    path = connect(linear(2.0), linear(6.0), lambda model, alpha: value(model) - 4 * alpha, alphas=5)
+    assert path.values == (2, 2, 2, 2, 2)
+
+
+def with_default(model, samples=3):
+    return value(model) * samples
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "expected"),
+    [(lambda model: value(model), 4), (with_default, 12), (partial(with_default, samples=2), 8)],
+)
+def test_evaluate_may_take_the_network_alone_for_one_more_release(evaluate, expected):
+    with pytest.warns(DeprecationWarning, match=r"expected evaluate\(network, alpha\)") as told:
+        path = connect(linear(2.0), linear(6.0), evaluate, [0.5])
+    assert path.values[1] == expected
+    assert told[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    "evaluate",
+    [
+        lambda model, alpha=0.5: alpha,
+        lambda *arguments: arguments[1],
+        partial(lambda samples, model, alpha: alpha, 3),
+        lambda model, alpha, samples=3: alpha,
+    ],
+)
+def test_evaluate_takes_alpha_in_any_form(evaluate):
+    assert connect(linear(2.0), linear(6.0), evaluate, [0.25]).values == (0, 0.25, 1)
+
+
+def test_the_old_name_of_a_path_works_for_one_more_release():
+    with pytest.warns(DeprecationWarning, match=r"permask\.Path is now permask\.LinearPath") as told:
+        assert permask.Path is permask.LinearPath
+    assert told[0].filename == __file__
+    assert "Path" not in dir(permask)
+
+
 def test_below_the_line_there_is_no_barrier():
     assert barrier((0, 0.5, 1), (3, 1, 3)) == 0
+
+
+def test_the_barrier_does_not_depend_on_the_order_of_the_points():
+    assert barrier((0.5, 1, 0, 0.75), (8, 4, 2, 7)) == barrier((0, 0.5, 0.75, 1), (2, 8, 7, 4)) == 5
 
 
 def test_the_barrier_of_values_that_are_not_numbers_is_none():
@@ -47,7 +94,10 @@ def test_the_barrier_of_values_that_are_not_numbers_is_none():
 
 
 def test_quantities_by_name_have_a_barrier_each():
-    path = connect(linear(-1.0), linear(1.0), lambda m: {"loss": value(m) ** 2, "error": -(value(m) ** 2)}, [0.25, 0.5])
+    def measure(model, alpha):
+        return {"loss": value(model) ** 2, "error": -(value(model) ** 2)}
+
+    path = connect(linear(-1.0), linear(1.0), measure, [0.25, 0.5])
     assert path.alphas == (0, 0.25, 0.5, 1)
     assert path.values == {"loss": (1, 0.25, 0, 1), "error": (-1, -0.25, 0, -1)}
     assert path.barrier == {"loss": 0, "error": 1}
@@ -56,7 +106,7 @@ def test_quantities_by_name_have_a_barrier_each():
 def test_the_ends_are_not_changed_and_what_evaluate_does_to_a_point_is_forgotten():
     source, target = linear(1.0), linear(3.0)
 
-    def spoil(model):
+    def spoil(model, alpha):
         found = value(model)
         with torch.no_grad():
             model.weight.zero_()
@@ -72,7 +122,7 @@ def test_running_statistics_are_interpolated_and_counters_are_not():
     source.num_batches_tracked.fill_(7)
     seen = []
 
-    def look(model):
+    def look(model, alpha):
         seen.append((model.running_mean[0].item(), model.num_batches_tracked.item()))
         return 0.0
 

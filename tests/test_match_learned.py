@@ -47,7 +47,7 @@ def test_from_a_bad_start_the_loss_half_way_falls(through):
     assert alignment.used["through"] == through
 
     def at_the_middle(permutation):
-        path = connect(permutation.apply(source), target, lambda net: sum(loss(net, b) for b in batches) / 4, 3)
+        path = connect(permutation.apply(source), target, lambda net, _: sum(loss(net, b) for b in batches) / 4, 3)
         return path.values[1]
 
     assert at_the_middle(alignment.permutation) == pytest.approx(-alignment.objective, rel=1e-4)

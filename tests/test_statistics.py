@@ -7,8 +7,8 @@ from permask.report.outcomes import Outcomes, curve, in_order
 from permask.report.statistics import (
     Difference,
     Summary,
-    barrier,
     bootstrap_interval,
+    error_barrier,
     summarise,
     t_interval,
     welch_interval,
@@ -122,8 +122,8 @@ def test_welchs_interval_holds_the_true_difference_in_95_of_100_studies(first: i
 
 def test_the_barrier_is_the_largest_excess_over_the_line_between_the_ends() -> None:
     # the line falls from 98 to 96; at 0.5 it is at 97, 5 above the path
-    assert barrier([0, 0.5, 1, 0.75], [98, 92, 96, 93]) == 5
-    assert barrier([0, 0.5, 1], [90, 95, 90]) == 0
+    assert error_barrier([0, 0.5, 1, 0.75], [98, 92, 96, 93]) == 5
+    assert error_barrier([0, 0.5, 1], [90, 95, 90]) == 0
 
 
 def test_methods_stand_in_the_reports_order() -> None:

@@ -54,9 +54,6 @@ def connect(
 
     `permask connect net.py:make_net a.pt b.pt --data test.npz --statistics repair --merged half.safetensors`
     """
-    import copy
-    from collections.abc import Iterator
-
     from torch import nn
 
     from permask.cli.data import bar, example_of, load_batches
@@ -96,11 +93,9 @@ def connect(
 
     with bar(as_json) as progress:
         task = progress.add_task("connecting", total=alphas)
-        grid: Iterator[float] = (i / (alphas - 1) for i in range(alphas))
 
-        def evaluate(network: nn.Module) -> dict[str, float]:
-            # a copy: repairing a layer without a bias gives it one
-            values = measure(prepare(copy.deepcopy(network), next(grid)), test)
+        def evaluate(network: nn.Module, alpha: float) -> dict[str, float]:
+            values = measure(prepare(network, alpha), test)
             progress.advance(task)
             return values
 
@@ -109,9 +104,7 @@ def connect(
     if out:
         write_whole(out, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
     if merged:
-        middle = copy.deepcopy(first)
-        middle.load_state_dict(interpolate(first.state_dict(), last.state_dict(), 0.5))
-        state = prepare(middle, 0.5).state_dict()
+        state = prepare(interpolate(first, last, 0.5), 0.5).state_dict()
         write_whole(merged, lambda path: save_tensors(state, path))
     if as_json:
         typer.echo(json.dumps(content, indent=1))

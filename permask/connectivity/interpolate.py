@@ -1,21 +1,25 @@
 """What happens on the straight line between two networks."""
 
 import copy
-import math
+import inspect
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from permask.connectivity.barrier import barrier
 from permask.errors import NetworkError, PermaskError
 
 Values = float | Mapping[str, float]
+Evaluate = Callable[[nn.Module, float], Values]
 
 
 @dataclass(frozen=True)
-class Path:
+class LinearPath:
     """A quantity, or several by name, along (1 − α)·source + α·target.
 
     Attributes:
@@ -30,24 +34,18 @@ class Path:
     barrier: float | dict[str, float]
 
 
-@torch.no_grad()
-def connect(
-    source: nn.Module,
-    target: nn.Module,
-    evaluate: Callable[[nn.Module], Values],
-    alphas: int | Sequence[float] = 11,
-) -> Path:
+def connect(source: nn.Module, target: nn.Module, evaluate: Evaluate, alphas: int | Sequence[float] = 11) -> LinearPath:
     """Evaluate networks along the straight line between two, and the barrier between them.
 
-    All floating-point parameters and buffers are interpolated, BatchNorm statistics too; other tensors are
-    the source's. Neither network is changed. Align the source first, and call `reset_batchnorm` or
-    `repair` inside `evaluate`, to see what they do.
+    Neither network is changed. Align the source first, and call `reset_batchnorm` or `repair` inside `evaluate`, to see
+    what they do.
 
     Args:
         source: The network at α = 0.
         target: The network at α = 1, of the same architecture.
-        evaluate: Network to a number, or to several by name; called without gradients. Less must be better,
-            as with a loss or an error: the barrier counts excess. For accuracy give the error instead.
+        evaluate: The network at an α, as of `interpolate`, and that α to a number, or to several by name. Called
+            without gradients; it may change the network. Less must be better, as with a loss or an error: the barrier
+            counts excess. For accuracy give the error instead.
         alphas: How many values of α, evenly spaced from 0 to 1, or the values themselves; the ends are
             evaluated in any case.
 
@@ -57,37 +55,65 @@ def connect(
 
     Example:
         ```python
+        def error(network, alpha):
+            permask.reset_batchnorm(network, batches)
+            return error_of(network)
+
         path = permask.connect(alignment.permutation.apply(source), target, error)
         print(path.barrier)
         ```
     """
-    grid = _grid(alphas)
-    start, end = source.state_dict(), target.state_dict()
-    _check_same_tensors(start, end)
-    point = copy.deepcopy(source)
-    found = []
-    for alpha in grid:
-        point.load_state_dict(interpolate(start, end, alpha))
-        found.append(evaluate(point))
+    grid, evaluate = _grid(alphas), _with_alpha(evaluate)
+    with torch.no_grad():
+        found: list[Any] = [evaluate(interpolate(source, target, alpha), alpha) for alpha in grid]
     if not isinstance(found[0], Mapping):
         values = tuple(float(value) for value in found)
-        return Path(grid, values, barrier(grid, values))
+        return LinearPath(grid, values, barrier(grid, values))
     by_name = {name: tuple(float(value[name]) for value in found) for name in found[0]}
-    return Path(grid, by_name, {name: barrier(grid, values) for name, values in by_name.items()})
+    return LinearPath(grid, by_name, {name: barrier(grid, values) for name, values in by_name.items()})
 
 
-def interpolate(start: Mapping[str, Tensor], end: Mapping[str, Tensor], alpha: float) -> dict[str, Tensor]:
-    """(1 − α)·start + α·end for floating-point tensors; any other tensor is the start's."""
-    return {
+def interpolate(source: nn.Module, target: nn.Module, alpha: float) -> nn.Module:
+    """The network (1 − α)·source + α·target.
+
+    All floating-point parameters and buffers are interpolated, BatchNorm statistics too; any other tensor is the
+    source's.
+
+    Raises:
+        NetworkError: Networks whose tensors differ in name or shape.
+    """
+    start, end = source.state_dict(), target.state_dict()
+    _check_same_tensors(start, end)
+    between = {
         name: torch.lerp(x, end[name].to(x.device), alpha) if x.is_floating_point() else x for name, x in start.items()
     }
+    network = copy.deepcopy(source)
+    network.load_state_dict(between)
+    return network
 
 
-def barrier(alphas: Sequence[float], values: Sequence[float]) -> float:
-    """Largest excess of values over the straight line between the first and the last; NaN if a value is NaN."""
-    line = [(1 - alpha) * values[0] + alpha * values[-1] for alpha in alphas]
-    excess = [value - expected for value, expected in zip(values, line, strict=True)]
-    return math.nan if any(map(math.isnan, excess)) else max(0.0, *excess[1:-1])
+def _with_alpha(evaluate: Callable[..., Values]) -> Evaluate:
+    """Let an `evaluate` of the network alone, which was the form before, be called with α as well."""
+    if _takes_alpha(evaluate):
+        return evaluate
+    warnings.warn(
+        "connect: expected evaluate(network, alpha); evaluate(network) goes with the next release",
+        DeprecationWarning,
+        stacklevel=3,
+    )
+    return lambda network, alpha: evaluate(network)
+
+
+def _takes_alpha(evaluate: Callable[..., Values]) -> bool:
+    """Whether a second argument by position is wanted, or has the name alpha."""
+    try:
+        parameters = inspect.signature(evaluate).parameters.values()
+    except ValueError:  # some functions in C do not tell
+        return True
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return True
+    second = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)][1:2]
+    return any(p.default is p.empty or p.name == "alpha" for p in second)
 
 
 def _grid(alphas: int | Sequence[float]) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from permask.report.statistics import Difference, Summary, barrier, summarise, t_interval
+from permask.report.statistics import Difference, Summary, error_barrier, summarise, t_interval
 
 # tables and figures show methods in this order; others follow by name
 METHODS = ("dense", "lth", "imp", "permuted", "naive", "random")
@@ -115,5 +115,5 @@ def curve(points: Sequence[dict[str, Any]], permuted: bool) -> Curve | None:
         for alpha, accuracy in path.items():
             at[alpha].append(accuracy)
     alphas = tuple(sorted(at))
-    barriers = [barrier(list(path), list(path.values())) for path in paths.values()]
+    barriers = [error_barrier(list(path), list(path.values())) for path in paths.values()]
     return Curve(alphas, tuple(summarise(at[alpha]) for alpha in alphas), summarise(barriers))

@@ -11,7 +11,7 @@ from typing import Any
 from permask.report.panels import Scale, annotate, describe_bands, lay_out
 from permask.report.plot import Plot
 from permask.report.sheet import Cell, Sheet
-from permask.report.statistics import Summary, barrier, summarise
+from permask.report.statistics import Summary, error_barrier, summarise
 from permask.report.style import METHOD_STYLES
 
 STATISTICS = {"keep": "nothing reset", "reset": "BatchNorm reset", "repair": "REPAIR"}
@@ -30,7 +30,7 @@ def barriers_of_pairs(points: Sequence[dict[str, Any]]) -> dict[tuple[str, float
         path = paths[STATISTICS[point["statistics"]], point["sparsity"]].setdefault(point["pair"], {})
         path[point["alpha"]] = point["accuracy"]
     return {
-        key: {pair: barrier(list(path), list(path.values())) for pair, path in found.items()}
+        key: {pair: error_barrier(list(path), list(path.values())) for pair, path in found.items()}
         for key, found in paths.items()
     }
 

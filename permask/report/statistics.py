@@ -9,6 +9,8 @@ from math import fsum, sqrt
 
 from scipy.special import ndtr, stdtrit
 
+from permask.connectivity.barrier import barrier
+
 CONFIDENCE = 0.95
 RESAMPLES = 4999  # of the bootstrap
 FEWEST = 6  # values of which it states an interval
@@ -119,15 +121,11 @@ def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, 
     return Difference(mean, float(found.low), float(found.high), n)
 
 
-def barrier(alphas: Sequence[float], accuracies: Sequence[float]) -> float:
-    """Largest excess of the test error over the straight line between the ends of a path, in points.
-
-    Frankle et al. 2020, "Linear Mode Connectivity and the Lottery Ticket Hypothesis". Never below zero: the
-    ends lie on the line.
+def error_barrier(alphas: Sequence[float], accuracies: Sequence[float]) -> float:
+    """The barrier of the test error along a path, in points.
 
     Args:
         alphas: Positions along the path, in any order, including its ends 0 and 1.
-        accuracies: Accuracy at every position.
+        accuracies: Accuracy at every position, percent.
     """
-    at = dict(zip(alphas, accuracies, strict=True))
-    return max((1 - alpha) * at[0] + alpha * at[1] - accuracy for alpha, accuracy in at.items())
+    return barrier(alphas, [-accuracy for accuracy in accuracies])

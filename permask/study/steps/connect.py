@@ -45,7 +45,7 @@ def compute(run: Run) -> None:
     data, points = run.data, run.specification["points"]
     images = data.train.inputs(BATCH_SIZE)
 
-    def measure(network: nn.Module) -> dict[str, float]:
+    def measure(network: nn.Module, alpha: float) -> dict[str, float]:
         reset_batchnorm(network, images)
         found = evaluate(network, data.test)
         return {"loss": found.loss, "error": 100 - found.accuracy}

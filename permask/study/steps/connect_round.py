@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from permask.connectivity.batchnorm import reset_batchnorm
 from permask.connectivity.interpolate import interpolate
@@ -57,25 +57,20 @@ def compute(run: Run) -> None:
     source, target = alignment.permutation.apply(run.network_of("source")), run.network_of("target")
     data, points = run.data, run.specification["points"]
     images = _images(data.train, run.specification["images"])
-    start, end = source.state_dict(), target.state_dict()
     curve = []
 
     def note(statistics: str, alpha: float, found: Evaluation) -> None:
         curve.append({"statistics": statistics, "alpha": alpha, "accuracy": found.accuracy, "loss": found.loss})
 
-    def at(alpha: float) -> nn.Module:
-        network = copy.deepcopy(source)
-        network.load_state_dict(interpolate(start, end, alpha))
-        return network
-
     for i in range(points):
         alpha = i / (points - 1)
-        note("keep", alpha, evaluate(at(alpha), data.test))
-        reset = evaluate(reset_batchnorm(at(alpha), images), data.test)
+        network = interpolate(source, target, alpha)
+        note("keep", alpha, evaluate(network, data.test))
+        reset = evaluate(reset_batchnorm(copy.deepcopy(network), images), data.test)
         note("reset", alpha, reset)
-        inside = 0 < i < points - 1
-        merged = repair(source, target, at(alpha), images, alpha) if inside else None
-        note("repair", alpha, evaluate(merged, data.test) if merged else reset)
+        inside = 0 < alpha < 1
+        repaired = evaluate(repair(source, target, network, images, alpha), data.test) if inside else reset
+        note("repair", alpha, repaired)
         run.progress(i + 1, points)
     run.write_metrics({"path": curve})
 
