@@ -18,6 +18,8 @@ from permask.report.statistics import Difference
 from permask.report.tables import AccuracyTable, barrier_sentence, format_difference, format_summary, markdown_table
 from permask.report.write import write_tables
 from permask.study.results import Results
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.trained import Trained
 
 HEAD = """\
 # What a study on CIFAR-10 finds
@@ -56,7 +58,7 @@ def main() -> None:
 
 
 def write_page(results: Results, steps: list[dict[str, Any]]) -> None:
-    study, outcomes = results.study, Outcomes.of(results.rows)
+    study, outcomes = results.study, Outcomes.of(results.of(Trained))
     data, prune, rewind = study["data"], study["prune"], outcomes.middle_rewind
     sparsity = outcomes.sparsities[-1]
     permuted, gap = (
@@ -104,7 +106,7 @@ def _said(difference: Difference | None) -> str:
 
 def _said_of_rounds(results: Results) -> str:
     """The barrier at the first and at the last round, for each way of treating the networks between the two."""
-    _, lines = barriers_by_round(results.rounds)
+    _, lines = barriers_by_round(results.of(RoundPoint))
     ends = {name: [format_summary(cell) for cell in (line[0], line[-1])] for name, line in lines.items()}
     return "; ".join(f"with {name}, {first} → {last} points" for name, (first, last) in ends.items())
 

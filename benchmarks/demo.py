@@ -13,6 +13,7 @@ from pathlib import Path
 from permask.report.outcomes import Outcomes
 from permask.report.tables import AccuracyTable, barrier_sentence, markdown_table
 from permask.study.results import Results
+from permask.study.steps.trained import Trained
 
 DOCS = Path(__file__).parent.parent / "docs"
 FIGURES = {
@@ -65,7 +66,7 @@ def main() -> None:
         figures.mkdir(exist_ok=True)
         for name in FIGURES:
             shutil.copy(Path(folder) / f"{name}.png", figures / f"demo_{name}.png")
-    study, outcomes = results.study, Outcomes.of(results.rows)
+    study, outcomes = results.study, Outcomes.of(results.of(Trained))
     train = study["data"]["train"]
     parts = [HEAD.format(train=train, test=f"{1797 - train:,}", pairs=study["pairs"], epochs=study["epochs"])]
     for rewind in outcomes.rewinds:
@@ -73,7 +74,7 @@ def main() -> None:
     parts.append("\n## Figures\n")
     below = {"connectivity": f"\n{barrier_sentence(results)}\n"}
     parts += [f"\n![{what}](figures/demo_{name}.png)\n{below.get(name, '')}" for name, what in FIGURES.items()]
-    parts.append(TAIL.format(seconds=seconds, networks=len(results.rows), **results.provenance))
+    parts.append(TAIL.format(seconds=seconds, networks=len(results.of(Trained)), **results.provenance))
     (DOCS / "demo.md").write_text("".join(parts))
 
 

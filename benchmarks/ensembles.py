@@ -14,6 +14,8 @@ from permask.report.ensembles import Ensembles, ensembles_of
 from permask.report.sheet import markdown
 from permask.report.tables import format_difference, percent
 from permask.study.results import Results
+from permask.study.steps.ensemble import MeasuredEnsemble
+from permask.study.steps.trained import Trained
 
 DOCS = Path(__file__).parent.parent / "docs"
 CHANGES = (
@@ -64,11 +66,11 @@ def main() -> None:
             subprocess.run([*command, "--store", f"{folder}/store", "--out", folder], check=True)
             path = Path(folder) / "results.json"
         results = Results.load(path)
-    found = ensembles_of(results.ensembles)
+    found = ensembles_of(results.of(MeasuredEnsemble))
     changes = " ".join(f"'{change}'" if " " in change or "[" in change else change for change in CHANGES)
     parts = [HEAD.format(members=found[0].members, changes=changes, verdict=_verdict(found))]
     parts += [f"\n## {one.title}\n{_analysis(one.title, one.sheets, one.plots)}" for one in analyses(results)]
-    parts.append(TAIL.format(networks=len(results.rows), **results.provenance))
+    parts.append(TAIL.format(networks=len(results.of(Trained)), **results.provenance))
     (DOCS / "ensembles.md").write_text("".join(parts))
 
 

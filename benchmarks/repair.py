@@ -14,6 +14,8 @@ from permask.report.statistics import Difference, Summary, summarise, t_interval
 from permask.report.style import PRINT
 from permask.report.tables import barrier_sentence, format_difference, format_summary
 from permask.study.results import Results
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.trained import Trained
 
 PLAIN, RESET, REPAIRED = STATISTICS.values()
 DEEP = DOCS / "results" / "resnet20-small.json"
@@ -82,7 +84,7 @@ it stays depends on how far the rounds move the network.
 
 def main() -> None:
     results, steps = read_study(__doc__)
-    outcomes, found = Outcomes.of(results.rows), barriers_of_pairs(results.rounds)
+    outcomes, found = Outcomes.of(results.of(Trained)), barriers_of_pairs(results.of(RoundPoint))
     sparsities = _sparsities(results)
     accuracies = {s: summarise(list(_by_pair(results, "reset", 0, s).values())) for s in sparsities}
     dense = outcomes.summary("dense")
@@ -100,7 +102,7 @@ def main() -> None:
         rows="\n".join(_row(found, accuracies[sparsity], sparsity) for sparsity in sparsities),
     )
     with rc_context(PRINT):
-        shown = figures([rounds.plot(results.rounds)], "repair")
+        shown = figures([rounds.plot(results.of(RoundPoint))], "repair")
     deep = Results.load(DEEP)
     deeper = DEEPER.format(**_settings(deep), **_found(deep))
     (DOCS / "repair.md").write_text("".join([page, *shown, how_it_was_run(results, steps), deeper, TAIL]))
@@ -126,7 +128,7 @@ def _settings(results: Results) -> dict[str, object]:
 def _found(results: Results) -> dict[str, object]:
     sparsities = _sparsities(results)
     found = {
-        "findings": "\n".join(_findings(barriers_of_pairs(results.rounds), sparsities)),
+        "findings": "\n".join(_findings(barriers_of_pairs(results.of(RoundPoint)), sparsities)),
         "sparsest": sparsities[-1],
     }
     for statistics, suffix in (("keep", ""), ("repair", "_repaired")):
@@ -140,13 +142,14 @@ def _found(results: Results) -> dict[str, object]:
 
 
 def _sparsities(results: Results) -> list[float]:
-    return sorted({point["sparsity"] for point in results.rounds})
+    return sorted({point.sparsity for point in results.of(RoundPoint)})
 
 
 def _by_pair(results: Results, statistics: str, alpha: float, sparsity: float) -> dict[int, float]:
     """Accuracies at one place of the path of one round."""
-    place = {"statistics": statistics, "alpha": alpha, "sparsity": sparsity}
-    return {point["pair"]: point["accuracy"] for point in results.rounds if place.items() <= point.items()}
+    place = (statistics, alpha, sparsity)
+    points = results.of(RoundPoint)
+    return {p.pair: p.accuracy for p in points if (p.statistics, p.alpha, p.sparsity) == place}
 
 
 def _findings(barriers: Barriers, sparsities: list[float]) -> list[str]:

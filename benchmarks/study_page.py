@@ -63,9 +63,8 @@ def figures(plots: Iterable[Plot], prefix: str) -> list[str]:
 
 
 def _steps_behind(results: Results, store: Path) -> list[dict[str, Any]]:
-    tables = (results.rows, results.connectivity, results.matching, results.rounds, results.ensembles, results.masks)
     found: dict[str, dict[str, Any]] = {}
-    keys = {row["step"] for table in tables for row in table}
+    keys = {row.step for row in results.rows}
     while keys:
         for key in keys:
             found[key] = json.loads((store / key[:2] / key / "manifest.json").read_text())

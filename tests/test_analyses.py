@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from scipy import stats
-from support.made_results import made_results, measured_results
+from support.made_results import changed, made_results, measured_results
 
 from permask.report.analyses import analyses
 from permask.report.costs import sheets as cost_sheets
@@ -17,15 +17,21 @@ from permask.report.page import page
 from permask.report.rounds import STATISTICS, barriers_by_round
 from permask.report.write import write_report, write_tables
 from permask.study.results import Results
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.ensemble import MeasuredEnsemble
+from permask.study.steps.mask import MeasuredMask
+from permask.study.steps.trained import Trained
 
 
 def values(results: Results, method: str, sparsity: float, key: str) -> list[float]:
-    return [row[key] for row in results.ensembles if (row["method"], row["sparsity"]) == (method, sparsity)]
+    return [
+        getattr(row, key) for row in results.of(MeasuredEnsemble) if (row.method, row.sparsity) == (method, sparsity)
+    ]
 
 
 def test_permuted_against_lth_is_paired_with_the_interval_of_scipy() -> None:
     results = measured_results(pairs=12)
-    for ensembles in ensembles_of(results.ensembles):
+    for ensembles in ensembles_of(results.of(MeasuredEnsemble)):
         for measure in MEASURES:
             permuted, lth = (values(results, m, ensembles.sparsity, measure.key) for m in ("permuted", "lth"))
             differences = measure.factor * (np.asarray(permuted) - np.asarray(lth))
@@ -39,7 +45,7 @@ def test_permuted_against_lth_is_paired_with_the_interval_of_scipy() -> None:
 
 def test_the_table_of_ensembles_has_measures_down_and_methods_across() -> None:
     results = measured_results()
-    (*_, last) = ensembles_of(results.ensembles)
+    (*_, last) = ensembles_of(results.of(MeasuredEnsemble))
     sheet = ensemble_sheet(last)
     assert sheet.title == "Sparsity 99%, rewind epoch 5"
     methods = ("dense", "lth", "imp", "permuted", "naive")
@@ -54,35 +60,35 @@ def test_the_table_of_ensembles_has_measures_down_and_methods_across() -> None:
 
 
 def test_ensembles_that_share_networks_say_so_and_one_has_no_interval() -> None:
-    (*_, shared) = ensembles_of(measured_results(every=1).ensembles)
+    (*_, shared) = ensembles_of(measured_results(every=1).of(MeasuredEnsemble))
     assert "Ensembles share networks B, which intervals do not allow for." in shared.caption
-    (*_, one) = ensembles_of(measured_results(pairs=3).ensembles)
+    (*_, one) = ensembles_of(measured_results(pairs=3).of(MeasuredEnsemble))
     assert one.caption == "one ensemble of 3 networks."
     assert ensemble_sheet(one).rows["disagreement (%)"][-1].text.endswith("no interval")
 
 
 def test_barriers_along_rounds_are_those_of_every_pair() -> None:
     results = measured_results(pairs=2)
-    sparsities, lines = barriers_by_round(results.rounds)
+    sparsities, lines = barriers_by_round(results.of(RoundPoint))
     assert sparsities == [0, 0.36, 0.59, 0.9, 0.95, 0.98, 0.99]
     for statistics, name in STATISTICS.items():
         for sparsity, cell in zip(sparsities, lines[name], strict=True):
             lowest = [
-                row["accuracy"]
-                for row in results.rounds
-                if (row["statistics"], row["sparsity"], row["alpha"]) == (statistics, sparsity, 0.5)
+                row.accuracy
+                for row in results.of(RoundPoint)
+                if (row.statistics, row.sparsity, row.alpha) == (statistics, sparsity, 0.5)
             ]
-            ends = [row["accuracy"] for row in results.rounds if row["alpha"] in (0, 1)]
+            ends = [row.accuracy for row in results.of(RoundPoint) if row.alpha in (0, 1)]
             assert cell is not None
             assert (cell.n, cell.mean) == (2, pytest.approx(ends[0] - np.mean(lowest)))
 
 
 def test_layers_show_their_sparsity_and_what_suits_b() -> None:
     results = measured_results(pairs=2)
-    first, *_ = layer_sheets(results.masks)
+    first, *_ = layer_sheets(results.of(MeasuredMask))
     headings = ("layer", "weights", "sparsity (%)", "before permuting (%)", "after permuting (%)", "by chance (%)")
     assert first.headings == headings
-    layers = [mask["layers"][0] for mask in results.masks if mask["sparsity"] == 0.9]
+    layers = [mask.layers[0] for mask in results.of(MeasuredMask) if mask.sparsity == 0.9]
     after = [100 * layer["kept_by_both_permuted"] / layer["kept"] for layer in layers]
     assert [cell.text for cell in first.rows["0.weight"]] == [
         "4,000",
@@ -95,28 +101,29 @@ def test_layers_show_their_sparsity_and_what_suits_b() -> None:
 
 def test_studies_without_matching_leave_the_column_after_permuting_out() -> None:
     results = measured_results(pairs=2)
-    for mask in results.masks:
-        for layer in mask["layers"]:
+    for mask in results.of(MeasuredMask):
+        for layer in mask.layers:
             del layer["kept_by_both_permuted"]
-    assert "after permuting (%)" not in layer_sheets(results.masks)[0].headings
+    assert "after permuting (%)" not in layer_sheets(results.of(MeasuredMask))[0].headings
     assert {plot.name for analysis in analyses(results) for plot in analysis.plots} >= {"mask_overlap"}
 
 
 def test_a_layer_that_keeps_nothing_has_no_overlap() -> None:
     results = measured_results(pairs=1)
-    results.masks[0]["layers"][0] |= {"kept": 0, "kept_by_both": 0, "kept_by_both_permuted": 0}
-    assert [cell.text for cell in layer_sheets(results.masks)[0].rows["0.weight"]] == ["4,000", "100.00", *"–––"]
+    masks = results.of(MeasuredMask)
+    masks[0].layers[0] |= {"kept": 0, "kept_by_both": 0, "kept_by_both_permuted": 0}
+    assert [cell.text for cell in layer_sheets(masks)[0].rows["0.weight"]] == ["4,000", "100.00", *"–––"]
 
 
 def test_sizes_are_given_with_their_share_of_the_dense_network() -> None:
-    sheet = size_sheet(measured_results(pairs=2).masks, {0.9: 0.829})
+    sheet = size_sheet(measured_results(pairs=2).of(MeasuredMask), {0.9: 0.829})
     assert [cell.text for cell in sheet.rows["dense"]] == ["0.0%", "5.05 k", "20.2 k", "10.0 k"]
     assert [cell.text for cell in sheet.rows["90%"]] == ["82.9%", "505 (10.0%)", "2.02 k (10.0%)", "1.00 k (10.0%)"]
     assert sheet.rows["95%"][0].text == "–"
 
 
 def test_costs_are_told_from_nothing_and_for_one_more_network() -> None:
-    (sheet, *_) = cost_sheets(measured_results(pairs=2).rows, 5)
+    (sheet, *_) = cost_sheets(measured_results(pairs=2).of(Trained), 5)
     assert sheet.title == "Sparsity 90%, rewind epoch 5"
     shown = {name: [cell.text for cell in row] for name, row in sheet.rows.items()}
     assert shown["dense"] == ["120", "120", "2.4 s", "2.4 s"]
@@ -126,10 +133,12 @@ def test_costs_are_told_from_nothing_and_for_one_more_network() -> None:
 
 
 def test_a_run_whose_steps_are_gone_has_no_time() -> None:
-    results = measured_results(pairs=2)
-    for row in results.rows:
-        row |= {"seconds_total": None, "seconds_ticket": None} if row["method"] == "lth" else {}
-    (sheet, *_) = cost_sheets(results.rows, 5)
+    columns = ("seconds_total", "seconds_ticket")
+    results = changed(
+        measured_results(pairs=2),
+        **{name: lambda row, name=name: None if row.method == "lth" else getattr(row, name) for name in columns},
+    )
+    (sheet, *_) = cost_sheets(results.of(Trained), 5)
     assert [cell.text for cell in sheet.rows["lth"]] == ["190", "190", "–", "–"]
 
 
@@ -152,7 +161,7 @@ def test_every_table_is_written_in_three_formats_and_every_figure_is_on_the_page
             for cell in [cell for row in sheet.rows.values() for cell in row]:
                 assert f"<td>{cell.text}</td>".replace(" [", " <small>[").replace("]</", "]</small></") in html
         for source in analysis.sources:
-            assert f"<code>{source['step']}</code>" in html
+            assert f"<code>{source.step}</code>" in html
     with (tmp_path / "ensembles_table.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["table"].startswith("Sparsity 99%")]
     (js,) = [row for row in rows if (row["row"], row["column"]) == ("JS divergence (nats)", "imp")]
@@ -163,5 +172,5 @@ def test_every_table_is_written_in_three_formats_and_every_figure_is_on_the_page
 
 def test_text_of_layers_cannot_become_markup() -> None:
     results = measured_results(pairs=1)
-    results.masks[0]["layers"][0]["layer"] = "<script>alert(1)</script>"
+    results.of(MeasuredMask)[0].layers[0]["layer"] = "<script>alert(1)</script>"
     assert "<script>alert" not in page(results, [], analyses(results))

@@ -8,6 +8,7 @@ from permask.cli.report import report
 from permask.errors import PermaskError
 from permask.report.outcomes import Outcomes
 from permask.report.statistics import bootstrap_interval, t_interval
+from permask.study.steps.trained import Trained
 
 FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "connectivity", "matching")
 
@@ -23,7 +24,8 @@ def test_a_results_file_becomes_every_output(folder: Path, capsys: pytest.Captur
     report(folder, rewind=20)
     tables = {"accuracy.md", "accuracy.tex", "accuracy.csv", "accuracy_differences.csv"}
     figures = {f"{name}.{suffix}" for name in FIGURES for suffix in ("pdf", "png", "svg")}
-    assert {file.name for file in folder.iterdir()} == {"results.csv", "results.json", "report.html"} | tables | figures
+    saved = {"results.csv", "connectivity.csv", "matching.csv", "results.json"}
+    assert {file.name for file in folder.iterdir()} == saved | {"report.html"} | tables | figures
     assert (folder / "results.csv").read_bytes() == before
     printed = capsys.readouterr().out
     assert "at rewind epoch 20" in printed
@@ -33,7 +35,7 @@ def test_a_results_file_becomes_every_output(folder: Path, capsys: pytest.Captur
 def test_the_tables_in_csv_hold_every_cell_and_both_intervals(folder: Path, tmp_path: Path) -> None:
     out = tmp_path / "new" / "folder"
     report(folder / "results.json", out=out)
-    outcomes = Outcomes.of(made_results(pairs=6).rows)
+    outcomes = Outcomes.of(made_results(pairs=6).of(Trained))
     with (out / "accuracy.csv").open() as file:
         cells = list(csv.DictReader(file))
     assert len(cells) == len(outcomes.cells)

@@ -1,25 +1,18 @@
 import csv
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import scipy.stats
-from support.made_results import made_results
+from support.made_results import changed, made_results, without
 
 from permask.cli.compare import compare as compare_command
 from permask.errors import PermaskError
 from permask.report.comparison import compare, compare_with_means
 from permask.report.published import PUBLISHED
 from permask.report.statistics import Difference, Summary, summarise, t_interval, welch_interval
-from permask.study.results import Results
-
-
-def changed(results: Results, **columns: Any) -> Results:
-    """Results whose rows have other values in some columns, given as functions of the row."""
-    rows = [row | {name: value(row) for name, value in columns.items()} for row in results.rows]
-    return replace(results, rows=rows)
+from permask.study.steps.trained import Trained
 
 
 @pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 5), (10, 4)])
@@ -42,14 +35,14 @@ def test_equal_seeds_are_compared_in_pairs() -> None:
     first = made_results()
     noise = np.random.default_rng(1)
     # the difference between machines is small against that between seeds
-    second = changed(first, accuracy=lambda row: row["accuracy"] + 0.1 + 0.01 * noise.normal())
+    second = changed(first, accuracy=lambda row: row.accuracy + 0.1 + 0.01 * noise.normal())
     found = compare(first, second)
     assert len(found) == 1 + 4 * 4 * 3
     for row in found:
         of_cell = [
-            b["accuracy"] - a["accuracy"]
-            for a, b in zip(first.rows, second.rows, strict=True)
-            if (a["method"], a["sparsity"], a["rewind"]) == row.cell
+            b.accuracy - a.accuracy
+            for a, b in zip(first.of(Trained), second.of(Trained), strict=True)
+            if (a.method, a.sparsity, a.rewind) == row.cell
         ]
         assert row.paired
         assert row.difference == t_interval(of_cell)
@@ -58,14 +51,14 @@ def test_equal_seeds_are_compared_in_pairs() -> None:
 
 def test_pairs_are_matched_by_seeds_and_not_by_number() -> None:
     first = made_results()
-    renumbered = changed(first, pair=lambda row: 4 - row["pair"])
-    renumbered.rows.reverse()
+    renumbered = changed(first, pair=lambda row: 4 - row.pair)
+    renumbered = replace(renumbered, rows=renumbered.rows[::-1])
     assert {(row.difference.mean, row.difference.low) for row in compare(first, renumbered)} == {(0.0, 0.0)}
 
 
 def test_other_seeds_are_compared_by_their_means() -> None:
     first = made_results()
-    second = changed(first, seed_a=lambda row: row["seed_a"] + 100, accuracy=lambda row: row["accuracy"] + 1)
+    second = changed(first, seed_a=lambda row: row.seed_a + 100, accuracy=lambda row: row.accuracy + 1)
     for row in compare(first, second):
         assert not row.paired
         assert row.difference == welch_interval(row.second, row.first)
@@ -98,7 +91,7 @@ def test_results_are_compared_with_the_published_table() -> None:
 def test_the_command_prints_and_writes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
     results = made_results()
-    other = changed(results, accuracy=lambda row: row["accuracy"] - 0.5)
+    other = changed(results, accuracy=lambda row: row.accuracy - 0.5)
     for folder, content in (
         (first, results),
         (second, replace(other, provenance=other.provenance | {"torch": "2.11"})),
@@ -129,8 +122,7 @@ def test_the_command_rejects_what_cannot_be_compared(tmp_path: Path) -> None:
     with pytest.raises(PermaskError, match=r"missing: expected results"):
         compare_command(tmp_path, "missing")
     (tmp_path / "other").mkdir()
-    other = made_results(rewinds=(5,))
-    replace(other, rows=[row for row in other.rows if row["method"] != "dense"]).save(tmp_path / "other")
+    without(made_results(rewinds=(5,)), lambda row: row.method == "dense").save(tmp_path / "other")
     with pytest.raises(PermaskError, match="no method, sparsity and rewind epoch in common"):
         compare_command(tmp_path, str(tmp_path / "other"))
     with pytest.raises(PermaskError, match="choose another file with --out"):

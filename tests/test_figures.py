@@ -6,14 +6,16 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from support.made_results import made_results
+from support.made_results import made_results, without
 
 from permask.report.figures import accuracy_against_sparsity, connectivity, matching, plots
 from permask.report.outcomes import Outcomes, curve
 from permask.report.panels import Scale
 from permask.report.statistics import Summary, summarise
 from permask.report.style import METHOD_STYLES, styles
-from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.trained import Trained
 
 BOTH = ["accuracy_against_sparsity", "accuracy_against_rewind"]
 
@@ -39,7 +41,7 @@ def test_a_study_gets_the_figures_that_it_allows(tmp_path: Path, made: dict[str,
 
 
 def test_the_lines_pass_through_the_means() -> None:
-    outcomes = Outcomes.of(made_results().rows)
+    outcomes = Outcomes.of(made_results().of(Trained))
     figure = accuracy_against_sparsity(outcomes, 5).figure
     drawn = [np.asarray(line.get_ydata(), float) for line in figure.axes[0].lines]
     for method in outcomes.methods:
@@ -51,13 +53,12 @@ def test_the_lines_pass_through_the_means() -> None:
 def test_captions_say_what_the_bands_are_and_over_how_many_runs() -> None:
     assert "± one standard deviation over n = 5 runs" in plots(made_results())[0].caption
     assert "One run per point." in plots(made_results(pairs=1))[0].caption
-    uneven = made_results()
-    kept = [row for row in uneven.rows if row["method"] != "lth" or row["pair"] < 2]
-    assert "over n = 2–5 runs" in plots(Results(uneven.study, uneven.provenance, kept))[0].caption
+    uneven = without(made_results(), lambda row: row.method == "lth" and row.pair >= 2)
+    assert "over n = 2–5 runs" in plots(uneven)[0].caption
 
 
 def test_one_sparsity_is_drawn_with_bars() -> None:
-    outcomes = Outcomes.of(made_results(sparsities=(0.9,)).rows)
+    outcomes = Outcomes.of(made_results(sparsities=(0.9,)).of(Trained))
     plot = accuracy_against_sparsity(outcomes, 5)
     assert "Marks: mean; bars: ± one standard deviation over n = 5 runs." in plot.caption
     bars = [c.get_segments()[0] for c in plot.figure.axes[0].collections if isinstance(c, LineCollection)]
@@ -68,7 +69,7 @@ def test_one_sparsity_is_drawn_with_bars() -> None:
 
 def test_the_connectivity_figure_states_the_barriers() -> None:
     results = made_results()
-    before = curve(results.connectivity, permuted=False)
+    before = curve(results.of(PathPoint), permuted=False)
     assert before is not None
     assert f"{before.barriers.mean:.2f} ± {before.barriers.std:.2f} points before" in connectivity(results).caption
 
@@ -80,7 +81,7 @@ def test_the_matching_figure_has_a_row_per_group() -> None:
     drawn = [[float(x) for x in line.get_xdata()] for line in axes.lines]
     for key in ("correlation", "correlation_identity"):
         means = [
-            summarise([match[key] for match in results.matching if match["group"] == group]).mean
+            summarise([getattr(match, key) for match in results.of(MatchedGroup) if match.group == group]).mean
             for group in ("hidden.0", "hidden.1")
         ]
         assert means in drawn

@@ -2,12 +2,13 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from support.made_results import made_results, measured_results, three_pairs
+from support.made_results import made_results, measured_results, three_pairs, without
 
 from permask.report.latex import escape_latex, latex_tables
 from permask.report.outcomes import Outcomes
 from permask.report.tables import AccuracyTable
 from permask.report.write import write_tables
+from permask.study.steps.trained import Trained
 
 
 def test_a_table_has_sparsities_down_and_methods_across() -> None:
@@ -21,7 +22,7 @@ def test_a_table_has_sparsities_down_and_methods_across() -> None:
 
 
 def test_a_study_of_dense_networks_has_no_latex_table() -> None:
-    table = AccuracyTable.of(Outcomes.of(made_results(methods=()).rows), None)
+    table = AccuracyTable.of(Outcomes.of(made_results(methods=()).of(Trained)), None)
     assert "tabular" not in latex_tables([table], "dense")
 
 
@@ -35,10 +36,12 @@ def test_what_latex_takes_for_commands_is_escaped() -> None:
 def test_the_tables_compile(tmp_path: Path) -> None:
     results = made_results()
     results.study["name"] = "made_study"
-    gaps = [row for row in results.rows if row["method"] == "lth" and row["sparsity"] == 0.95]
-    single = [row for row in results.rows if row["method"] == "naive" and row["sparsity"] == 0.98 and row["pair"] > 0]
-    results.rows[:] = [row for row in results.rows if row not in gaps + single]
-    write_tables(results, tmp_path)
+    gap, single = ("lth", 0.95), ("naive", 0.98)
+    kept = without(
+        results,
+        lambda row: (row.method, row.sparsity) == gap or ((row.method, row.sparsity) == single and row.pair > 0),
+    )
+    write_tables(kept, tmp_path)
     preamble = r"\documentclass{article}\usepackage[margin=2cm]{geometry}\usepackage{booktabs}"
     document = preamble + r"\begin{document}\input{accuracy.tex}\end{document}"
     (tmp_path / "document.tex").write_text(document)

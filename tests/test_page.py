@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_results import made_results
+from support.made_results import changed, made_results
 
 from permask.report.figures import plots
 from permask.report.outcomes import Outcomes
@@ -17,6 +17,9 @@ from permask.report.page import page
 from permask.report.tables import format_summary
 from permask.report.write import write_report
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.trained import Trained
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -57,7 +60,7 @@ def test_the_folder_holds_the_report_the_results_and_the_figures(tmp_path: Path)
     assert {"results.csv", "results.json", "connectivity.png", "connectivity.pdf"} <= {file.name for file in files}
     assert Results.load(tmp_path / "results.json") == results
     with (tmp_path / "results.csv").open() as file:
-        assert len(list(csv.DictReader(file))) == len(results.rows)
+        assert len(list(csv.DictReader(file))) == len(results.of(Trained))
 
 
 @pytest.mark.parametrize(
@@ -87,7 +90,7 @@ def test_the_page_is_whole_and_loads_nothing(made: dict[str, Any]) -> None:
 
 def test_every_cell_of_every_rewind_is_on_the_page() -> None:
     results = made_results()
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     html = page(results, [])
     study = embedded_study(html)
     for method, sparsity, rewind in outcomes.cells:
@@ -106,31 +109,32 @@ def test_every_run_is_on_the_page_with_its_seeds_step_and_versions() -> None:
     results = made_results()
     study = embedded_study(page(results, []))
     runs = study["runs"]
-    assert {len(column) for column in runs.values()} == {len(results.rows)}
-    for i, row in enumerate(results.rows):
-        assert study["methods"][runs["method"][i]] == row["method"]
-        if row["method"] == "dense":
+    assert {len(column) for column in runs.values()} == {len(results.of(Trained))}
+    for i, row in enumerate(results.of(Trained)):
+        assert study["methods"][runs["method"][i]] == row.method
+        if row.method == "dense":
             assert (runs["sparsity"][i], runs["rewind"][i]) == (-1, -1)
         else:
-            assert study["sparsities"][runs["sparsity"][i]] == row["sparsity"]
-            assert study["rewinds"][runs["rewind"][i]] == row["rewind"]
-        assert study["seeds"][str(row["pair"])] == [row["seed_a"], row["seed_b"]]
+            assert study["sparsities"][runs["sparsity"][i]] == row.sparsity
+            assert study["rewinds"][runs["rewind"][i]] == row.rewind
+        assert study["seeds"][str(row.pair)] == [row.seed_a, row.seed_b]
         for key in ("trained", "accuracy", "loss", "epochs"):
-            assert runs[key][i] == row[key]
-        assert row["step"].startswith(runs["step"][i])
-        assert study["origins"][runs["origin"][i]] == {key: row[key] for key in ("permask", "commit", "torch")}
+            assert runs[key][i] == getattr(row, key)
+        assert row.step.startswith(runs["step"][i])
+        assert study["origins"][runs["origin"][i]] == {key: getattr(row, key) for key in ("permask", "commit", "torch")}
 
 
 def test_the_steps_of_paths_and_alignments_are_on_the_page() -> None:
     results = made_results()
     html = page(results, [])
-    for point in results.connectivity + results.matching:
-        assert f"<code>{point['step']}</code>" in html
+    for point in [*results.of(PathPoint), *results.of(MatchedGroup)]:
+        assert f"<code>{point.step}</code>" in html
 
 
 def test_a_run_that_diverged_leaves_the_page_readable() -> None:
-    results = made_results(pairs=2)
-    results.rows[7]["loss"] = math.nan
+    made = made_results(pairs=2)
+    diverged = made.of(Trained)[7]
+    results = changed(made, loss=lambda row: math.nan if row is diverged else row.loss)
     assert embedded_study(page(results, []))["runs"]["loss"][7] is None
 
 
@@ -138,7 +142,7 @@ def test_provenance_and_specification_are_on_the_page() -> None:
     results = made_results()
     html = page(results, [])
     for value in results.provenance.values():
-        assert value in html
+        assert str(value) in html
     assert "sparsities:\n- 0.9\n" in html
 
 
@@ -149,10 +153,11 @@ def test_the_study_says_what_it_is_about() -> None:
 
 
 def test_text_from_the_study_cannot_become_markup() -> None:
-    results = made_results(pairs=1, rewinds=(0,))
-    for row in results.rows:
-        row["network"] = "<script>alert(1)</script>"
-        row["commit"] = "</script><script>alert(2)"
+    results = changed(
+        made_results(pairs=1, rewinds=(0,)),
+        network=lambda _: "<script>alert(1)</script>",
+        commit=lambda _: "</script><script>alert(2)",
+    )
     html = page(Results({"name": "a <b> & c"}, results.provenance, results.rows), [])
     assert "<script>alert" not in html
     assert "<h1>Study a &lt;b&gt; &amp; c</h1>" in html
@@ -163,9 +168,11 @@ def test_text_from_the_study_cannot_become_markup() -> None:
 @pytest.mark.slow
 def test_the_page_of_50000_runs_stays_below_6_megabytes() -> None:
     sparsities = tuple(round(0.5 + 0.02 * i, 4) for i in range(25))
-    results = made_results(sparsities=sparsities, rewinds=tuple(range(0, 100, 5)), pairs=25)
     generator = random.Random(0)
-    for row in results.rows:  # accuracies and losses with all their digits, which compress badly
-        row |= {"accuracy": generator.randrange(400, 1158) / 1157 * 100, "loss": generator.random()}
-    assert len(results.rows) == 50050
+    results = changed(  # accuracies and losses with all their digits, which compress badly
+        made_results(sparsities=sparsities, rewinds=tuple(range(0, 100, 5)), pairs=25),
+        accuracy=lambda _: generator.randrange(400, 1158) / 1157 * 100,
+        loss=lambda _: generator.random(),
+    )
+    assert len(results.of(Trained)) == 50050
     assert len(page(results, plots(results)).encode()) < 6e6

@@ -16,6 +16,10 @@ from permask.report.statistics import summarise
 from permask.report.tables import format_summary
 from permask.report.write import write_report
 from permask.study.results import Results
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.mask import MeasuredMask
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.trained import Trained
 
 pytestmark = pytest.mark.browser
 
@@ -61,7 +65,7 @@ def test_the_charts_show_the_means(results: Results, report: Path, browser: Chro
     ]));
     """
     charts = Tab(browser, report).run(script)
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     assert set(charts) == {"accuracy_against_sparsity", "accuracy_against_rewind", "connectivity", "matching"}
     for method in outcomes.methods:
         by_sparsity = [outcomes.summary(method, sparsity, 5) for sparsity in outcomes.sparsities]
@@ -69,9 +73,9 @@ def test_the_charts_show_the_means(results: Results, report: Path, browser: Chro
         by_rewind = [outcomes.summary(method, 0.98, rewind) for rewind in outcomes.rewinds]
         assert charts["accuracy_against_rewind"][method] == [summary.mean for summary in by_rewind if summary]
     assert set(charts["connectivity"]) == {"before permuting", "after permuting"}
-    groups = {match["group"]: [] for match in results.matching}
-    for match in results.matching:
-        groups[match["group"]].append(match["correlation"])
+    groups = {match.group: [] for match in results.of(MatchedGroup)}
+    for match in results.of(MatchedGroup):
+        groups[match.group].append(match.correlation)
     assert charts["matching"]["matched"] == [summarise(values).mean for values in groups.values()]
 
 
@@ -88,7 +92,7 @@ def test_choosing_changes_the_table_and_the_charts(results: Results, report: Pat
     }};
     """
     shown = Tab(browser, report).run(script)
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     assert shown["tables"] == ["Rewind epoch 20"]
     permuted = [format_summary(outcomes.summary("permuted", sparsity, 20)) for sparsity in outcomes.sparsities]
     assert shown["lines"] == [*permuted, "5"]
@@ -169,7 +173,7 @@ def test_runs_can_be_filtered_and_sorted(results: Results, report: Path, browser
     }};
     """
     shown = Tab(browser, report).run(script)
-    expected = [row["accuracy"] for row in results.rows if row["method"] == "naive" and row["sparsity"] == 0.98]
+    expected = [row.accuracy for row in results.of(Trained) if row.method == "naive" and row.sparsity == 0.98]
     assert shown == {"accuracies": [str(a) for a in sorted(expected, reverse=True)], "sorted": "descending"}
 
 
@@ -192,12 +196,12 @@ def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: P
     """
     shown = Tab(browser, report).run(script)
     cell = ("naive", 0.98, 5)
-    expected = [str(row["accuracy"]) for row in results.rows if (row["method"], row["sparsity"], row["rewind"]) == cell]
+    expected = [str(row.accuracy) for row in results.of(Trained) if (row.method, row.sparsity, row.rewind) == cell]
     assert shown["focused"]
     assert shown["open"]
     assert shown["title"] == "naive, sparsity 98%, rewind epoch 5"
     assert shown["accuracies"] == expected
-    assert results.rows[0]["commit"] in shown["text"]
+    assert results.of(Trained)[0].commit in shown["text"]
     assert shown["closed"]
     assert shown["specification"]
 
@@ -215,7 +219,7 @@ def test_a_difference_leads_to_the_pairs_that_it_is_taken_within(
     };
     """
     shown = Tab(browser, report).run(script)
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     permuted, naive = (outcomes.by_pair(method, 0.99, 5) for method in ("permuted", "naive"))
     assert shown["title"] == "permuted − naive, sparsity 99%, rewind epoch 5"
     assert [(int(pair), float(a), float(b)) for pair, _, a, b in shown["rows"]] == [
@@ -253,7 +257,7 @@ def test_the_page_fits_its_window(report: Path, browser: Chromium, width: int, d
 def test_small_studies_open_without_an_error(browser: Chromium, tmp_path: Path, made: dict[str, Any]) -> None:
     page = write_report(made_results(**made), tmp_path)[0]
     rows = Tab(browser, page).run('return document.querySelectorAll("#runs tbody tr").length;')
-    assert rows == min(50, len(made_results(**made).rows))
+    assert rows == min(50, len(made_results(**made).of(Trained)))
 
 
 def test_all_of_it_works_from_the_keyboard(report: Path, browser: Chromium) -> None:
@@ -300,7 +304,7 @@ def test_the_barrier_along_rounds_is_a_chart_of_its_own(browser: Chromium, tmp_p
     }};
     """
     shown = Tab(browser, page, 390).run(script)
-    _, lines = barriers_by_round(results.rounds)
+    _, lines = barriers_by_round(results.of(RoundPoint))
     assert shown["lines"] == {name: [cell.mean for cell in line if cell] for name, line in lines.items()}
     assert shown["axis"] == "error barrier (points)"
     assert shown["overflow"] == 0
@@ -329,7 +333,7 @@ def test_ensembles_and_layers_have_their_values_under_the_pointer(
     shown = Tab(browser, page, width).run(script)
     assert [name.split(" (")[0] for name in shown["panels"]] == [measure.name.split(" (")[0] for measure in MEASURES]
     assert all(" (n = " in text for text in shown["ensembles"] + shown["told"])
-    assert shown["layers"] == [layer["layer"] for layer in results.masks[0]["layers"]]
+    assert shown["layers"] == [layer["layer"] for layer in results.of(MeasuredMask)[0].layers]
     assert shown["naive"] == [True, False]
     assert shown["overflow"] == 0
 

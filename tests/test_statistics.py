@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from support.made_results import made_results
+from support.made_results import made_network, made_results
 
 from permask.report.outcomes import Outcomes, curve, in_order
 from permask.report.statistics import (
@@ -13,6 +13,8 @@ from permask.report.statistics import (
     t_interval,
     welch_interval,
 )
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.trained import Trained
 
 
 def test_mean_and_std_by_hand() -> None:
@@ -47,15 +49,7 @@ def test_the_interval_is_that_of_scipys_paired_t_test(n: int, confidence: float)
 def test_only_pairs_that_have_both_are_compared() -> None:
     accuracies = {"permuted": {0: 3.0, 1: 5.0, 7: 9.0}, "naive": {1: 4.0, 7: 6.0, 9: 0.0}, "random": {8: 1.0}}
     outcomes = Outcomes.of(
-        {
-            "method": method,
-            "sparsity": 0.9,
-            "sparsity_network": 0.8,
-            "rewind": 0,
-            "pair": pair,
-            "step": f"{method}{pair}",
-            "accuracy": accuracy,
-        }
+        made_network(method, 0.9, 0, pair, accuracy=accuracy)
         for method, by_pair in accuracies.items()
         for pair, accuracy in by_pair.items()
     )
@@ -138,13 +132,13 @@ def test_methods_stand_in_the_reports_order() -> None:
 
 def test_outcomes_find_the_cells_of_the_rows() -> None:
     results = made_results()
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     assert outcomes.methods == ("lth", "permuted", "naive", "random")
     assert outcomes.sparsities == (0.90, 0.95, 0.98, 0.99)
     assert outcomes.rewinds == (0, 5, 20)
     assert outcomes.middle_rewind == 5
     accuracies = [
-        row["accuracy"] for row in results.rows if (row["method"], row["sparsity"], row["rewind"]) == ("naive", 0.98, 5)
+        row.accuracy for row in results.of(Trained) if (row.method, row.sparsity, row.rewind) == ("naive", 0.98, 5)
     ]
     assert outcomes.summary("naive", 0.98, 5) == summarise(accuracies)
     assert outcomes.summary("naive", 0.97, 5) is None
@@ -154,15 +148,14 @@ def test_outcomes_find_the_cells_of_the_rows() -> None:
 
 
 def test_a_run_that_two_pairs_share_counts_once() -> None:
-    row = {"method": "lth", "sparsity": 0.9, "sparsity_network": 0.8, "rewind": 0, "step": "same", "accuracy": 90.0}
-    outcomes = Outcomes.of([{**row, "pair": 0}, {**row, "pair": 1}])
+    outcomes = Outcomes.of(made_network("lth", 0.9, 0, pair, accuracy=90.0, step="same") for pair in (0, 1))
     assert outcomes.summary("lth", 0.9, 0) == Summary(90.0, None, 1)
     assert outcomes.by_pair("lth", 0.9, 0) == {0: 90.0, 1: 90.0}
 
 
 def test_curves_hold_the_barriers_of_every_pair() -> None:
     results = made_results(alphas=21)
-    before, after = curve(results.connectivity, permuted=False), curve(results.connectivity, permuted=True)
+    before, after = (curve(results.of(PathPoint), permuted) for permuted in (False, True))
     assert before is not None
     assert after is not None
     assert before.alphas == tuple(round(0.05 * i, 4) for i in range(21))

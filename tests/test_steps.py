@@ -21,9 +21,13 @@ from permask.study.collect import collect
 from permask.study.compute import compute
 from permask.study.plan import make_plan
 from permask.study.provenance import provenance
-from permask.study.results import ENSEMBLES_COLUMNS, Results
+from permask.study.results import Results
 from permask.study.spec import Study
 from permask.study.steps import checkpoint
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.ensemble import MeasuredEnsemble
+from permask.study.steps.mask import MeasuredMask
+from permask.study.steps.trained import Trained
 from permask.study.store import Store
 from permask.training.data.load import load_data
 from permask.training.networks import create_network
@@ -269,17 +273,19 @@ def test_the_way_from_a_round_of_pruning_ends_at_its_network_and_at_dense_b(toge
 def test_what_was_measured_between_networks_is_collected_with_its_labels(together, tmp_path):
     plan, store = together
     results = collect(plan, store)
-    assert len(results.ensembles) == len(plan.ensembles)
-    assert len(results.rounds) == 9 * sum(len(pair.connect_rounds) for pair in plan.pairs)
+    assert len(results.of(MeasuredEnsemble)) == len(plan.ensembles)
+    assert len(results.of(RoundPoint)) == 9 * sum(len(pair.connect_rounds) for pair in plan.pairs)
     files = {file.name: file for file in results.save(tmp_path)}
-    assert set(files) == {"results.csv", "results.json", "rounds.csv", "ensembles.csv", "masks.csv"}
+    assert set(files) == {"results.json"} | {
+        f"{name}.csv" for name in ("results", "matching", "rounds", "ensembles", "masks")
+    }
     assert Results.load(files["results.json"]) == results
     with files["ensembles.csv"].open() as file:
         (permuted,) = [row for row in csv.DictReader(file) if row["method"] == "permuted"]
     assert (permuted["pairs"], permuted["members"], permuted["sparsity"]) == ("0 1", "2", "0.8")
     with files["rounds.csv"].open() as file:
-        assert len(list(csv.DictReader(file))) == len(results.rounds)
-    assert {field.name for field in fields(Ensemble)} < set(ENSEMBLES_COLUMNS)
+        assert len(list(csv.DictReader(file))) == len(results.of(RoundPoint))
+    assert {field.name for field in fields(Ensemble)} < set(MeasuredEnsemble.columns())
 
 
 def test_a_mask_is_accounted_for_layer_by_layer(computed):
@@ -304,22 +310,22 @@ def test_a_mask_is_accounted_for_layer_by_layer(computed):
 def test_a_network_costs_all_that_it_rests_on(together):
     plan, store = together
     results = collect(plan, store)
-    rows = {row["method"]: row for row in results.rows if row["pair"] == 0}
+    rows = {row.method: row for row in results.of(Trained) if row.pair == 0}
     # 4 dense epochs; 3 rounds of an epoch reach 0.8; 2 epochs of sparse training from epoch 2
-    assert (rows["dense"]["epochs_total"], rows["dense"]["epochs_ticket"]) == (4, 0)
-    assert {method: rows[method]["epochs_ticket"] for method in ("lth", "naive", "permuted")} == dict.fromkeys(
+    assert (rows["dense"].epochs_total, rows["dense"].epochs_ticket) == (4, 0)
+    assert {method: rows[method].epochs_ticket for method in ("lth", "naive", "permuted")} == dict.fromkeys(
         ("lth", "naive", "permuted"), 7
     )
-    assert {method: rows[method]["epochs_total"] for method in ("lth", "naive", "permuted")} == {
+    assert {method: rows[method].epochs_total for method in ("lth", "naive", "permuted")} == {
         "lth": 7 + 2,
         "naive": 7 + 2 + 2,
         "permuted": 7 + 4 + 2,
     }
-    for row in results.rows:
-        if row["method"] == "dense":  # in two steps: to the rewind epoch, and from there
-            assert row["seconds"] == row["seconds_total"] > store.manifest(row["step"])["seconds"]
+    for row in results.of(Trained):
+        if row.method == "dense":  # in two steps: to the rewind epoch, and from there
+            assert row.seconds == row.seconds_total > store.manifest(row.step)["seconds"]
         else:
-            assert row["seconds"] == store.manifest(row["step"])["seconds"]
-        assert row["seconds"] <= row["seconds_total"]
-        assert row["seconds_ticket"] <= row["seconds_total"]
-    assert len(results.masks) == 2
+            assert row.seconds == store.manifest(row.step)["seconds"]
+        assert row.seconds <= row.seconds_total
+        assert row.seconds_ticket <= row.seconds_total
+    assert len(results.of(MeasuredMask)) == 2

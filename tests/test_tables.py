@@ -2,7 +2,7 @@ import re
 
 import pytest
 from rich.console import Console, RenderableType
-from support.made_results import made_results, three_pairs
+from support.made_results import made_results, three_pairs, without
 
 from permask.errors import PermaskError
 from permask.report.outcomes import Outcomes
@@ -13,10 +13,11 @@ from permask.report.tables import (
     terminal_table,
 )
 from permask.study.results import Results
+from permask.study.steps.trained import Trained
 
 
 def table_of(results: Results, rewind: int | None) -> AccuracyTable:
-    return AccuracyTable.of(Outcomes.of(results.rows), rewind)
+    return AccuracyTable.of(Outcomes.of(results.of(Trained)), rewind)
 
 
 def printed(renderable: RenderableType, width: int = 80) -> str:
@@ -43,16 +44,14 @@ def test_markdown_states_mean_std_n_and_the_paired_interval() -> None:
 
 
 def test_missing_cells_and_cells_with_fewer_runs_say_so() -> None:
-    results = made_results(rewinds=(5,))
-    kept = [
-        row
-        for row in results.rows
-        if not (row["method"] == "lth" and row["sparsity"] == 0.95)
-        and not (row["method"] == "naive" and row["sparsity"] == 0.98 and row["pair"] > 0)
-    ]
+    gap, single = ("lth", 0.95), ("naive", 0.98)
+    kept = without(
+        made_results(rewinds=(5,)),
+        lambda row: (row.method, row.sparsity) == gap or ((row.method, row.sparsity) == single and row.pair > 0),
+    )
     cells = {
         line.split(" | ")[0].strip("| "): line.split(" | ")
-        for line in markdown_table(AccuracyTable.of(Outcomes.of(kept), 5)).splitlines()
+        for line in markdown_table(AccuracyTable.of(Outcomes.of(kept.of(Trained)), 5)).splitlines()
     }
     assert cells["lth"][2] == "–"
     assert re.fullmatch(r"\d+\.\d\d \(n = 1\)", cells["naive"][3])

@@ -11,6 +11,8 @@ from permask.report.outcomes import Outcomes, curve
 from permask.report.statistics import summarise
 from permask.report.widths import plots_against_width, width_of
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.trained import Trained
 
 
 def of_width(width: int, **made: object) -> Results:
@@ -35,10 +37,10 @@ def test_the_lines_are_the_gaps_within_pairs_and_the_barriers() -> None:
     assert [axes.get_title() for axes in gap.figure.axes] == ["sparsity 95%", "sparsity 98%"]
     drawn = [np.asarray(line.get_ydata(), float) for line in gap.figure.axes[1].lines]
     for method in ("permuted", "naive"):
-        differences = [Outcomes.of(r.rows).differences("lth", method, 0.98, 5) for r in by_width]
+        differences = [Outcomes.of(r.of(Trained)).differences("lth", method, 0.98, 5) for r in by_width]
         assert any(np.array_equal(y, [summarise(d).mean for d in differences]) for y in drawn)
     assert "n = 3–5 pairs" in gap.caption
-    before = [found.barriers.mean for r in by_width if (found := curve(r.connectivity, permuted=False))]
+    before = [found.barriers.mean for r in by_width if (found := curve(r.of(PathPoint), permuted=False))]
     assert any(np.array_equal(np.asarray(line.get_ydata(), float), before) for line in barrier.figure.axes[0].lines)
 
 

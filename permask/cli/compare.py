@@ -72,7 +72,9 @@ def _load(path: Path) -> "Results":
 
 
 def _trained(results: "Results") -> str:
-    return ", ".join(sorted({f"{row['network']} on {row['dataset']}" for row in results.rows}))
+    from permask.study.steps.trained import Trained
+
+    return ", ".join(sorted({f"{row.network} on {row.dataset}" for row in results.of(Trained)}))
 
 
 def _differing(first: "Results", second: "Results") -> list[str]:

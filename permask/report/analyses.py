@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from matplotlib import rc_context
 
@@ -12,6 +11,11 @@ from permask.report.plot import Plot
 from permask.report.sheet import Sheet
 from permask.report.style import PRINT
 from permask.study.results import Results
+from permask.study.rows import Row
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.ensemble import MeasuredEnsemble
+from permask.study.steps.mask import MeasuredMask
+from permask.study.steps.trained import Trained
 
 
 @dataclass(frozen=True)
@@ -23,34 +27,36 @@ class Analysis:
         title: Over it on the page.
         sheets: Its tables.
         plots: Its figures.
-        sources: What was measured, with the steps of the store that it comes from; empty for what the runs tell.
+        sources: The rows that it is made from; empty for those of the trained networks.
     """
 
     name: str
     title: str
     sheets: list[Sheet]
     plots: list[Plot] = field(default_factory=list)
-    sources: Sequence[dict[str, Any]] = ()
+    sources: Sequence[Row] = ()
 
 
 def analyses(results: Results) -> list[Analysis]:
     """All that the results allow; results of older versions allow less."""
-    outcomes = Outcomes.of(results.rows)
+    trained, points = results.of(Trained), results.of(RoundPoint)
+    measured, kept = results.of(MeasuredEnsemble), results.of(MeasuredMask)
+    outcomes = Outcomes.of(trained)
     made = []
     with rc_context(PRINT):
-        if found := ensembles.ensembles_of(results.ensembles):
+        if found := ensembles.ensembles_of(measured):
             shown = max(found, key=lambda one: (one.rewind == outcomes.middle_rewind, one.sparsity))
             sheets = [ensembles.sheet(one) for one in found]
             plots = [ensembles.plot(shown)]
-            made.append(Analysis("ensembles", "Ensembles", sheets, plots, results.ensembles))
-        if results.rounds:
-            sheet, plot = rounds.sheet(results.rounds), rounds.plot(results.rounds)
-            made.append(Analysis("barrier_along_rounds", "Rounds of pruning", [sheet], [plot], results.rounds))
-        if results.masks:
-            sheets, plots = masks.layer_sheets(results.masks), masks.plots(results.masks)
-            made.append(Analysis("layers", "Layers", sheets, plots, results.masks))
-            size = masks.size_sheet(results.masks, outcomes.network_sparsity)
-            made.append(Analysis("size", "Size of the networks", [size], [], results.masks))
-        if sheets := costs.sheets(results.rows, outcomes.middle_rewind):
+            made.append(Analysis("ensembles", "Ensembles", sheets, plots, measured))
+        if points:
+            sheet, plot = rounds.sheet(points), rounds.plot(points)
+            made.append(Analysis("barrier_along_rounds", "Rounds of pruning", [sheet], [plot], points))
+        if kept:
+            sheets, plots = masks.layer_sheets(kept), masks.plots(kept)
+            made.append(Analysis("layers", "Layers", sheets, plots, kept))
+            size = masks.size_sheet(kept, outcomes.network_sparsity)
+            made.append(Analysis("size", "Size of the networks", [size], [], kept))
+        if sheets := costs.sheets(trained, outcomes.middle_rewind):
             made.append(Analysis("cost", "Cost of training", sheets))
     return made

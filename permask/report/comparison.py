@@ -1,13 +1,13 @@
 """Two results side by side: another commit, another machine, the published table."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from permask.report.outcomes import METHODS, Cell, Outcomes
 from permask.report.statistics import Difference, Summary, t_interval, welch_interval
 from permask.study.results import Results
+from permask.study.steps.trained import Trained
 
 Run = tuple[int, int, str]  # seed of A, seed of B, which of them was trained
 
@@ -38,7 +38,7 @@ def compare(first: Results, second: Results) -> list[Compared]:
     elsewhere it is that of the means, with Welch's interval.
     """
     means = _summaries(first), _summaries(second)
-    runs = _runs(first.rows), _runs(second.rows)
+    runs = _runs(first), _runs(second)
     found = []
     for cell in _common(*means):
         here, there = runs[0][cell], runs[1][cell]
@@ -59,15 +59,14 @@ def compare_with_means(first: Results, published: Mapping[Cell, Summary]) -> lis
 
 
 def _summaries(results: Results) -> dict[Cell, Summary]:
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     return {cell: summary for cell in outcomes.cells if (summary := outcomes.summary(*cell))}
 
 
-def _runs(rows: Iterable[dict[str, Any]]) -> dict[Cell, dict[Run, float]]:
+def _runs(results: Results) -> dict[Cell, dict[Run, float]]:
     runs: defaultdict[Cell, dict[Run, float]] = defaultdict(dict)
-    for row in rows:
-        cell = (row["method"], row["sparsity"], row["rewind"])
-        runs[cell][row["seed_a"], row["seed_b"], row["trained"]] = row["accuracy"]
+    for row in results.of(Trained):
+        runs[row.method, row.sparsity, row.rewind][row.seed_a, row.seed_b, row.trained] = row.accuracy
     return runs
 
 

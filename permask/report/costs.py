@@ -2,24 +2,24 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
 from permask.report.outcomes import in_order
 from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Summary, summarise
 from permask.report.tables import MISSING, percent
+from permask.study.steps.trained import Trained
 
 OWN_TICKET = ("dense", "lth")  # a further network of these shares nothing with the first
 
 
-def sheets(rows: Sequence[dict[str, Any]], rewind: int | None) -> list[Sheet]:
+def sheets(rows: Sequence[Trained], rewind: int | None) -> list[Sheet]:
     """For every sparsity what networks from a rewind epoch cost, method by method; results of before tell nothing."""
-    found: defaultdict[tuple[float, str], dict[str, dict[str, Any]]] = defaultdict(dict)
+    found: defaultdict[tuple[float, str], dict[str, Trained]] = defaultdict(dict)
     for row in rows:
-        if row["method"] == "dense" or row["rewind"] == rewind:
-            found[row["sparsity"], row["method"]][row["step"]] = row
-    told = [row for runs in found.values() for row in runs.values() if row.get("epochs_total") is not None]
-    sparsities = sorted({row["sparsity"] for row in told if row["method"] != "dense"})
+        if row.method == "dense" or row.rewind == rewind:
+            found[row.sparsity, row.method][row.step] = row
+    told = [row for runs in found.values() for row in runs.values() if row.epochs_total is not None]
+    sparsities = sorted({row.sparsity for row in told if row.method != "dense"})
     made = []
     for sparsity in sparsities:
         at = {method: runs for (s, method), runs in found.items() if s == sparsity or method == "dense"}
@@ -42,11 +42,11 @@ def sheets(rows: Sequence[dict[str, Any]], rewind: int | None) -> list[Sheet]:
     return made
 
 
-def _mean(runs: dict[str, dict[str, Any]], unit: str, method: str, one_more: bool) -> Summary | None:
+def _mean(runs: dict[str, Trained], unit: str, method: str, one_more: bool) -> Summary | None:
     """Mean over runs; None if one of them does not tell."""
     values = []
     for row in runs.values():
-        total, ticket = row.get(f"{unit}_total"), row.get(f"{unit}_ticket")
+        total, ticket = getattr(row, f"{unit}_total"), getattr(row, f"{unit}_ticket")
         if total is None or ticket is None:
             return None
         values.append(total - ticket if one_more and method not in OWN_TICKET else total)

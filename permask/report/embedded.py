@@ -5,7 +5,7 @@ import zlib
 from base64 import b64encode
 from collections.abc import Sequence
 from math import isfinite
-from typing import Any
+from operator import attrgetter
 
 from permask.report.outcomes import Curve, Outcomes, curve, in_order
 from permask.report.panels import CONTROL
@@ -16,9 +16,13 @@ from permask.report.statistics import Summary
 from permask.report.style import METHOD_STYLES, Style, styles
 from permask.report.tables import format_summary, percent
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.trained import Trained
 
 STEP_DIGITS = 16  # of a step's hash: enough to find its folder in the store
 ORIGIN = ("permask", "commit", "torch")
+_origin = attrgetter(*ORIGIN)
 
 _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 _SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "x": "x", "D": "diamond"} | {
@@ -33,10 +37,11 @@ def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str
 
     A cell is [mean, std, n, text] or null. Runs refer to methods, sparsities, rewind epochs and origins by index.
     """
-    methods = in_order(row["method"] for row in results.rows)
+    trained = results.of(Trained)
+    methods = in_order(row.method for row in trained)
     curves = {False: "before permuting", True: "after permuting"}
     looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]} | ROUNDS
-    found = {name: curve(results.connectivity, permuted) for permuted, name in curves.items()}
+    found = {name: curve(results.of(PathPoint), permuted) for permuted, name in curves.items()}
     data = {
         "methods": methods,
         "control": CONTROL,
@@ -53,7 +58,7 @@ def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str
         "rounds": _rounds(results),
         "curves": {name: _curve(c) for name, c in found.items() if c},
         "panels": {plot.name: list(map(_rows, plot.panels)) for plot in plots if plot.panels},
-        **_runs(results.rows, methods, outcomes),
+        **_runs(trained, methods, outcomes),
     }
     content = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return b64encode(zlib.compress(content.encode(), 9)).decode()
@@ -63,11 +68,11 @@ def _look(style: Style) -> dict[str, str]:
     return {"colour": style.colour, "dash": _DASHES[style.line], "symbol": _SYMBOLS[style.marker]}
 
 
-def _cell(summary: Summary | None, digits: int = 2) -> list[Any] | None:
+def _cell(summary: Summary | None, digits: int = 2) -> list[object] | None:
     return [summary.mean, summary.std, summary.n, format_summary(summary, digits)] if summary else None
 
 
-def _rows(panel: Rows) -> dict[str, Any]:
+def _rows(panel: Rows) -> dict[str, object]:
     marks = [
         {
             "name": marks.name,
@@ -80,34 +85,34 @@ def _rows(panel: Rows) -> dict[str, Any]:
     return {"title": panel.title, "names": panel.names, "marks": marks, "note": panel.note}
 
 
-def _curve(curve: Curve) -> dict[str, Any]:
+def _curve(curve: Curve) -> dict[str, object]:
     return {"alphas": curve.alphas, "cells": [_cell(summary) for summary in curve.accuracies]}
 
 
-def _rounds(results: Results) -> dict[str, Any]:
+def _rounds(results: Results) -> dict[str, object]:
     """Barriers along the rounds of pruning, by what is done to the networks on the way."""
-    sparsities, lines = barriers_by_round(results.rounds)
+    sparsities, lines = barriers_by_round(results.of(RoundPoint))
     cells = {name: list(map(_cell, line)) for name, line in lines.items()} if sparsities else {}
     return {"sparsities": sparsities, "cells": cells}
 
 
-def _runs(rows: Sequence[dict[str, Any]], methods: Sequence[str], outcomes: Outcomes) -> dict[str, Any]:
+def _runs(rows: Sequence[Trained], methods: Sequence[str], outcomes: Outcomes) -> dict[str, object]:
     """One array per column, one entry per row; -1 where a dense network has no sparsity or rewind epoch."""
     of_method = {method: i for i, method in enumerate(methods)}
     of_sparsity = {sparsity: i for i, sparsity in enumerate(outcomes.sparsities)}
-    of_rewind = {rewind: i for i, rewind in enumerate(outcomes.rewinds)}
-    origins = {origin: i for i, origin in enumerate(dict.fromkeys(tuple(row[key] for key in ORIGIN) for row in rows))}
+    of_rewind: dict[int | None, int] = {rewind: i for i, rewind in enumerate(outcomes.rewinds)}
+    origins = {origin: i for i, origin in enumerate(dict.fromkeys(_origin(row) for row in rows))}
     runs = {
-        "method": [of_method[row["method"]] for row in rows],
-        "sparsity": [of_sparsity.get(row["sparsity"], -1) for row in rows],
-        "rewind": [of_rewind.get(row["rewind"], -1) for row in rows],
-        **{key: [row[key] for row in rows] for key in ("pair", "trained", "accuracy", "epochs")},
-        "loss": [row["loss"] if isfinite(row["loss"]) else None for row in rows],  # JSON has no NaN
-        "step": [row["step"][:STEP_DIGITS] for row in rows],
-        "origin": [origins[tuple(row[key] for key in ORIGIN)] for row in rows],
+        "method": [of_method[row.method] for row in rows],
+        "sparsity": [of_sparsity.get(row.sparsity, -1) for row in rows],
+        "rewind": [of_rewind.get(row.rewind, -1) for row in rows],
+        **{key: [getattr(row, key) for row in rows] for key in ("pair", "trained", "accuracy", "epochs")},
+        "loss": [row.loss if isfinite(row.loss) else None for row in rows],  # JSON has no NaN
+        "step": [row.step[:STEP_DIGITS] for row in rows],
+        "origin": [origins[_origin(row)] for row in rows],
     }
     return {
-        "seeds": {row["pair"]: [row["seed_a"], row["seed_b"]] for row in rows},
+        "seeds": {row.pair: [row.seed_a, row.seed_b] for row in rows},
         "origins": [dict(zip(ORIGIN, origin, strict=True)) for origin in origins],
         "runs": runs,
     }

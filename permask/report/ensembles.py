@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from permask.report.dots import lay_out_dots
 from permask.report.outcomes import Cell as Place
@@ -14,6 +13,7 @@ from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Difference, Summary, summarise, t_interval
 from permask.report.style import Style, styles
 from permask.report.tables import format_difference, percent
+from permask.study.steps.ensemble import MeasuredEnsemble
 
 FIRST, SECOND = "permuted", "lth"
 MEMBER = "member_"
@@ -60,30 +60,30 @@ class Ensembles:
 
     sparsity: float
     rewind: int
-    found: dict[str, dict[int, dict[str, Any]]]
+    found: dict[str, dict[int, MeasuredEnsemble]]
 
     @property
     def members(self) -> int:
         """Networks per ensemble."""
-        return next(row["members"] for rows in self.found.values() for row in rows.values())
+        return next(row.members for rows in self.found.values() for row in rows.values())
 
     @property
     def overlap(self) -> bool:
         """Whether ensembles of one method share pairs of seeds."""
-        pairs = [pair for row in next(iter(self.found.values())).values() for pair in row["pairs"]]
+        pairs = [pair for row in next(iter(self.found.values())).values() for pair in row.pairs]
         return len(set(pairs)) < len(pairs)
 
     def summary(self, method: str, measure: Measure, prefix: str = "") -> Summary | None:
         """Mean and spread over the ensembles of a method, in the measure's unit."""
         rows = self.found.get(method)
         key = prefix + measure.key
-        return summarise([measure.factor * row[key] for row in rows.values()]) if rows else None
+        return summarise([measure.factor * getattr(row, key) for row in rows.values()]) if rows else None
 
     def difference(self, measure: Measure) -> Difference | None:
         """permuted − lth within ensembles around the same A."""
         first, second = (self.found.get(method, {}) for method in (FIRST, SECOND))
-        pairs = [pair for pair in first if pair in second]
-        values = [measure.factor * (first[pair][measure.key] - second[pair][measure.key]) for pair in pairs]
+        both = ([getattr(found[pair], measure.key) for found in (first, second)] for pair in first if pair in second)
+        values = [measure.factor * (a - b) for a, b in both]
         return t_interval(values) if values else None
 
     @property
@@ -108,11 +108,11 @@ class Ensembles:
         return {FIRST, SECOND} <= self.found.keys()
 
 
-def ensembles_of(rows: Sequence[dict[str, Any]]) -> list[Ensembles]:
+def ensembles_of(rows: Sequence[MeasuredEnsemble]) -> list[Ensembles]:
     """The ensembles of a study, by sparsity and rewind epoch."""
-    places: defaultdict[Place, dict[int, dict[str, Any]]] = defaultdict(dict)
+    places: defaultdict[Place, dict[int, MeasuredEnsemble]] = defaultdict(dict)
     for row in rows:
-        places[row["method"], row["sparsity"], row["rewind"]][row["pair"]] = row
+        places[row.method, row.sparsity, row.rewind][row.pair] = row
     sparse = sorted({(sparsity, rewind) for _, sparsity, rewind in places if rewind is not None})
     return [
         Ensembles(

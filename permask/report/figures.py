@@ -6,7 +6,6 @@ They are made without pyplot, which keeps global state.
 from collections import defaultdict
 from collections.abc import Sequence
 from math import log
-from typing import Any
 
 from matplotlib import rc_context
 from matplotlib.figure import Figure
@@ -19,6 +18,9 @@ from permask.report.statistics import summarise
 from permask.report.style import METHOD_STYLES, PRINT, styles
 from permask.report.tables import barrier_sentence, percent
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.trained import Trained
 
 SINGLE_INCHES = (2.9, 2.1)
 PANELS = 8
@@ -27,16 +29,16 @@ MULTIPLE_INCHES = (1.5, 2.1)
 
 def plots(results: Results) -> list[Plot]:
     """Every figure that the results allow."""
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     made = []
     with rc_context(PRINT):
         if outcomes.sparsities:
             made.append(accuracy_against_sparsity(outcomes, outcomes.middle_rewind))
         if len(outcomes.rewinds) > 1:
             made.append(accuracy_against_rewind(outcomes))
-        if results.connectivity:
+        if results.of(PathPoint):
             made.append(connectivity(results))
-        if results.matching:
+        if results.of(MatchedGroup):
             made.append(matching(results))
     return made
 
@@ -100,7 +102,7 @@ def _by_method(
 def connectivity(results: Results) -> Plot:
     """Accuracy along the straight path between the dense networks, before and after permuting."""
     looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
-    measured = (curve(results.connectivity, permuted) for permuted in (False, True))
+    measured = (curve(results.of(PathPoint), permuted) for permuted in (False, True))
     curves = {name: found for name, found in zip(looks, measured, strict=True) if found}
     lines: dict[str, Line] = {name: found.accuracies for name, found in curves.items()}
     figure, (panel,) = lay_out([""], SINGLE_INCHES, Scale.of([lines], None))
@@ -118,13 +120,13 @@ def matching(results: Results) -> Plot:
     """Correlation of paired units, group by group: of units at equal position, and as they were matched."""
     keys = {"at equal position": "correlation_identity", "matched": "correlation"}
     looks = {"at equal position": METHOD_STYLES["naive"], "matched": METHOD_STYLES["permuted"]}
-    groups: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-    for match in results.matching:
-        groups[match["group"]].append(match)
+    groups: defaultdict[str, list[MatchedGroup]] = defaultdict(list)
+    for match in results.of(MatchedGroup):
+        groups[match.group].append(match)
     marks = [
         Marks(
             name,
-            [summarise([match[key] for match in matches]) for matches in groups.values()],
+            [summarise([getattr(match, key) for match in matches]) for matches in groups.values()],
             [looks[name]] * len(groups),
         )
         for name, key in keys.items()

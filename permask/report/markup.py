@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from html import escape
-from typing import Any
+from operator import attrgetter
 
 from permask.report.outcomes import Outcomes, curve
 from permask.report.sheet import Cell, Sheet
@@ -20,6 +20,9 @@ from permask.report.tables import (
     row_n,
     signed,
 )
+from permask.study.rows import Row
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.match import MatchedGroup
 
 MATCHING = {"correlation": "matched", "correlation_identity": "at equal position"}
 
@@ -96,17 +99,17 @@ def _of_sheet(cell: Cell) -> str:
     return text.replace(" [", " <small>[") + "</small>" if isinstance(cell.value, Difference) and "[" in text else text
 
 
-def matching_table(matching: Sequence[dict[str, Any]]) -> str:
+def matching_table(matching: Sequence[MatchedGroup]) -> str:
     """How well matched units agree, by group."""
-    groups: defaultdict[tuple[str, int], list[dict[str, Any]]] = defaultdict(list)
+    groups: defaultdict[tuple[str, int], list[MatchedGroup]] = defaultdict(list)
     for match in matching:
-        groups[match["group"], match["size"]].append(match)
+        groups[match.group, match.size].append(match)
     rows = [
         line(
             group,
             [
                 str(size),
-                *(format_summary(summarise([match[key] for match in matches])) for key in MATCHING),
+                *(format_summary(summarise([getattr(match, key) for match in matches])) for key in MATCHING),
                 str(len(matches)),
             ],
         )
@@ -116,7 +119,7 @@ def matching_table(matching: Sequence[dict[str, Any]]) -> str:
     return grid(caption, ["group", "units", *MATCHING.values(), "n"], [rows])
 
 
-def connectivity_table(points: Sequence[dict[str, Any]]) -> str:
+def connectivity_table(points: Sequence[PathPoint]) -> str:
     """The values of the connectivity figure."""
     curves = {
         name: found
@@ -129,9 +132,9 @@ def connectivity_table(points: Sequence[dict[str, Any]]) -> str:
     return grid("Test accuracy in %: mean ± standard deviation.", ["α", *curves], [rows])
 
 
-def steps_table(points: Sequence[dict[str, Any]], what: str) -> str:
+def steps_table(rows: Sequence[Row], what: str) -> str:
     """The steps of the store that measurements between networks come from, to unfold."""
-    steps = dict.fromkeys((p["pair"], p["seed_a"], p["seed_b"], p["step"]) for p in points)
-    rows = [line(str(pair), [str(a), str(b), f"<code>{step}</code>"]) for pair, a, b, step in steps]
+    steps = dict.fromkeys(map(attrgetter("pair", "seed_a", "seed_b", "step"), rows))
+    lines = [line(str(pair), [str(a), str(b), f"<code>{step}</code>"]) for pair, a, b, step in steps]
     caption = f"Folders of the store that hold {what}."
-    return unfold("Where these numbers come from", grid(caption, ["pair", "seed of A", "seed of B", "step"], [rows]))
+    return unfold("Where these numbers come from", grid(caption, ["pair", "seed of A", "seed of B", "step"], [lines]))

@@ -2,7 +2,6 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from permask.report.plot import Marks, Plot, Rows
 from permask.report.rows import lay_out_rows
@@ -10,6 +9,7 @@ from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Summary, summarise
 from permask.report.style import METHOD_STYLES, Style
 from permask.report.tables import MISSING, percent
+from permask.study.steps.mask import Layer, MeasuredMask
 
 BEFORE, AFTER, CHANCE = "before permuting", "after permuting", "by chance"
 OVERLAP = {
@@ -26,32 +26,31 @@ SHADES = (
 )
 UNITS = ("", "k", "M", "G", "T", "P")
 
-Masks = Sequence[dict[str, Any]]
-Share = Callable[[dict[str, Any]], float | None]
+Masks = Sequence[MeasuredMask]
+Share = Callable[[Layer], float | None]
 
 
-def by_sparsity(masks: Masks) -> dict[float, list[dict[str, Any]]]:
+def by_sparsity(masks: Masks) -> dict[float, list[MeasuredMask]]:
     """The masks of every sparsity, ascending."""
-    found: defaultdict[float, list[dict[str, Any]]] = defaultdict(list)
+    found: defaultdict[float, list[MeasuredMask]] = defaultdict(list)
     for mask in masks:
-        found[mask["sparsity"]].append(mask)
+        found[mask.sparsity].append(mask)
     return dict(sorted(found.items()))
 
 
 def overlap(name: str) -> Share:
     """Share of what a layer's mask keeps that is among B's largest weights, in percent; None where nothing is kept."""
 
-    def share(layer: dict[str, Any]) -> float | None:
-        if not layer["kept"] or (name == AFTER and "kept_by_both_permuted" not in layer):
+    def share(layer: Layer) -> float | None:
+        both = layer.get("kept_by_both_permuted") if name == AFTER else layer["kept_by_both"]
+        if not layer["kept"] or both is None:
             return None
-        if name == CHANCE:
-            return 100 * layer["kept"] / layer["size"]
-        return 100 * layer["kept_by_both_permuted" if name == AFTER else "kept_by_both"] / layer["kept"]
+        return 100 * layer["kept"] / layer["size"] if name == CHANCE else 100 * both / layer["kept"]
 
     return share
 
 
-def layer_sparsity(layer: dict[str, Any]) -> float:
+def layer_sparsity(layer: Layer) -> float:
     """In percent."""
     return 100 * (1 - layer["kept"] / layer["size"])
 
@@ -60,7 +59,7 @@ def by_layer(masks: Masks, share: Share) -> dict[str, Summary | None]:
     """Layer to a share over masks of one sparsity."""
     found: defaultdict[str, list[float]] = defaultdict(list)
     for mask in masks:
-        for layer in mask["layers"]:
+        for layer in mask.layers:
             value = share(layer)
             found[layer["layer"]] += [] if value is None else [value]
     return {layer: summarise(values) if values else None for layer, values in found.items()}
@@ -107,7 +106,7 @@ def layer_sheets(masks: Masks) -> list[Sheet]:
         shares |= {f"{name} (%)": by_layer(found, overlap(name)) for name in OVERLAP}
         rows = {
             layer["layer"]: (Cell(f"{layer['size']:,}"), *(Cell.of(share[layer["layer"]]) for share in shares.values()))
-            for layer in found[0]["layers"]
+            for layer in found[0].layers
         }
         over = f"mean ± standard deviation over n = {len(found)} pairs" if len(found) > 1 else "one pair"
         caption = (
@@ -127,13 +126,13 @@ def size_sheet(masks: Masks, network_sparsity: dict[float, float]) -> Sheet:
         network_sparsity: Sparsity of the pruned scope to that of the whole network.
     """
     found = by_sparsity(masks)
-    dense = next(iter(found.values()))[0]["dense"]
+    dense = next(iter(found.values()))[0].dense
     keys = ("parameters", "bytes", "flops")
     rows = {"dense": (Cell("0.0%"), *(Cell(_short(dense[key])) for key in keys))}
     for sparsity, masks_there in found.items():
         cells = []
         for key in keys:
-            summary = summarise([mask["sparse"][key] for mask in masks_there])
+            summary = summarise([mask.sparse[key] for mask in masks_there])
             cells.append(Cell(f"{_short(summary.mean)} ({100 * summary.mean / dense[key]:.1f}%)", summary))
         of_all = network_sparsity.get(sparsity)
         rows[percent(sparsity)] = (Cell(MISSING if of_all is None else f"{100 * of_all:.1f}%"), *cells)

@@ -4,9 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 from permask.report.statistics import Difference, Summary, error_barrier, summarise, t_interval
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.trained import Trained
 
 # tables and figures show methods in this order; others follow by name
 METHODS = ("dense", "lth", "imp", "permuted", "naive", "random")
@@ -32,14 +33,13 @@ class Outcomes:
     network_sparsity: dict[float, float]
 
     @classmethod
-    def of(cls, rows: Iterable[dict[str, Any]]) -> "Outcomes":
-        """Sort rows of `Results` into cells."""
+    def of(cls, rows: Iterable[Trained]) -> "Outcomes":
+        """Sort networks into cells."""
         cells: defaultdict[Cell, defaultdict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
         network_sparsity = {}
         for row in rows:
-            cell = (row["method"], row["sparsity"], row["rewind"])
-            cells[cell][row["pair"]][row["step"]] = row["accuracy"]
-            network_sparsity[row["sparsity"]] = row["sparsity_network"]
+            cells[row.method, row.sparsity, row.rewind][row.pair][row.step] = row.accuracy
+            network_sparsity[row.sparsity] = row.sparsity_network
         return cls({cell: dict(pairs) for cell, pairs in cells.items()}, network_sparsity)
 
     @cached_property
@@ -102,12 +102,12 @@ class Curve:
     barriers: Summary
 
 
-def curve(points: Sequence[dict[str, Any]], permuted: bool) -> Curve | None:
+def curve(points: Sequence[PathPoint], permuted: bool) -> Curve | None:
     """The connectivity of a study before or after permuting; None where it was not measured."""
     paths: defaultdict[int, dict[float, float]] = defaultdict(dict)
     for point in points:
-        if point["permuted"] == permuted:
-            paths[point["pair"]][point["alpha"]] = point["accuracy"]
+        if point.permuted == permuted:
+            paths[point.pair][point.alpha] = point.accuracy
     if not paths:
         return None
     at: defaultdict[float, list[float]] = defaultdict(list)

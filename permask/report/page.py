@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from string import Template
-from typing import Any
 
 import yaml
 
@@ -28,6 +27,9 @@ from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.tables import MISSING, AccuracyTable, barrier_sentence
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.trained import Trained
 
 WIDTH = 120  # pixels of the page per inch of a figure
 SMALL = 560  # pixels; a figure up to here shrinks with a narrow window, a wider one scrolls
@@ -42,19 +44,20 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
         plots: Figures of accuracies and of what lies between the dense networks.
         further: What else was measured.
     """
-    outcomes = Outcomes.of(results.rows)
+    trained = results.of(Trained)
+    outcomes = Outcomes.of(trained)
     sections = {
         "Accuracy": f'<div id="controls" hidden></div>{_accuracy(outcomes)}',
         "Figures": "".join(_figure(plot) for plot in plots if plot.name != "matching") + _connectivity(results),
         "Matching": "".join(_figure(plot) for plot in plots if plot.name == "matching") + _matching(results),
         **{analysis.title: _analysis(analysis) for analysis in further},
-        "Every run": f'<div id="runs"><p>All {len(results.rows)} runs are in results.csv.</p></div>',
+        "Every run": f'<div id="runs"><p>All {len(trained)} runs are in results.csv.</p></div>',
         "Where the numbers come from": _provenance(results),
     }
     resources = files("permask.report")
     return Template(resources.joinpath("page.html").read_text(encoding="utf-8")).substitute(
-        title=escape(f"Study {results.study['name']}"),
-        description=escape(results.study.get("description", "")),
+        title=escape(f"Study {results.name}"),
+        description=escape(str(results.study.get("description", ""))),
         summary=escape(f"{_summary(results)} {barrier_sentence(results)}"),
         style=resources.joinpath("page.css").read_text(encoding="utf-8"),
         main="\n".join(f"<section>\n<h2>{name}</h2>\n{body}</section>" for name, body in sections.items() if body),
@@ -66,10 +69,11 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
 
 
 def _summary(results: Results) -> str:
-    networks = sorted({f"{row['network']} on {row['dataset']}" for row in results.rows})
-    pairs = len({row["pair"] for row in results.rows})
+    trained = results.of(Trained)
+    networks = sorted({f"{row.network} on {row.dataset}" for row in trained})
+    pairs = len({row.pair for row in trained})
     seeds = f"{pairs} pair{'s' * (pairs != 1)} of seeds"
-    return f"{', '.join(networks) or 'Nothing'}: {len(results.rows)} trained networks from {seeds}."
+    return f"{', '.join(networks) or 'Nothing'}: {len(trained)} trained networks from {seeds}."
 
 
 def _accuracy(outcomes: Outcomes) -> str:
@@ -97,16 +101,15 @@ def _figure(plot: Plot) -> str:
 
 
 def _connectivity(results: Results) -> str:
-    if not results.connectivity:
+    points = results.of(PathPoint)
+    if not points:
         return ""
-    table = unfold("Connectivity as a table", connectivity_table(results.connectivity))
-    return table + steps_table(results.connectivity, "the paths")
+    return unfold("Connectivity as a table", connectivity_table(points)) + steps_table(points, "the paths")
 
 
 def _matching(results: Results) -> str:
-    if not results.matching:
-        return ""
-    return matching_table(results.matching) + steps_table(results.matching, "the alignments")
+    groups = results.of(MatchedGroup)
+    return matching_table(groups) + steps_table(groups, "the alignments") if groups else ""
 
 
 def _analysis(analysis: Analysis) -> str:
@@ -124,7 +127,7 @@ def _provenance(results: Results) -> str:
     entries = "".join(
         f"<dt>{escape(str(name))}</dt><dd>{escape(_plain(value))}</dd>" for name, value in results.provenance.items()
     )
-    seeds = sorted({(row["pair"], row["seed_a"], row["seed_b"]) for row in results.rows})
+    seeds = sorted({(row.pair, row.seed_a, row.seed_b) for row in results.of(Trained)})
     said = "; ".join(f"pair {pair}: A {a}, B {b}" for pair, a, b in seeds)
     study = escape(yaml.safe_dump(results.study, sort_keys=False, allow_unicode=True))
     return (
@@ -134,5 +137,5 @@ def _provenance(results: Results) -> str:
     )
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value) or MISSING

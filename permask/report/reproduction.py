@@ -11,7 +11,7 @@ HEADINGS = ("method", "sparsity", "rewind epoch", "ours, %", "n", "published, %"
 
 def reproduction_table(results: Results) -> str | None:
     """A Markdown table with a line per cell; None if nothing was published that the study could be compared with."""
-    rows = compare_with_means(results, PUBLISHED_STUDIES.get(results.study["name"], {}))
+    rows = compare_with_means(results, PUBLISHED_STUDIES.get(results.name, {}))
     if not rows:
         return None
     lines = [HEADINGS, ("---", *["---:"] * (len(HEADINGS) - 1))]

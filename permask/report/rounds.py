@@ -6,13 +6,13 @@ The networks between the two have interpolated BatchNorm statistics, recomputed 
 from collections import defaultdict
 from collections.abc import Sequence
 from math import log
-from typing import Any
 
 from permask.report.panels import Scale, annotate, describe_bands, lay_out
 from permask.report.plot import Plot
 from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Summary, error_barrier, summarise
 from permask.report.style import METHOD_STYLES
+from permask.study.steps.connect_round import RoundPoint
 
 STATISTICS = {"keep": "nothing reset", "reset": "BatchNorm reset", "repair": "REPAIR"}
 LOOKS = dict(
@@ -23,19 +23,19 @@ Y_LABEL = "error barrier (points)"
 X_LABEL = "sparsity of network A (log scale of density)"
 
 
-def barriers_of_pairs(points: Sequence[dict[str, Any]]) -> dict[tuple[str, float], dict[int, float]]:
+def barriers_of_pairs(points: Sequence[RoundPoint]) -> dict[tuple[str, float], dict[int, float]]:
     """The barrier by pair of networks, for each way of treating statistics and each sparsity of A."""
     paths: defaultdict[tuple[str, float], dict[int, dict[float, float]]] = defaultdict(dict)
     for point in points:
-        path = paths[STATISTICS[point["statistics"]], point["sparsity"]].setdefault(point["pair"], {})
-        path[point["alpha"]] = point["accuracy"]
+        path = paths[STATISTICS[point.statistics], point.sparsity].setdefault(point.pair, {})
+        path[point.alpha] = point.accuracy
     return {
         key: {pair: error_barrier(list(path), list(path.values())) for pair, path in found.items()}
         for key, found in paths.items()
     }
 
 
-def barriers_by_round(points: Sequence[dict[str, Any]]) -> tuple[list[float], dict[str, list[Summary | None]]]:
+def barriers_by_round(points: Sequence[RoundPoint]) -> tuple[list[float], dict[str, list[Summary | None]]]:
     """Sparsities of the rounds, ascending, and for each way of treating statistics the barrier at each of them."""
     barriers = barriers_of_pairs(points)
     sparsities = sorted({sparsity for _, sparsity in barriers})
@@ -48,7 +48,7 @@ def barriers_by_round(points: Sequence[dict[str, Any]]) -> tuple[list[float], di
     }
 
 
-def plot(points: Sequence[dict[str, Any]]) -> Plot:
+def plot(points: Sequence[RoundPoint]) -> Plot:
     """The barrier against the sparsity of A."""
     sparsities, lines = barriers_by_round(points)
     positions = [-log(1 - sparsity) for sparsity in sparsities]
@@ -62,7 +62,7 @@ def plot(points: Sequence[dict[str, Any]]) -> Plot:
     return Plot("barrier_along_rounds", f"{what} {bands}", figure)
 
 
-def sheet(points: Sequence[dict[str, Any]]) -> Sheet:
+def sheet(points: Sequence[RoundPoint]) -> Sheet:
     """A row per round."""
     sparsities, lines = barriers_by_round(points)
     n = max(cell.n for line in lines.values() for cell in line if cell)

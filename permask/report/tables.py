@@ -12,6 +12,8 @@ from permask.errors import PermaskError
 from permask.report.outcomes import Outcomes, curve
 from permask.report.statistics import Difference, Summary
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.trained import Trained
 
 MISSING = "–"
 NETWORK = "all weights"
@@ -173,10 +175,8 @@ def markdown_table(table: AccuracyTable) -> str:
 
 def barrier_sentence(results: Results) -> str:
     """The error barriers between the dense networks in words; empty if the study has no connectivity."""
-    found = {
-        "before": curve(results.connectivity, permuted=False),
-        "after": curve(results.connectivity, permuted=True),
-    }
+    points = results.of(PathPoint)
+    found = {"before": curve(points, permuted=False), "after": curve(points, permuted=True)}
     said = [
         f"{format_summary(c.barriers)} points {when} permuting (n = {c.barriers.n})" for when, c in found.items() if c
     ]
@@ -193,7 +193,7 @@ def terminal_table(results: Results, rewind: int | None = None) -> RenderableTyp
     Raises:
         PermaskError: A rewind epoch that the study does not have.
     """
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     if rewind is not None and rewind not in outcomes.rewinds:
         raise PermaskError(f"rewind epoch {rewind}: this study has {', '.join(map(str, outcomes.rewinds)) or 'none'}")
     shown = outcomes.middle_rewind if rewind is None else rewind

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import log2
+from typing import Any
 
 from matplotlib import rc_context
 
@@ -13,6 +14,8 @@ from permask.report.statistics import summarise
 from permask.report.style import METHOD_STYLES, PRINT
 from permask.report.tables import percent
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.trained import Trained
 
 SINGLE_INCHES = (2.9, 2.1)
 MULTIPLE_INCHES = (1.5, 2.1)
@@ -32,22 +35,22 @@ def plots_against_width(studies: Sequence[Results]) -> list[Plot]:
         raise PermaskError(f"expected results of different widths, got {', '.join(str(width_of(s)) for s in studies)}")
     with rc_context(PRINT):
         made = [_gap(by_width)]
-        if all(results.connectivity for results in studies):
+        if all(results.of(PathPoint) for results in studies):
             made.append(_barrier(by_width))
     return made
 
 
 def width_of(results: Results) -> int:
     """The width of a study's networks: the factor of their channels, or the units of every hidden layer."""
-    network = results.study["network"]
+    network: Any = results.study["network"]
     widths = {network["width"]} if "width" in network else set(network["widths"])
     if len(widths) > 1:
-        raise PermaskError(f"study {results.study['name']}: its hidden layers differ in width ({sorted(widths)})")
+        raise PermaskError(f"study {results.name}: its hidden layers differ in width ({sorted(widths)})")
     return widths.pop()
 
 
 def _gap(by_width: dict[int, Results]) -> Plot:
-    outcomes = [Outcomes.of(results.rows) for results in by_width.values()]
+    outcomes = [Outcomes.of(results.of(Trained)) for results in by_width.values()]
     sparsities = sorted(set.intersection(*(set(o.sparsities) for o in outcomes)))
     rewinds = sorted(set.intersection(*(set(o.rewinds) for o in outcomes)))
     common = set.intersection(*(set(o.methods) for o in outcomes))
@@ -82,7 +85,7 @@ def _gap(by_width: dict[int, Results]) -> Plot:
 def _barrier(by_width: dict[int, Results]) -> Plot:
     looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
     lines: dict[str, Line] = {
-        name: [c.barriers if (c := curve(results.connectivity, permuted)) else None for results in by_width.values()]
+        name: [c.barriers if (c := curve(results.of(PathPoint), permuted)) else None for results in by_width.values()]
         for name, permuted in zip(looks, (False, True), strict=True)
     }
     bands = describe_bands(lines.values(), "pair")

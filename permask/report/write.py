@@ -14,6 +14,7 @@ from permask.report.sheet import write_sheets
 from permask.report.statistics import bootstrap_interval, t_interval
 from permask.report.tables import AccuracyTable, markdown_table
 from permask.study.results import Results
+from permask.study.steps.trained import Trained
 
 # differences that accuracy_differences.csv tells: what the permutation gains, and what a ticket's own network has left
 COMPARED = (("permuted", "naive"), ("lth", "permuted"))
@@ -52,17 +53,16 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    outcomes = Outcomes.of(results.rows)
+    outcomes = Outcomes.of(results.of(Trained))
     tables = [AccuracyTable.of(outcomes, rewind) for rewind in outcomes.rewinds or (None,)]
     markdown, latex, cells, differences = (
         folder / f"accuracy{end}" for end in (".md", ".tex", ".csv", "_differences.csv")
     )
     markdown.write_text("\n".join(markdown_table(table) for table in tables), encoding="utf-8")
-    latex.write_text(latex_tables(tables, str(results.study["name"])), encoding="utf-8")
+    latex.write_text(latex_tables(tables, results.name), encoding="utf-8")
     _write_cells(outcomes, cells)
     _write_differences(outcomes, differences)
-    study = str(results.study["name"])
-    further = [file for a in analyses(results) for file in write_sheets(a.sheets, study, folder, a.name)]
+    further = [file for a in analyses(results) for file in write_sheets(a.sheets, results.name, folder, a.name)]
     return [markdown, latex, cells, differences, *further]
 
 

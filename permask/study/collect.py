@@ -8,8 +8,16 @@ from permask.errors import StoreError
 from permask.study.plan import Plan
 from permask.study.provenance import provenance
 from permask.study.results import Results
+from permask.study.rows import Row
 from permask.study.step import Step
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.ensemble import MeasuredEnsemble
+from permask.study.steps.mask import MeasuredMask
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.trained import Trained
 from permask.study.store import Store
+from permask.study.throughput import MeasuredThroughput
 
 
 def collect(plan: Plan, store: Store) -> Results:
@@ -72,17 +80,12 @@ def collect(plan: Plan, store: Store) -> Results:
         if step.epochs and store.has(step.key)
         if (measured := store.manifest(step.key).get("throughput"))
     ]
-    return Results(
-        study.model_dump(mode="json"),
-        dict(provenance()),
-        rows,
-        connectivity,
-        matching,
-        rounds,
-        ensembles,
-        masks,
-        throughput,
-    )
+    tables: list[tuple[type[Row], list[dict[str, Any]]]] = [
+        *((Trained, rows), (PathPoint, connectivity), (MatchedGroup, matching), (RoundPoint, rounds)),
+        *((MeasuredEnsemble, ensembles), (MeasuredMask, masks), (MeasuredThroughput, throughput)),
+    ]
+    found = [kind(**keys) for kind, table in tables for keys in table]
+    return Results(study.model_dump(mode="json"), dict(provenance()), found)
 
 
 class _Ledger:
