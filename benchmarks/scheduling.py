@@ -12,6 +12,7 @@ from pathlib import Path
 
 from permask.study.budget import budgets
 from permask.study.engines.schedule import Schedule
+from permask.study.load import Prepared
 from permask.study.plan import Plan, make_plan
 from permask.study.spec import Study
 from permask.study.store import Store
@@ -31,7 +32,7 @@ GRID = {
 
 def plan_of(pairs: int) -> Plan:
     started, processor = time.perf_counter(), time.process_time()
-    plan = make_plan(Study.model_validate(GRID | {"pairs": pairs}))
+    plan = make_plan(Prepared(Study.model_validate(GRID | {"pairs": pairs})))
     budgets(plan, None)
     wall, processor = time.perf_counter() - started, time.process_time() - processor
     print(f"{len(plan.steps):,} steps planned in {wall:.2f} s ({processor:.2f} s of processor)")

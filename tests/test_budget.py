@@ -10,6 +10,7 @@ from support.small_study import run, write_study
 
 from permask.report.graph import draw
 from permask.study.budget import budgets, rounds_to
+from permask.study.load import Prepared
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.store import Store
@@ -30,7 +31,7 @@ GRID = {
 
 
 def plan_of(**changes):
-    return make_plan(Study.model_validate(GRID | changes))
+    return make_plan(Prepared(Study.model_validate(GRID | changes)))
 
 
 def test_the_papers_grid_against_its_schedule():
@@ -96,7 +97,7 @@ def test_the_command(tmp_path):
     plan = {step["key"]: step for step in content["steps"]}
     assert len(plan) == content["costs"]["all"]["steps"]
     assert all(
-        plan[need]["urgency"] >= step["urgency"] + plan[need]["epochs"]
+        plan[need]["critical_path"] >= step["critical_path"] + plan[need]["epochs"]
         for step in plan.values()
         for need in step["needs"]
     )

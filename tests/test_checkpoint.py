@@ -12,7 +12,8 @@ import yaml
 from safetensors.torch import save
 from support.small_study import SMALL, permask, run, write_study
 
-from permask.study.compute import compute
+from permask.study.load import Prepared
+from permask.study.messages import Computed
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.steps import checkpoint
@@ -20,20 +21,21 @@ from permask.study.steps.checkpoint import Checkpoints
 from permask.study.store import Store
 from permask.study.tracking.track import read_track
 from permask.study.upkeep import find_garbage, remove_garbage
+from permask.study.worker import Worker
 
 
 @pytest.fixture
 def prune(tmp_path):
     """A step that trains 6 epochs of 4 batches under a mask, its needs computed; and what it writes undisturbed."""
     changes = {"pairs": 1, "rewinds": [0], "sparsities": [0.5], "prune": {"epochs": 6, "rate": 0.5}, "connect": None}
-    plan = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes))
+    plan = make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | changes)))
     (step,) = (step for step in plan.steps.values() if step.kind == "prune")
     stores = Store(tmp_path / "store"), Store(tmp_path / "clean")
     for store in stores:
         for before in plan.steps.values():
             if before.kind == "dense" and before.specification["seed"] == step.specification["seed"]:
-                compute(before.task, store, {}, lambda *progress: None)
-    assert compute(step.task, stores[1], {}, lambda *progress: None) == "computed"
+                Worker(store, {}).compute(before.task)
+    assert Worker(stores[1], {}).compute(step.task) == Computed()
     return step, stores[0], contents(stores[1], step)
 
 
@@ -62,7 +64,7 @@ def broken_off(monkeypatch):
 
         monkeypatch.setattr(Checkpoints, "save", save_and_break)
         with pytest.raises(Preempted):
-            compute(step.task, store, {}, lambda *progress: None)
+            Worker(store, {}).compute(step.task)
         monkeypatch.setattr(Checkpoints, "save", save)
 
     return after
@@ -73,7 +75,7 @@ def test_goes_on_where_it_was_bit_for_bit(prune, broken_off, n):
     step, store, expected = prune
     broken_off(n, step, store)
     assert len(list(store.checkpoints(step.key).iterdir())) == 1
-    assert compute(step.task, store, {}, lambda *progress: None) == "computed"
+    assert Worker(store, {}).compute(step.task) == Computed()
     assert contents(store, step) == expected
     epochs = [event["done"] for event in read_track(store, step.key) if event["event"] == "progress"]
     assert epochs == [1, 2, 3, 4, 5, 6]  # none was trained twice
@@ -87,7 +89,7 @@ def test_a_damaged_checkpoint_is_not_used(prune, broken_off):
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    assert compute(step.task, store, {}, lambda *progress: None) == "computed"
+    assert Worker(store, {}).compute(step.task) == Computed()
     assert contents(store, step) == expected
 
 
@@ -98,7 +100,7 @@ def test_a_checkpoint_of_an_older_version_is_not_used(prune):
     folder = store.checkpoints(step.key)
     folder.mkdir(parents=True)
     (folder / f"{hashlib.sha256(content).hexdigest()}.safetensors").write_bytes(content)
-    assert compute(step.task, store, {}, lambda *progress: None) == "computed"
+    assert Worker(store, {}).compute(step.task) == Computed()
     assert contents(store, step) == expected
 
 

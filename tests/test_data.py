@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from support.made_data import make_cifar10, make_cifar100, make_folder, make_svhn
 
 from permask.errors import DataError
-from permask.study.data import DataSet, decode_images, in_keys
+from permask.study.data import DataSet, data_in_keys, decode_images, find_content
 from permask.training.data.cache import making
 from permask.training.data.load import load_data
 from permask.training.data.subsets import balanced_order
@@ -36,7 +36,11 @@ def section(**options):
 
 def load(**options):
     data = section(**options)
-    return load_data(**(data.model_dump() | {"content": in_keys(data).get("content", "")}))
+    return load_data(**(data.model_dump() | {"content": find_content(data)}))
+
+
+def in_keys(data):
+    return data_in_keys(data, find_content(data))
 
 
 def unchecked(dataset):
@@ -131,7 +135,7 @@ def test_an_archive_is_the_same_data_as_the_folder_in_it(tmp_path, archive):
 def test_unpacking_and_reading_tell_how_far_they_are(tmp_path, name):
     archive = pack(make_folder(tmp_path / "data"), tmp_path / name)
     told = []
-    in_keys(section(name="image_folder", root=str(archive)), lambda done, total: told.append((done, total)))
+    find_content(section(name="image_folder", root=str(archive)), lambda done, total: told.append((done, total)))
     assert told[-36:] == [(number, 36) for number in range(1, 37)]  # files read
     unpacking = told[:-36]
     assert len(unpacking) >= 36
@@ -208,8 +212,8 @@ def test_images_are_decoded_once_by_any_number_of_processes():
 def test_decoded_images_need_their_folder_no_more(tmp_path):
     root = make_folder(tmp_path / "data")
     data = section(name="image_folder", root=str(root))
-    decode_images(data)
-    content = in_keys(data)["content"]
+    content = find_content(data)
+    decode_images(data, content)
     shutil.rmtree(root)
     assert len(load_data(**(data.model_dump() | {"content": content})).train) == 18
 
@@ -217,9 +221,9 @@ def test_decoded_images_need_their_folder_no_more(tmp_path):
 def test_progress_reaches_its_end(tmp_path):
     told = []
     data = section(name="image_folder", root=str(make_folder(tmp_path / "data")))
-    in_keys(data, lambda *step: told.append(step))
+    content = find_content(data, lambda *step: told.append(step))
     assert told[-1] == (36, 36)
-    decode_images(data, lambda *step: told.append(step))
+    decode_images(data, content, lambda *step: told.append(step))
     assert told[-1] == (36, 36) and len(told) > 36
 
 

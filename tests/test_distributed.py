@@ -20,13 +20,14 @@ from support.small_study import SMALL, permask
 from permask.errors import PermaskError
 from permask.masks.scores import magnitude_mask
 from permask.study import torchrun
-from permask.study.compute import compute
-from permask.study.load import load_study
+from permask.study.load import Prepared, open_study
+from permask.study.messages import Computed
 from permask.study.plan import make_plan
 from permask.study.shipped import shipped_study
 from permask.study.spec import Study
 from permask.study.steps.checkpoint import Checkpoints
 from permask.study.store import Store
+from permask.study.worker import Worker
 from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
@@ -149,7 +150,7 @@ def test_shares_are_never_empty():
 def steps():
     """The two last steps of a dense training of 8 epochs: its initialisation and its end."""
     changes = {"pairs": 1, "rewinds": [0], "epochs": 8, "connect": None}
-    plan = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes))
+    plan = make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | changes)))
     return [step.task for step in plan.steps.values() if step.kind == "dense"][:2]
 
 
@@ -162,19 +163,19 @@ def test_broken_off_under_torchrun_a_step_goes_on_in_one_process(steps, tmp_path
     start, end = steps
     clean, store = Store(tmp_path / "clean"), Store(tmp_path / "store")
     for where in (clean, store):
-        compute(start, where, {}, lambda *progress: None)
-    compute(end, clean, {}, lambda *progress: None)
+        Worker(where, {}).compute(start)
+    Worker(clean, {}).compute(end)
 
-    def break_off(done, total, note=""):
-        if done == 5:
+    def break_off(progress):
+        if progress.done == 5:
             raise KeyboardInterrupt
 
     monkeypatch.setenv("PERMASK_CHECKPOINT_SECONDS", "0")
     with pytest.raises(KeyboardInterrupt):
-        compute(end, store, {}, break_off, processes=2)
+        Worker(store, {}, processes=2).compute(end, break_off)
     assert len(list(store.checkpoints(end.key).glob("*.safetensors"))) == 1
     seen = []
-    compute(end, store, {}, lambda done, *rest: seen.append(done))
+    Worker(store, {}).compute(end, lambda progress: seen.append(progress.done))
     assert seen[0] >= 5 and seen[-1] == 8
     assert history(store, end) == pytest.approx(history(clean, end), rel=1e-5)
 
@@ -198,7 +199,7 @@ def test_only_processes_of_a_step_for_gpus_take_one_each(steps, tmp_path, monkey
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     monkeypatch.setattr(torch.cuda, "set_device", taken.append)
     monkeypatch.setattr(dist, "init_process_group", begin)
-    request = {"task": task.described, "store": str(Store(tmp_path / "store").root), "folder": str(tmp_path)}
+    request = {"task": task.to_json(), "store": str(Store(tmp_path / "store").root), "folder": str(tmp_path)}
     with pytest.raises(Begun):
         torchrun.main(json.dumps(request))
     assert (begun, taken) == ([expected[0]], expected[1])
@@ -215,7 +216,7 @@ def test_killed_under_torchrun_a_resnet50_on_imagenets_files_goes_on_in_one_proc
         *("data.image_size=64", "data.train_size=80", "data.test_size=40", "batch_size=40", "epochs=3", "rewinds=[0]"),
         *("execution.precision=float32", "dense.learning_rate=0.0005"),
     ]
-    plan = make_plan(load_study(shipped_study("resnet50x1-imagenet"), changes))
+    plan = make_plan(open_study(shipped_study("resnet50x1-imagenet"), changes))
     root, study = tmp_path / "store", "resnet50x1-imagenet"
     monkeypatch.setenv("PERMASK_CHECKPOINT_SECONDS", "0")
     arguments = [*changes, "--store", root, "--out", tmp_path / "out", "--jobs", 1, "--processes", 2]
@@ -239,5 +240,5 @@ def test_killed_under_torchrun_a_resnet50_on_imagenets_files_goes_on_in_one_proc
     for need in step.task.needs:
         shutil.copytree(store.folder(need), clean.folder(need))
     for where in (store, clean):
-        assert compute(step.task, where, {}, lambda *progress: None) == "computed"
+        assert Worker(where, {}).compute(step.task) == Computed()
     assert history(store, step.task) == pytest.approx(history(clean, step.task), rel=0.03)

@@ -5,11 +5,12 @@ from support.made_data import make_folder
 from support.small_study import run, write_study
 from torch import nn
 
-from permask.cli.run import How, run_study
+from permask.cli.run import run_study
 from permask.errors import NetworkError
 from permask.study import fit
+from permask.study.engines.choice import Choice
 from permask.study.fit import check_fit
-from permask.study.load import load_study
+from permask.study.load import Prepared, load_study
 from permask.study.spec import Study
 
 
@@ -18,9 +19,9 @@ def linear(classes: int, pixels: int = 64, wrapped: bool = False) -> nn.Module:
     return nn.Sequential(nn.Flatten(), nn.LSTM(pixels, classes) if wrapped else nn.Linear(pixels, classes))
 
 
-def study(tmp_path, network: dict) -> Study:
+def study(tmp_path, network: dict) -> Prepared:
     loaded = load_study(write_study(tmp_path))
-    return Study.model_validate(loaded.model_dump() | {"network": network})
+    return Prepared(Study.model_validate(loaded.model_dump() | {"network": network}))
 
 
 def imported(**arguments) -> dict:
@@ -69,5 +70,5 @@ def test_a_network_is_not_asked_again_where_nothing_is_left_to_compute(tmp_path,
     changes = ["network={name: cnn, widths: [4]}", "pairs=1", "sparsities=[0.5]", "rewinds=[0]", "methods=[lth]"]
     monkeypatch.setattr(fit, "check_fit", asked.append)
     for _ in range(2):
-        run_study(path, changes, tmp_path / "store", tmp_path / "out", How(jobs=1))
+        run_study(path, changes, tmp_path / "store", tmp_path / "out", Choice(jobs=1))
     assert len(asked) == 1

@@ -7,13 +7,14 @@ from rich.console import Console
 from support.small_study import write_study
 
 from permask.cli import live
-from permask.study.load import load_study
+from permask.study.load import open_study
+from permask.study.messages import Progress
 from permask.study.plan import make_plan
 
 
 @pytest.fixture
 def plan(tmp_path):
-    return make_plan(load_study(write_study(tmp_path), []))
+    return make_plan(open_study(write_study(tmp_path), []))
 
 
 def told(plan, terminal=False):
@@ -22,7 +23,7 @@ def told(plan, terminal=False):
     with live.LiveProgress(Console(file=out, force_terminal=terminal, width=120), plan, "run again to go on") as shown:
         shown.listen("present", first, None)
         shown.listen("started", second, None)
-        shown.listen("progress", second, (1, 4, ""))
+        shown.listen("progress", second, Progress(1, 4))
     return out.getvalue().splitlines(), second.title
 
 

@@ -10,6 +10,7 @@ import yaml
 from support.small_study import SMALL
 
 from permask.study.engines.local import Local
+from permask.study.load import Prepared
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.store import Store
@@ -22,7 +23,7 @@ def store(tmp_path):
 
 def plan_of(**changes):
     small = {"pairs": 1, "methods": ["lth", "naive"], "connect": None, "sparsities": [0.5], "rewinds": [0]}
-    return make_plan(Study.model_validate(yaml.safe_load(SMALL) | small | changes))
+    return make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | small | changes)))
 
 
 def compute(plan, store, listen=lambda *happening: None, jobs=2):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from permask.study.load import Prepared
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 
@@ -21,7 +22,7 @@ SMALL = {
 
 
 def plan_of(**changes):
-    return make_plan(Study.model_validate(SMALL | changes))
+    return make_plan(Prepared(Study.model_validate(SMALL | changes)))
 
 
 def keys(kind, plan):
@@ -74,11 +75,11 @@ def test_dense_training_is_cut_at_the_rewind_epochs():
 
 def test_the_longest_chain_comes_first():
     plan = plan_of(pairs=1)
-    urgency = plan.urgency()
-    first = max(plan.steps.values(), key=lambda step: urgency[step.key])
+    critical_path = plan.critical_path()
+    first = max(plan.steps.values(), key=lambda step: critical_path[step.key])
     assert (first.kind, first.specification["seed"], first.specification["epoch"]) == ("dense", 0, 0)
     # 10 dense epochs, 8 rounds of 2, 10 sparse epochs from the initialisation
-    assert urgency[first.key] == 10 + 8 * 2 + 10
+    assert critical_path[first.key] == 10 + 8 * 2 + 10
 
 
 @pytest.mark.parametrize(
@@ -122,7 +123,7 @@ def test_methods_differ_in_their_parents_only():
     plan = plan_of(pairs=1)
     found = {
         network.labels["method"]: network.step
-        for network in plan.trained
+        for network in plan.of("sparse")
         if network.labels["sparsity"] == 0.8 and network.labels["rewind"] == 3
     }
     lth, naive, permuted, random = (found[method] for method in SMALL["methods"])
@@ -148,7 +149,7 @@ def test_policies_of_pruning(policy, parents, epochs):
 
 
 def ensembles_of(plan, method):
-    return [e for e in plan.ensembles if e.labels["method"] == method and e.labels["sparsity"] in (0, 0.8)]
+    return [e for e in plan.of("ensemble") if e.labels["method"] == method and e.labels["sparsity"] in (0, 0.8)]
 
 
 def members(ensemble):
@@ -171,7 +172,7 @@ def test_ensembles_take_their_members_from_several_pairs():
         assert step.parents["alignment"].parents["target"].specification["seed"] == seed
     # the members of lth differ in the order of the data alone
     assert [step.specification["seed"] for step in members(lth)] == [1, 3]
-    reported = {network.step.key for network in plan.trained}
+    reported = {network.step.key for network in plan.of("sparse")}
     assert members(lth)[0].key in reported
     assert members(lth)[1].key not in reported
     assert all(step.key in reported for step in members(imp))
@@ -196,12 +197,12 @@ def test_ensembles_and_rounds_leave_all_other_steps_as_they_are():
 
 def test_every_round_of_pruning_is_connected_once():
     plan = plan_of(pairs=1, connect_rounds={"points": 3, "images": 100})
-    (pair,) = plan.pairs
-    labels = [(labelled.labels["round"], labelled.labels["sparsity"]) for labelled in pair.connect_rounds]
+    (match,) = plan.of("match")
+    labels = [(labelled.labels["round"], labelled.labels["sparsity"]) for labelled in plan.of("connect_round")]
     assert [number for number, _ in labels] == [0, 1, 2, 3, 4, 4, 5, 6, 7, 8]
     assert [sparsity for _, sparsity in labels] == sorted(sparsity for _, sparsity in labels)
     assert {0.0, 0.5, 0.8} < {sparsity for _, sparsity in labels}
-    assert all(labelled.step.parents["alignment"] is pair.match for labelled in pair.connect_rounds)
+    assert all(labelled.step.parents["alignment"] is match.step for labelled in plan.of("connect_round"))
 
 
 def test_early_matching_adds_matches_and_what_rests_on_them():
@@ -212,6 +213,6 @@ def test_early_matching_adds_matches_and_what_rests_on_them():
     matches = [step for step in added if step.kind == "match"]
     assert {step.parents["target"].specification["epoch"] for step in matches} == {1, 2}
     assert {step.parents["source"].specification["epoch"] for step in matches} == {early.study.epochs}
-    rows = [row for row in early.trained if row.labels["method"].startswith("permuted t=")]
+    rows = [row for row in early.of("sparse") if row.labels["method"].startswith("permuted t=")]
     assert {row.step.parents["alignment"].key for row in rows} == {step.key for step in matches}
     assert {row.step.key for row in rows} == {step.key for step in added if step.kind == "sparse"}

@@ -9,11 +9,13 @@ from support.small_study import SMALL
 from permask.study.engines.cluster import Cluster
 from permask.study.engines.ray import Ray
 from permask.study.engines.schedule import Schedule
+from permask.study.load import Prepared
+from permask.study.messages import Computed
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.store import Store
 
-PLAN = make_plan(Study.model_validate(yaml.safe_load(SMALL)))
+PLAN = make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL))))
 
 
 class StandIn:
@@ -28,7 +30,7 @@ class StandIn:
     def remote(self, **options):
         return lambda function: SimpleNamespace(options=lambda **asked: SimpleNamespace(remote=self._hand_out))
 
-    def _hand_out(self, task, *arguments):
+    def _hand_out(self, worker, task):
         self.out.append(task.key)
         self.most = max(self.most, len(self.out))
         return task.key
@@ -37,7 +39,7 @@ class StandIn:
         return [self.out.pop(0)], []
 
     def get(self, ended):
-        return "ended", "computed"
+        return Computed()
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,9 @@ def test_what_is_in_no_table_of_ours_is_one_message(saved: Path) -> None:
     with pytest.raises(PermaskError, match=r"results\.json: table 'rows': a row without the key 'accuracy'"):
         Results.load(edited(saved, "rows", colour=None, accuracy=None))
     saved.write_text(json.dumps(json.loads(saved.read_text()) | {"sharpness": []}))
-    with pytest.raises(PermaskError, match=r"results\.json: table 'sharpness': expected one of rows, connectivity"):
+    with pytest.raises(
+        PermaskError, match=r"results\.json: table 'sharpness': expected one of rows, matching, connectivity"
+    ):
         Results.load(saved)
 
 

@@ -9,6 +9,7 @@ import yaml
 from support.small_study import SMALL, permask, run, write_study
 
 from permask.study.engines.local import Local
+from permask.study.load import Prepared
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.status import status_of
@@ -23,7 +24,7 @@ def store(tmp_path):
 
 def plan_of(**changes):
     small = {"pairs": 1, "methods": ["lth", "naive"], "connect": None, "sparsities": [0.5], "rewinds": [0]}
-    return make_plan(Study.model_validate(yaml.safe_load(SMALL) | small | changes))
+    return make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | small | changes)))
 
 
 def states(plan, store):

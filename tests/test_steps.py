@@ -18,7 +18,8 @@ from permask.masks.rescale import rescale_fan_in
 from permask.masks.transport import transport
 from permask.matching.alignment import Alignment
 from permask.study.collect import collect
-from permask.study.compute import compute
+from permask.study.load import Prepared
+from permask.study.messages import Computed
 from permask.study.plan import make_plan
 from permask.study.provenance import provenance
 from permask.study.results import Results
@@ -29,6 +30,7 @@ from permask.study.steps.ensemble import MeasuredEnsemble
 from permask.study.steps.mask import MeasuredMask
 from permask.study.steps.trained import Trained
 from permask.study.store import Store
+from permask.study.worker import Worker
 from permask.training.data.load import load_data
 from permask.training.networks import create_network
 
@@ -42,18 +44,18 @@ def computed(tmp_path_factory):
 
 
 def compute_all(folder, without=(), **changes):
-    plan, store = make_plan(Study.model_validate(yaml.safe_load(SMALL) | changes)), Store(folder / "store")
+    plan, store = make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | changes))), Store(folder / "store")
     for step in plan.steps.values():
         if step.kind in without:
             continue
-        assert compute(step.task, store, dict(provenance()), lambda *_: None) == "computed"
+        assert Worker(store, provenance()).compute(step.task) == Computed()
     return plan, store
 
 
 def trained(computed, method, sparsity, rewind):
     plan, store = computed
     label = {"method": method, "sparsity": sparsity, "rewind": rewind}
-    (step,) = (t.step for t in plan.trained if label.items() <= t.labels.items())
+    (step,) = (t.step for t in plan.reported if label.items() <= t.labels.items())
     return step, store.folder(step.key)
 
 
@@ -237,7 +239,7 @@ def together(tmp_path_factory):
 def test_an_ensemble_is_that_of_its_members(together):
     plan, store = together
     images, labels = next(load_data("digits", train=128, split_seed=0).test.batches(2000))
-    for labelled in plan.ensembles:
+    for labelled in plan.of("ensemble"):
         networks = []
         for member in labelled.step.parents.values():
             network = create_network("mlp", widths=(16, 16), image_shape=(1, 8, 8), classes=10, generator=None)
@@ -248,14 +250,14 @@ def test_an_ensemble_is_that_of_its_members(together):
         metrics = json.loads((store.folder(labelled.step.key) / "metrics.json").read_text())
         assert metrics == pytest.approx(asdict(evaluate_ensemble(logits, labels)), rel=1e-5)
         assert metrics["disagreement"] > 0
-    assert [labelled.labels["method"] for labelled in plan.ensembles] == [
+    assert [labelled.labels["method"] for labelled in plan.of("ensemble")] == [
         *("dense", "lth", "naive", "permuted", "random", "imp")
     ]
 
 
 def test_the_way_from_a_round_of_pruning_ends_at_its_network_and_at_dense_b(together):
     plan, store = together
-    for labelled in [labelled for pair in plan.pairs for labelled in pair.connect_rounds]:
+    for labelled in plan.of("connect_round"):
         path = json.loads((store.folder(labelled.step.key) / "metrics.json").read_text())["path"]
         ends = [
             json.loads((store.folder(labelled.step.parents[role].key) / "metrics.json").read_text())
@@ -273,8 +275,8 @@ def test_the_way_from_a_round_of_pruning_ends_at_its_network_and_at_dense_b(toge
 def test_what_was_measured_between_networks_is_collected_with_its_labels(together, tmp_path):
     plan, store = together
     results = collect(plan, store)
-    assert len(results.of(MeasuredEnsemble)) == len(plan.ensembles)
-    assert len(results.of(RoundPoint)) == 9 * sum(len(pair.connect_rounds) for pair in plan.pairs)
+    assert len(results.of(MeasuredEnsemble)) == len(plan.of("ensemble"))
+    assert len(results.of(RoundPoint)) == 9 * len(plan.of("connect_round"))
     files = {file.name: file for file in results.save(tmp_path)}
     assert set(files) == {"results.json"} | {
         f"{name}.csv" for name in ("results", "matching", "rounds", "ensembles", "masks")
@@ -290,7 +292,7 @@ def test_what_was_measured_between_networks_is_collected_with_its_labels(togethe
 
 def test_a_mask_is_accounted_for_layer_by_layer(computed):
     plan, store = computed
-    for labelled in plan.pairs[0].masks:
+    for labelled in plan.of("mask"):
         folder, parents = store.folder(labelled.step.key), labelled.step.parents
         metrics = json.loads((folder / "metrics.json").read_text())
         mask = Mask.load(store.folder(parents["mask"].key) / "mask.safetensors")

@@ -7,7 +7,7 @@ from support.made_data import make_cifar10, make_cifar100, make_folder, make_svh
 from support.small_study import run
 
 from permask.study.data import Digits
-from permask.study.load import load_study
+from permask.study.load import Prepared, load_study
 from permask.study.plan import make_plan
 from permask.study.shipped import find_study, shipped_studies
 from permask.study.smoke import smallest
@@ -29,7 +29,9 @@ def test_a_study_opens_with_its_command_and_its_cost(path):
     text = path.read_text()
     assert text.startswith(f"# permask run studies/{path.name}")
     (cost,) = re.findall(r"^# Cost: ([\d,]+) epochs", text, re.MULTILINE)
-    assert int(cost.replace(",", "")) == sum(step.epochs for step in make_plan(without_files(path)).steps.values())
+    assert int(cost.replace(",", "")) == sum(
+        step.epochs for step in make_plan(Prepared(without_files(path))).steps.values()
+    )
 
 
 @each_study
@@ -45,7 +47,7 @@ def test_the_smallest_form_goes_through_all_that_the_study_does(path):
     study = without_files(path)
     small = smallest(study)
     assert small.name == f"{study.name}-smoke"
-    plan, small_plan = make_plan(study), make_plan(small)
+    plan, small_plan = make_plan(Prepared(study)), make_plan(Prepared(small))
     assert {step.kind for step in small_plan.steps.values()} == {step.kind for step in plan.steps.values()}
     assert set(small.methods) == set(study.methods)
     assert sum(step.epochs for step in small_plan.steps.values()) <= 200

@@ -8,12 +8,14 @@ import yaml
 from support.small_study import SMALL
 
 from permask.errors import PermaskError
-from permask.study.compute import compute
+from permask.study.load import Prepared
+from permask.study.messages import Computed
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.store import Store
 from permask.study.tracking.track import read_track
 from permask.study.tracking.trackers import check_trackers
+from permask.study.worker import Worker
 
 PROVENANCE = {"study": "small", "torch": "2", "commit": "c0ffee"}
 
@@ -22,10 +24,10 @@ PROVENANCE = {"study": "small", "torch": "2", "commit": "c0ffee"}
 def computed(tmp_path, request):
     """A dense network after 4 epochs, and the losses in its track."""
     store = Store(tmp_path / "store")
-    plan = make_plan(Study.model_validate(yaml.safe_load(SMALL) | {"pairs": 1, "rewinds": [0]}))
+    plan = make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | {"pairs": 1, "rewinds": [0]})))
     start, end = [step for step in plan.steps.values() if step.kind == "dense"][:2]
-    for step, trackers in ((start, []), (end, [request.param])):
-        assert compute(step.task, store, PROVENANCE, lambda *told: None, trackers) == "computed"
+    for step, trackers in ((start, ()), (end, (request.param,))):
+        assert Worker(store, PROVENANCE, trackers).compute(step.task) == Computed()
     losses = [event["loss"] for event in read_track(store, end.key) if event["event"] == "progress"]
     assert len(losses) == 4
     return store, end, losses

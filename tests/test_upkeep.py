@@ -6,7 +6,7 @@ import pytest
 from support.small_study import SMALL, run, write_study
 
 from permask.errors import StoreError
-from permask.study.load import load_study
+from permask.study.load import open_study
 from permask.study.plan import make_plan
 from permask.study.store import Store
 from permask.study.upkeep import export, find_garbage, find_key, list_results, remove_garbage, verify
@@ -91,7 +91,7 @@ def test_the_commands(tmp_path):
     study = write_study(tmp_path, small.replace("connect: {points: 3}", "connect: null"))
     root = tmp_path / "store"
     run("run", study, "--store", root, "--out", tmp_path / "out", "--jobs", 1)
-    steps = make_plan(load_study(study)).steps
+    steps = make_plan(open_study(study)).steps
 
     def told(*arguments, code=0):
         return run("store", *arguments, "--store", root, code=code).stdout
@@ -103,7 +103,7 @@ def test_the_commands(tmp_path):
     shown = json.loads(told("show", prune[:12]))
     assert shown["kind"] == "prune" and shown["metrics"]["kept"] > 0
     assert json.loads(told("verify", study, "--json")) == {"results": len(steps), "damaged": {}}
-    needed = make_plan(load_study(study, ["sparsities=[0.5]"])).steps
+    needed = make_plan(open_study(study, ["sparsities=[0.5]"])).steps
     would = json.loads(told("gc", study, "sparsities=[0.5]", "--dry-run", "--json"))
     assert set(would["results"]) == set(steps) - set(needed)
     assert f"{len(steps)} of {len(steps)}" in told("verify")

@@ -18,12 +18,13 @@ def demo(
 ) -> None:
     """Move a lottery ticket between networks that read handwritten digits: train, prune, match, transport, compare.
 
-    Writes results.csv, results.json, report.html and the figures to OUT. Stopped at any moment and run again, it goes
-    on where it was.
+    Writes results.csv, results.json, report.html and the figures to OUT. Stopped at any moment and run again, it
+    resumes.
 
     Example: `permask demo --out permask-demo`
     """
-    from permask.cli.run import How, run_study
+    from permask.cli.run import run_study
+    from permask.study.engines.choice import Choice
     from permask.study.shipped import shipped_study
 
-    run_study(shipped_study("digits"), [], store or out / "store", out, How(jobs=jobs))
+    run_study(shipped_study("digits"), [], store or out / "store", out, Choice(jobs=jobs))

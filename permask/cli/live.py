@@ -64,8 +64,7 @@ class LiveProgress:
                     f"  {step.title}{where}", total=None, unit="epochs", left=""
                 )
             case "progress":
-                done, total, note = detail
-                self.progress.update(self.bars[step.key], completed=done, total=total, left=note)
+                self.progress.update(self.bars[step.key], completed=detail.done, total=detail.total, left=detail.note)
             case "present" | "computed":
                 self._done(step, happening)
             case "damaged":

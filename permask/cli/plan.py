@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
-from permask.cli.prepare import open_study
+from permask.cli.prepare import open_with_bars
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -52,7 +52,7 @@ def plan(
         check_writable(picture)
         if picture.suffix not in FORMS:
             raise PermaskError(f"{picture}: expected a file name that ends in {' or '.join(FORMS)}")
-    planned = make_plan(open_study(study, overrides or [], smoke, decode=False))
+    planned = make_plan(open_with_bars(study, overrides or [], smoke=smoke))
     there = Store(store, existing=True) if store is not None and store.exists() else None
     found = budgets(planned, there)
     if picture is not None:
@@ -71,7 +71,7 @@ def plan(
 def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> None:
     from rich.console import Console
 
-    from permask.study.budget import rounds_to
+    from permask.study.steps.prune import rounds_to
 
     console = Console(highlight=False)
     console.print(_table(planned, found, in_store))
@@ -119,13 +119,13 @@ def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> "Tabl
 
 
 def _as_json(planned: "Plan", there: "Store | None", found: "dict[str, Budget]") -> dict[str, Any]:
-    urgency = planned.urgency()
+    critical_path = planned.critical_path()
     steps = [
         {
             "key": key,
             "kind": step.kind,
             "epochs": step.epochs,
-            "urgency": urgency[key],
+            "critical_path": critical_path[key],
             "needs": [need.key for need in step.needs],
             "present": bool(there and there.has(key)),
         }

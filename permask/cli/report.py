@@ -79,8 +79,8 @@ def _results(source: Path, overrides: list[str], store: Path | None) -> "Results
     if store is None:
         raise PermaskError(f"{source}: say with --store which folder keeps the results of this study")
     from permask.study.collect import collect
-    from permask.study.load import load_study
+    from permask.study.load import open_study
     from permask.study.plan import make_plan
     from permask.study.store import Store
 
-    return collect(make_plan(load_study(source, overrides)), Store(store, existing=True))
+    return collect(make_plan(open_study(source, overrides)), Store(store, existing=True))

@@ -2,8 +2,6 @@
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -22,44 +20,16 @@ from permask.cli.arguments import (
     STUDY,
     TRACK,
 )
-from permask.cli.prepare import open_study
+from permask.cli.prepare import open_with_bars
+from permask.study.engines.choice import Choice, EngineName, Tracking
 
 if TYPE_CHECKING:
-    from permask.study.engines.schedule import Engine
     from permask.study.plan import Plan
     from permask.study.store import Store
 
 
 STOPS = "run again to go on"
 STAYS = "the jobs go on; run again to follow them and to write the results, permask status looks, scancel stops them"
-
-
-class Tracking(StrEnum):
-    """Where the progress of steps goes besides the store."""
-
-    tensorboard = "tensorboard"
-    wandb = "wandb"
-
-
-class EngineName(StrEnum):
-    """The engines there are."""
-
-    local = "local"
-    slurm = "slurm"
-    ray = "ray"
-
-
-@dataclass(frozen=True)
-class How:
-    """Where and how the steps of a study run; the options of `permask run`."""
-
-    engine: EngineName = EngineName.local
-    jobs: int | None = None
-    processes: int = 1
-    retries: int = 2
-    track: tuple[Tracking, ...] = ()
-    cluster: Path | None = None
-    detach: bool = False
 
 
 def run(
@@ -95,12 +65,12 @@ def run(
 
     `permask run studies/digits.yaml --engine slurm --cluster cluster.yaml --detach`
     """
-    how = How(engine, jobs, processes, retries, tuple(track or ()), cluster, detach)
-    run_study(study, overrides or [], store, out, how, smoke)
+    choice = Choice(engine, jobs, processes, retries, tuple(track or ()), cluster, detach)
+    run_study(study, overrides or [], store, out, choice, smoke)
 
 
 def run_study(
-    path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, how: How, smoke: bool = False
+    path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, choice: Choice, smoke: bool = False
 ) -> None:
     """Check the study, compute what the store lacks, report."""
     from rich.console import Console
@@ -110,15 +80,16 @@ def run_study(
     from permask.study.network import MLP
     from permask.study.plan import make_plan
 
-    plan = make_plan(open_study(path, overrides, smoke))
+    prepared = open_with_bars(path, overrides, smoke=smoke, decode=True)
+    plan = make_plan(prepared)
     is_left = not _has_all(store_root, plan)
     if is_left and not isinstance(plan.study.network, MLP):  # which takes any images
         from permask.study.fit import check_fit
 
-        check_fit(plan.study)
-    chosen = _engine(how, len(plan.steps))
+        check_fit(prepared)
+    chosen = choice.make(len(plan.steps))
     folder, store = _places(out or Path("results") / plan.study.name, store_root)
-    if is_left and how.engine is EngineName.local:
+    if is_left and choice.engine is EngineName.local:
         from permask.study.engines.local import warm_up
 
         warm_up()
@@ -127,10 +98,10 @@ def run_study(
     from permask.study.collect import collect
 
     console = Console()
-    on_stop = STAYS if how.engine is EngineName.slurm else STOPS
+    on_stop = STAYS if choice.engine is EngineName.slurm else STOPS
     with LiveProgress(console, plan, on_stop) as live:
         report = chosen.run(plan, store, live.listen)
-    if how.detach and not all(map(store.has, plan.steps)):
+    if choice.detach and not all(map(store.has, plan.steps)):
         console.print(f"submitted; {STAYS}", highlight=False)
         return
     results = collect(plan, store)
@@ -158,41 +129,6 @@ def _has_all(store_root: Path, plan: "Plan") -> bool:
     except StoreError:
         return False
     return all(map(store.has, plan.steps))
-
-
-def _engine(how: How, steps: int) -> "Engine":
-    """The engine that the options ask for.
-
-    Raises:
-        PermaskError: What it needs is not installed, its cluster file is wrong, or another option is not for it.
-    """
-    from permask.errors import StudyError
-    from permask.study.engines.cluster import Cluster, load_cluster
-    from permask.study.provenance import available_cores
-    from permask.study.tracking.trackers import check_trackers
-
-    trackers = tuple(tracker.value for tracker in how.track)
-    check_trackers(trackers)
-    if how.detach and how.engine is not EngineName.slurm:
-        raise StudyError(f"--detach is for slurm; with {how.engine} the steps end with the command")
-    if how.cluster and how.engine is EngineName.local:
-        raise StudyError("--cluster is for slurm and ray; choose one with --engine, or leave it out")
-    if how.engine is EngineName.local:
-        from permask.study.engines.local import Local
-
-        cores = available_cores()
-        jobs = min(how.jobs or max(1, cores // how.processes), steps)
-        return Local(jobs, max(1, cores // jobs), how.retries, trackers, how.processes)
-    if how.processes > 1:
-        raise StudyError(f"--processes is for this machine; for {how.engine} say `processes` in the cluster file")
-    cluster = load_cluster(how.cluster) if how.cluster else Cluster()
-    if how.engine is EngineName.slurm:
-        from permask.study.engines.slurm import Slurm
-
-        return Slurm(cluster, how.retries, trackers, how.detach)
-    from permask.study.engines.ray import Ray
-
-    return Ray(cluster, how.retries, trackers)
 
 
 def _places(folder: Path, store_root: Path) -> "tuple[Path, Store]":

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
-from permask.cli.prepare import open_study
+from permask.cli.prepare import open_with_bars
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -48,7 +48,7 @@ def status(
     from permask.study.store import Store
 
     there = Store(store, existing=True)
-    plan = make_plan(open_study(study, overrides or [], smoke, decode=False))
+    plan = make_plan(open_with_bars(study, overrides or [], smoke=smoke))
     found = status_of(plan, there)
     if as_json:
         typer.echo(json.dumps(_as_json(plan, found), indent=1))

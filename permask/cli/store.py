@@ -169,7 +169,7 @@ def _keys(found: "Store", studies: list[str] | None) -> list[str]:
 
 
 def _planned(arguments: list[str]) -> set[str]:
-    from permask.cli.prepare import open_study
+    from permask.cli.prepare import open_with_bars
     from permask.errors import StudyError
     from permask.study.plan import make_plan
 
@@ -181,7 +181,7 @@ def _planned(arguments: list[str]) -> set[str]:
             studies[-1][1].append(argument)
         else:
             raise StudyError(f"{argument}: expected a study file before changes to it")
-    return {key for path, overrides in studies for key in make_plan(open_study(path, overrides, decode=False)).steps}
+    return {key for path, overrides in studies for key in make_plan(open_with_bars(path, overrides)).steps}
 
 
 @contextmanager

@@ -2,7 +2,7 @@
 
 Thousands of steps become a few dozen boxes. Parts of the plan that are alike, such as pairs of seeds, are drawn once;
 steps in a row that nothing else comes between are one box, and so are final steps that wait for the same one. An arrow
-that a chain of others implies is left out.
+that a chain of others implies is left out. The symmetry, which all pairs share, is a part of its own, without arrows.
 """
 
 from collections import defaultdict
@@ -16,6 +16,7 @@ from permask.study.step import Step
 WIDTH, HEIGHT, GAP_X, GAP_Y, MARGIN = 216, 58, 48, 16, 24
 COLOURS = {"dense": "#4c72b0", "prune": "#c44e52", "match": "#8172b3", "sparse": "#55a868", "connect": "#937860"}
 OTHER = "#64748b"
+SHARED = "symmetry"  # by all parts of a plan
 
 
 @dataclass(eq=False)
@@ -80,7 +81,7 @@ def _parts(plan: Plan) -> Iterable[list[Step]]:
         return key
 
     for key, step in plan.steps.items():
-        for need in step.needs:
+        for need in _inside(step):
             leader[find(need.key)] = find(key)
     found: dict[str, list[Step]] = defaultdict(list)
     for key, step in plan.steps.items():
@@ -88,19 +89,24 @@ def _parts(plan: Plan) -> Iterable[list[Step]]:
     return found.values()
 
 
+def _inside(step: Step) -> list[Step]:
+    """The needs of a step in its own part of the plan."""
+    return [need for need in step.needs if need.kind != SHARED]
+
+
 def _boxes(steps: list[Step]) -> list[Box]:
     """Merge final steps that wait for the same step, then steps in a row; boxes in the order of their first steps."""
     depth: dict[str, int] = {}
     for step in steps:
-        depth[step.key] = 1 + max((depth[need.key] for need in step.needs), default=0)
-    is_read = {need.key for step in steps for need in step.needs}
+        depth[step.key] = 1 + max((depth[need.key] for need in _inside(step)), default=0)
+    is_read = {need.key for step in steps for need in _inside(step)}
     groups: dict[tuple[str, str], list[Step]] = defaultdict(list)
     for step in steps:
-        last = max((need.key for need in step.needs), key=depth.__getitem__, default="")
+        last = max((need.key for need in _inside(step)), key=depth.__getitem__, default="")
         groups[(step.kind, step.key if step.key in is_read else last)].append(step)
     of = {step.key: number for number, group in enumerate(groups.values()) for step in group}
     merged = list(groups.values())
-    needs = [sorted({of[need.key] for step in group for need in step.needs}) for group in merged]
+    needs = [sorted({of[need.key] for step in group for need in _inside(step)}) for group in merged]
     readers: dict[int, set[int]] = defaultdict(set)
     for number, before in enumerate(needs):
         for need in before:

@@ -3,12 +3,11 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from itertools import count
-from typing import Any
 
-from permask.study.plan import ROUNDING, Plan
+from permask.study.plan import Plan
 from permask.study.step import Step
-from permask.study.store import Store
+from permask.study.steps.prune import rounds_to
+from permask.study.store import Manifest, Store
 
 TRAINING = ("dense", "prune", "sparse")  # kinds whose time goes by the epoch, at about the same rate
 
@@ -65,11 +64,6 @@ def budgets(plan: Plan, store: Store | None) -> dict[str, Budget]:
     return found | {"all": _total(found.values())}
 
 
-def rounds_to(sparsity: float, rate: float) -> int:
-    """Rounds of iterative pruning that reach a sparsity, the last one clipped to hit it."""
-    return next(n for n in count(1) if sparsity <= 1 - (1 - rate) ** n + ROUNDING)
-
-
 def _published_epochs(plan: Plan) -> dict[str, int]:
     """Epochs of the published schedule, which trains both networks and prunes from scratch for every sparsity."""
     study = plan.study
@@ -108,7 +102,7 @@ def _units(kind: str, epochs: int) -> int:
     return epochs if kind in TRAINING else 1
 
 
-def _manifests(store: Store) -> Iterable[dict[str, Any]]:
+def _manifests(store: Store) -> Iterable[Manifest]:
     for key in store.results():
         try:
             yield store.manifest(key)

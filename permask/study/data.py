@@ -1,8 +1,8 @@
 """What a study file may say about its data, and what of that identifies its steps: the content, not the path."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, JsonValue
 
 from permask.study.section import Count, PositiveInt, Section, Seed
 from permask.training.data.content import Progress, unseen
@@ -76,8 +76,8 @@ class StreamedImages(Files):
 DataSet = Annotated[Digits | PublishedImages | ImageFolder | StreamedImages, Field(discriminator="name")]
 
 
-def in_keys(data: DataSet, progress: Progress = unseen) -> dict[str, Any]:
-    """What stands for a study's data in the keys of its steps: all options but the path, and the content there.
+def find_content(data: DataSet, progress: Progress = unseen) -> str:
+    """What stands for the content of a study's data; empty where their name says it all.
 
     Args:
         data: The section of a study.
@@ -86,28 +86,33 @@ def in_keys(data: DataSet, progress: Progress = unseen) -> dict[str, Any]:
     Raises:
         DataError: Files that are missing.
     """
-    options = data.model_dump(mode="json", exclude_defaults=True)
     if isinstance(data, Digits):
-        return options
-    options.pop("root", None)
-    if not data.content:
-        published = isinstance(data, PublishedImages) and data.published
-        content = identify(data.name, data.root, published, isinstance(data, StreamedImages), progress)
-        options |= {"content": content} if content else {}
-    return options
+        return ""
+    if data.content:
+        return data.content
+    return identify(data.name, data.root, _is_published(data), isinstance(data, StreamedImages), progress)
 
 
-def decode_images(data: DataSet, progress: Progress = unseen) -> None:
+def data_in_keys(data: DataSet, content: str) -> dict[str, JsonValue]:
+    """What stands for a study's data in the keys of its steps: all options but the path, and the content there."""
+    options = data.model_dump(mode="json", exclude_defaults=True, exclude={"root"})
+    return options | ({"content": content} if content else {})
+
+
+def decode_images(data: DataSet, content: str, progress: Progress = unseen) -> None:
     """Decode images that fit into memory into permask's cache, unless they are there.
 
     Args:
         data: The section of a study.
+        content: What `find_content` gave.
         progress: Called with the images decoded and the images to decode.
 
     Raises:
         DataError: Files that are missing, damaged or other ones than the study expects.
     """
     if isinstance(data, SmallImages):
-        options = in_keys(data)
-        published = isinstance(data, PublishedImages) and data.published
-        pixels_of(options["name"], data.root, options.get("content", ""), published, data.image_size, progress)
+        pixels_of(data.name, data.root, content, _is_published(data), data.image_size, progress)
+
+
+def _is_published(data: DataSet) -> bool:
+    return isinstance(data, PublishedImages) and data.published

@@ -4,24 +4,24 @@ import torch
 from torch import Tensor, nn
 
 from permask.errors import NetworkError
-from permask.study.data import in_keys
-from permask.study.spec import Study
+from permask.study.load import Prepared
 from permask.training.data.load import load_data
 from permask.training.networks import outline_network
 from permask.training.networks.imported import summary
 
 
 @torch.no_grad()
-def check_fit(study: Study) -> None:
+def check_fit(prepared: Prepared) -> None:
     """Give two test images to a study's network, and see a number per class come out for each.
 
     Args:
-        study: Its data are there.
+        prepared: The study; its data are there.
 
     Raises:
         NetworkError: The network fails, or gives something else.
     """
-    data = load_data(**(study.data.model_dump() | in_keys(study.data)))
+    study = prepared.study
+    data = load_data(**{**study.data.model_dump(), **prepared.data_in_keys})
     network = outline_network(**study.network.model_dump(), image_shape=data.image_shape, classes=data.classes).eval()
     images, _ = data.test.batch(range(2))
     expected = (len(images), data.classes)

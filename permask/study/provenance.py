@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -12,8 +13,11 @@ import permask
 PACKAGES = ("permask", "torch", "numpy", "scipy", "scikit-learn")
 
 
+Provenance = Mapping[str, str | int]
+
+
 @cache
-def provenance() -> dict[str, str | int]:
+def provenance() -> Provenance:
     """Versions of Python and of the packages that matter, the commit of a source checkout, and the machine."""
     versions = {name: version(name) for name in PACKAGES}
     return versions | {

@@ -8,18 +8,14 @@ from typing import Self, TypeVar
 
 from permask.errors import PermaskError
 from permask.study.rows import Row, write_csv
-from permask.study.steps.connect import PathPoint
-from permask.study.steps.connect_round import RoundPoint
-from permask.study.steps.ensemble import MeasuredEnsemble
-from permask.study.steps.mask import MeasuredMask
-from permask.study.steps.match import MatchedGroup
+from permask.study.steps import MEASUREMENTS, reporting_kinds
 from permask.study.steps.trained import Trained
 from permask.study.throughput import MeasuredThroughput
 
 SCHEMA_VERSION = 1
-KINDS: tuple[type[Row], ...] = (
-    *(Trained, PathPoint, MatchedGroup, RoundPoint, MeasuredEnsemble, MeasuredMask),
-    MeasuredThroughput,
+ALWAYS, KINDS = (
+    tuple(dict.fromkeys([*(kind.ROW for kind in reporting_kinds(measure) if kind.ROW), MeasuredThroughput]))
+    for measure in ((), MEASUREMENTS)
 )
 
 R = TypeVar("R", bound=Row)
@@ -62,7 +58,7 @@ class Results:
         Returns:
             The files.
         """
-        kinds = dict.fromkeys((*KINDS, *self.kinds))
+        kinds = dict.fromkeys((*ALWAYS, *self.kinds))
         tables = {kind: self.of(kind) for kind in kinds}
         files = [
             write_csv(folder / f"{'results' if kind is Trained else kind.table}.csv", kind, rows)

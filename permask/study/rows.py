@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -31,6 +31,15 @@ class Row:
     def lines(self) -> list[Line]:
         """The row in the CSV file: one line, or one for each of its parts."""
         return [{name: getattr(self, name) for name in self.columns()}]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairRow(Row):
+    """A row about one pair of networks: the number of the pair, from 0, and the seeds of A and B."""
+
+    pair: int
+    seed_a: int
+    seed_b: int
 
 
 def write_csv(path: Path, table: type[Row], rows: Iterable[Row]) -> Path:

@@ -8,6 +8,7 @@ from pydantic_core import PydanticCustomError
 from permask.study.data import DataSet
 from permask.study.network import Network
 from permask.study.section import Count, PositiveInt, Section, Seed, Share
+from permask.study.steps import MEASUREMENTS
 
 Epoch = Count
 LearningRate = Annotated[float, Field(gt=0, le=10)]
@@ -176,11 +177,15 @@ class Study(Section):
             "end unless given"
         ),
     ] = None
+    measure: Annotated[
+        tuple[str, ...],
+        Field(description=f"what to measure besides, of every sparse network: {', '.join(MEASUREMENTS)}"),
+    ] = ()
     connect: Connect | None = Connect()
     connect_rounds: ConnectRounds | None = None
     ensembles: Ensembles | None = None
 
-    @field_validator("sparsities", "rewinds", "methods", "match_epochs")
+    @field_validator("sparsities", "rewinds", "methods", "match_epochs", "measure")
     @classmethod
     def _no_repeats(cls, values: tuple[float | str, ...]) -> tuple[float | str, ...]:
         repeated = sorted({str(value) for value in values if values.count(value) > 1})
@@ -191,6 +196,17 @@ class Study(Section):
                 {"repeated": ", ".join(repeated)},
             )
         return values
+
+    @field_validator("measure")
+    @classmethod
+    def _of_the_measurements(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if name not in MEASUREMENTS:
+                known = ", ".join(MEASUREMENTS)
+                raise PydanticCustomError(
+                    "measurement", "expected names among {known}; got {name}", {"known": known, "name": name}
+                )
+        return names
 
     @field_validator("rewinds", "prune", "match_epochs")
     @classmethod

@@ -1,13 +1,14 @@
 """How a study stands, read from its store: by any process, on any machine, whether or not something runs."""
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from permask.study.budget import budgets
+from permask.study.messages import Progress
 from permask.study.plan import Plan
 from permask.study.step import Step
 from permask.study.store import Store
-from permask.study.tracking.track import read_track
+from permask.study.tracking.track import Event, read_track
 
 State = Literal["done", "running", "failed", "blocked", "interrupted", "waiting"]
 
@@ -68,10 +69,11 @@ def status_of(plan: Plan, store: Store) -> Status:
     return Status(steps, None if hours is None or not running else 3600 * hours / len(running))
 
 
-def progress_of(step: Step, store: Store) -> tuple[int, int] | None:
-    """Units done and to do of the attempt at a step that is under way."""
+def progress_of(step: Step, store: Store) -> Progress | None:
+    """How far the attempt at a step is that is under way."""
     events = read_track(store, step.key)
-    return (events[-1]["done"], events[-1]["total"]) if events and events[-1]["event"] == "progress" else None
+    under_way = events and events[-1]["event"] == "progress"
+    return Progress(events[-1]["done"], events[-1]["total"]) if under_way else None
 
 
 def _look_at(step: Step, store: Store) -> StepStatus:
@@ -90,7 +92,7 @@ def _look_at(step: Step, store: Store) -> StepStatus:
     return StepStatus(step, "interrupted", where=where)
 
 
-def _running(step: Step, attempt: list[dict[str, Any]], where: str) -> StepStatus:
+def _running(step: Step, attempt: list[Event], where: str) -> StepStatus:
     last = attempt[-1]
     if last["event"] != "progress":
         return StepStatus(step, "running", where=where)

@@ -2,8 +2,11 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
+
+Specification = Mapping[str, Any]  # JSON values by name; each kind of step says in its module which ones it reads
 
 
 @dataclass(frozen=True)
@@ -15,8 +18,9 @@ class Task:
         version: Version of that kind; a change of what it computes raises it.
         specification: All that determines the result besides the parents, as JSON values, defaults left out.
         parents: Role to the key of the step whose result is read.
-        goes_on_from: The same computation at an earlier epoch: that epoch and the key.
-        epochs: Epochs that the step trains when it can go on from there.
+        resumes_from: The same computation at an earlier epoch: that epoch and the key. It saves time and does not
+            change the result, so it is not part of the key.
+        epochs: Epochs that the step trains when it can resume from there.
         data_root: Where the data's files lie on this machine. Their content is part of the specification, this is not.
         seeds: All seeds that determine the result, its parents' included.
         key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
@@ -24,9 +28,9 @@ class Task:
 
     kind: str
     version: int
-    specification: dict[str, Any]
-    parents: dict[str, str]
-    goes_on_from: tuple[int, str] | None
+    specification: Specification
+    parents: Mapping[str, str]
+    resumes_from: tuple[int, str] | None = None
     epochs: int = 0
     data_root: str = ""
     seeds: tuple[int, ...] = ()
@@ -38,21 +42,20 @@ class Task:
         object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest())
 
     @classmethod
-    def of(cls, described: dict[str, Any]) -> "Task":
-        """A task from what `described` gives, after JSON has made lists of its tuples."""
-        earlier = described["goes_on_from"]
-        changes = {"goes_on_from": tuple(earlier) if earlier else None, "seeds": tuple(described["seeds"])}
-        return cls(**described | changes)
+    def from_json(cls, described: Specification) -> "Task":
+        """A task from what `to_json` gave, after JSON has made lists of its tuples."""
+        earlier = described["resumes_from"]
+        tuples = {"resumes_from": tuple(earlier) if earlier else None, "seeds": tuple(described["seeds"])}
+        return cls(**{**described, **tuples})
 
-    @property
-    def described(self) -> dict[str, Any]:
+    def to_json(self) -> Specification:
         """All that makes it, as JSON values."""
         return {name: value for name, value in asdict(self).items() if name != "key"}
 
     @property
     def needs(self) -> list[str]:
         """The keys of the steps that come first."""
-        return [*self.parents.values(), *([self.goes_on_from[1]] if self.goes_on_from else [])]
+        return [*self.parents.values(), *([self.resumes_from[1]] if self.resumes_from else [])]
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,40 +63,14 @@ class Step:
     """One node of a plan: a task, tied to the steps that come before it.
 
     Attributes:
-        kind: As in `Task`.
-        version: As in `Task`.
-        specification: As in `Task`.
-        parents: Role to the step whose result is read.
-        goes_on_from: The same computation at an earlier epoch, if the plan has it. It saves time and does not change
-            the result, so it is not part of the key.
-        epochs: As in `Task`.
-        data_root: As in `Task`.
         task: What a process needs to compute it.
+        parents: Role to the step whose result is read.
+        resumes_from: The same computation at an earlier epoch, if the plan has it.
     """
 
-    kind: str
-    version: int
-    specification: dict[str, Any]
-    parents: dict[str, "Step"] = field(default_factory=dict)
-    goes_on_from: "Step | None" = None
-    epochs: int = 0
-    data_root: str = ""
-    task: Task = field(init=False)
-
-    def __post_init__(self) -> None:
-        earlier = self.goes_on_from
-        own = [self.specification["seed"]] if "seed" in self.specification else []
-        task = Task(
-            self.kind,
-            self.version,
-            self.specification,
-            {role: parent.key for role, parent in self.parents.items()},
-            (earlier.specification["epoch"], earlier.key) if earlier else None,
-            self.epochs,
-            self.data_root,
-            tuple(sorted({*own, *(seed for parent in self.parents.values() for seed in parent.task.seeds)})),
-        )
-        object.__setattr__(self, "task", task)
+    task: Task
+    parents: Mapping[str, "Step"] = field(default_factory=dict)
+    resumes_from: "Step | None" = None
 
     @property
     def key(self) -> str:
@@ -101,11 +78,34 @@ class Step:
         return self.task.key
 
     @property
+    def kind(self) -> str:
+        """The kind of its task."""
+        return self.task.kind
+
+    @property
+    def specification(self) -> Specification:
+        """The specification of its task."""
+        return self.task.specification
+
+    @property
+    def epochs(self) -> int:
+        """The epochs of its task."""
+        return self.task.epochs
+
+    @property
     def needs(self) -> "list[Step]":
         """The steps that come first."""
-        return [*self.parents.values(), *([self.goes_on_from] if self.goes_on_from else [])]
+        return [*self.parents.values(), *([self.resumes_from] if self.resumes_from else [])]
 
     @property
     def title(self) -> str:
         """A name for people: the kind and the start of the key."""
         return f"{self.kind} {self.key[:8]}"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """A step whose result is reported, and what its rows of the results are labelled with."""
+
+    labels: Specification
+    step: Step

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -24,6 +24,7 @@ from typing import Any, BinaryIO
 from permask.errors import StoreError
 
 MANIFEST = "manifest.json"
+Manifest = Mapping[str, Any]  # JSON values by name: kind, specification, parents, checksums, provenance, seconds
 LOCKED = 16  # hex digits of a key that a claim locks, and that begin the name of what is unfinished
 
 # what a system says when a file system takes no more
@@ -89,7 +90,7 @@ class Store:
         """Whether the result of a key is complete."""
         return (self.folder(key) / MANIFEST).exists()
 
-    def manifest(self, key: str) -> dict[str, Any]:
+    def manifest(self, key: str) -> Manifest:
         """The manifest of a complete result: kind, specification, parents, checksums, provenance."""
         return json.loads((self.folder(key) / MANIFEST).read_text())
 
@@ -100,7 +101,7 @@ class Store:
             text = (folder / MANIFEST).read_text()
             manifest = json.loads(text)
             seal = manifest.pop("seal")
-            if seal != _seal(manifest) or text != _as_text(manifest | {"seal": seal}):
+            if seal != _seal(manifest) or text != _as_text({**manifest, "seal": seal}):
                 raise ValueError
         except OSError as error:
             return f"{folder / MANIFEST} cannot be read: {error.strerror}"
@@ -163,7 +164,7 @@ class Store:
         return True
 
     @contextmanager
-    def writing(self, key: str, manifest: dict[str, Any]) -> Iterator[Path]:
+    def writing(self, key: str, manifest: Manifest) -> Iterator[Path]:
         """Yield an empty folder to write a result into, and complete the result when the block ends well.
 
         Args:
@@ -174,9 +175,9 @@ class Store:
             folder = self._new_folder(key)
             try:
                 yield folder
-                manifest["files"] = {path.name: _checksum_on_disk(path) for path in sorted(folder.iterdir())}
-                manifest["seal"] = _seal(manifest)
-                (folder / MANIFEST).write_text(_as_text(manifest))
+                checksums = {path.name: _checksum_on_disk(path) for path in sorted(folder.iterdir())}
+                whole = {**manifest, "files": checksums}
+                (folder / MANIFEST).write_text(_as_text({**whole, "seal": _seal(whole)}))
                 _checksum_on_disk(folder / MANIFEST)
                 self.folder(key).parent.mkdir(exist_ok=True)
                 self._move_into_place(folder, key)
@@ -230,11 +231,11 @@ def _offset(key: str) -> int:
     return int(key[:LOCKED], 16) >> 2
 
 
-def _as_text(manifest: dict[str, Any]) -> str:
+def _as_text(manifest: Manifest) -> str:
     return json.dumps(manifest, indent=1, sort_keys=True) + "\n"
 
 
-def _seal(manifest: dict[str, Any]) -> str:
+def _seal(manifest: Manifest) -> str:
     return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
 
 

@@ -13,7 +13,7 @@ import sys
 import tempfile
 import threading
 import traceback
-from importlib import import_module
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +22,15 @@ import torch.distributed as dist
 
 from permask.errors import PermaskError
 from permask.study.step import Task
-from permask.study.steps.files import Progress, Run
+from permask.study.steps import kind_of
+from permask.study.steps.run import Progress, Run
 from permask.study.store import Store
 
 LOG = 3000  # characters that are kept of what a failing process says; a pipe takes as many in one piece
 SIGN = "permask: "  # begins the lines that are for the process that started them
 
 
-def compute_together(task: Task, store: Store, folder: Path, progress: Progress, processes: int) -> dict[str, Any]:
+def compute_together(task: Task, store: Store, folder: Path, progress: Progress, processes: int) -> Mapping[str, Any]:
     """Compute a step in several processes.
 
     Args:
@@ -40,7 +41,7 @@ def compute_together(task: Task, store: Store, folder: Path, progress: Progress,
         processes: How many; torch's threads are shared out to them.
 
     Returns:
-        What was measured, as of `Run`.
+        What was measured, as of `Outcome`.
 
     Raises:
         PermaskError: There are fewer GPUs than processes, or what the step was given is wrong.
@@ -49,11 +50,11 @@ def compute_together(task: Task, store: Store, folder: Path, progress: Progress,
     gpus = _gpus(task)
     if gpus and processes > gpus:
         raise PermaskError(f"expected a GPU for each of {processes} processes, found {gpus}; choose fewer processes")
-    request = {"task": task.described, "store": str(store.root.resolve()), "folder": str(folder.resolve())}
+    request = {"task": task.to_json(), "store": str(store.root.resolve()), "folder": str(folder.resolve())}
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={processes}"]
     command += ["-m", "permask.study.torchrun", json.dumps(request)]
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
-    told: dict[str, Any] = {}
+    told: dict = {}
     with tempfile.TemporaryFile("w+") as errors:
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
         with subprocess.Popen(command, env=environment, **pipes) as torchrun:
@@ -78,7 +79,7 @@ def _gpus(task: Task) -> int:
     return 0 if on_cpu else torch.cuda.device_count()
 
 
-def _hear(line: str, progress: Progress, told: dict[str, Any]) -> None:
+def _hear(line: str, progress: Progress, told: dict) -> None:
     """Take what a process tells, and pass over what a library prints."""
     if line.startswith(SIGN):
         message = json.loads(line.removeprefix(SIGN))
@@ -102,7 +103,7 @@ def main(request: str) -> int:
     """Be one of the processes; the exit code."""
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     content = json.loads(request)
-    task, store = Task.of(content["task"]), Store(Path(content["store"]), existing=True)
+    task, store = Task.from_json(content["task"]), Store(Path(content["store"]), existing=True)
     torch.set_flush_denormal(True)
     gpus = _gpus(task)
     if gpus:
@@ -114,9 +115,10 @@ def main(request: str) -> int:
         if first:
             _tell(progress=done, values=values)
 
-    run = Run.of(task, store, Path(content["folder"]), progress)
     try:
-        import_module(f"permask.study.steps.{task.kind}").compute(run)
+        outcome = kind_of(task.kind).compute(Run.of(task, store, progress))
+        if first:
+            outcome.write(Path(content["folder"]))
     except PermaskError as error:
         _tell(refused=str(error))
         return 1
@@ -124,7 +126,7 @@ def main(request: str) -> int:
         _tell(failed=traceback.format_exc()[-LOG:])
         return 1
     if first:
-        _tell(measured=run.measured)
+        _tell(measured=dict(outcome.measured))
     dist.destroy_process_group()
     return 0
 

@@ -4,10 +4,9 @@ import shutil
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from permask.errors import StoreError
-from permask.study.store import LOCKED, MANIFEST, Store
+from permask.study.store import LOCKED, MANIFEST, Manifest, Store
 
 
 @dataclass(frozen=True)
@@ -47,7 +46,7 @@ def list_results(store: Store) -> list[Entry]:
     entries = []
     for key in store.results():
         try:
-            manifest: dict[str, Any] = store.manifest(key)
+            manifest: Manifest = store.manifest(key)
         except (OSError, ValueError):
             manifest = {}
         entries.append(Entry(key, manifest.get("kind"), store.size(key), manifest.get("seconds")))
@@ -146,10 +145,9 @@ def _copy(store: Store, key: str, target: Store) -> None:
     if damage:
         raise StoreError(f"{damage}; run the study again to compute it anew")
     manifest = store.manifest(key)
-    checksums = manifest.pop("files")
-    del manifest["seal"]
-    with target.writing(key, manifest) as folder:
-        for name in checksums:
+    unsealed = {name: value for name, value in manifest.items() if name not in ("files", "seal")}
+    with target.writing(key, unsealed) as folder:
+        for name in manifest["files"]:
             shutil.copyfile(store.folder(key) / name, folder / name)
     if target.manifest(key) != store.manifest(key):
         target.discard(key)

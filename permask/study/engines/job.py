@@ -10,10 +10,10 @@ import sys
 import time
 import traceback
 from pathlib import Path
-from typing import Any
 
 from permask.errors import PermaskError
-from permask.study.step import Task
+from permask.study.messages import Busy
+from permask.study.step import Specification, Task
 from permask.study.store import Store
 
 POLL = 1.0  # seconds between looks at a step that another process is computing
@@ -21,7 +21,7 @@ TASKS = "tasks.json"
 AGAIN, FOR_GOOD = 1, 3  # exit codes
 
 
-def write_tasks(folder: Path, tasks: list[Task], arrays: list[list[str]], setting: dict[str, Any]) -> None:
+def write_tasks(folder: Path, tasks: list[Task], arrays: list[list[str]], setting: Specification) -> None:
     """Describe a submission.
 
     Args:
@@ -30,31 +30,33 @@ def write_tasks(folder: Path, tasks: list[Task], arrays: list[list[str]], settin
         arrays: The keys of each array of jobs.
         setting: `store`, `study`, `trackers`, and by kind of step `threads` and `processes`.
     """
-    described = [task.described for task in tasks]
+    described = [task.to_json() for task in tasks]
     (folder / TASKS).write_text(json.dumps({"tasks": described, "arrays": arrays, "setting": setting}))
 
 
-def read_tasks(folder: Path) -> tuple[dict[str, Task], list[list[str]], dict[str, Any]]:
+def read_tasks(folder: Path) -> tuple[dict[str, Task], list[list[str]], Specification]:
     """What `write_tasks` wrote, the tasks by key."""
     content = json.loads((folder / TASKS).read_text())
-    tasks = [Task.of(described) for described in content["tasks"]]
+    tasks = [Task.from_json(described) for described in content["tasks"]]
     return {task.key: task for task in tasks}, content["arrays"], content["setting"]
 
 
-def complete(task: Task, tasks: dict[str, Task], store: Store, setting: dict[str, Any]) -> None:
+def complete(task: Task, tasks: dict[str, Task], store: Store, setting: Specification) -> None:
     """See to it that a step's result is in the store: compute it, or wait for the process that does."""
-    import torch
-
-    from permask.study.compute import DamagedNeed, compute
     from permask.study.provenance import provenance
+    from permask.study.worker import DamagedNeed, Worker
 
-    threads, processes = setting["threads"][task.kind], setting["processes"][task.kind]
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    made_with = provenance() | {"study": setting["study"], "threads": threads}
+    kind = task.kind
+    worker = Worker(
+        store,
+        {**provenance(), "study": setting["study"]},
+        tuple(setting["trackers"]),
+        setting["processes"][kind],
+        setting["threads"][kind],
+    )
     while True:
         try:
-            if compute(task, store, made_with, lambda *progress: None, setting["trackers"], processes) != "busy":
+            if worker.compute(task) != Busy():
                 return
             time.sleep(POLL)
         except DamagedNeed as error:

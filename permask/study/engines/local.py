@@ -11,18 +11,25 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
-from typing import Any
 
 from permask.study.engines.schedule import POLL, Listener, Report, Schedule
-from permask.study.plan import VERSIONS, Plan
+from permask.study.messages import Failed, Progress
+from permask.study.plan import Plan
 from permask.study.provenance import provenance
 from permask.study.step import Step
+from permask.study.steps import KINDS
 from permask.study.store import Store
 from permask.study.tracking.track import append_event
 from permask.study.tracking.trackers import Name
+from permask.study.worker import Worker
 
 # what workers are forked with; the optimizers of torch import torch._dynamo when the first of them is made
-PRELOADED = ["permask.study.engines.worker", *(f"permask.study.steps.{kind}" for kind in VERSIONS), "torch._dynamo"]
+PRELOADED = [
+    "permask.study.engines.serve",
+    *(f"permask.study.steps.{kind}" for kind in (*KINDS, "run", "training")),
+    *("permask.connectivity.repair", "permask.discovery.discover", "permask.matching.activations"),
+    "torch._dynamo",
+]
 
 
 def warm_up() -> ForkServerContext:
@@ -64,7 +71,7 @@ class Local:
             StoreError: The store takes no more: the disk is full, or read-only.
         """
         schedule = Schedule(plan, store, listen, self.retries)
-        workers: list[_Worker] = []
+        workers: list[_Process] = []
         try:
             while True:
                 self._hand_out(schedule, workers)
@@ -80,7 +87,7 @@ class Local:
             for worker in workers:
                 worker.stop()
 
-    def _hand_out(self, schedule: Schedule, workers: "list[_Worker]") -> None:
+    def _hand_out(self, schedule: Schedule, workers: "list[_Process]") -> None:
         """Give a step to every idle worker, and start workers while there are steps for them."""
         while True:
             idle = [worker for worker in workers if worker.step is None]
@@ -90,8 +97,8 @@ class Local:
             if step is None:
                 return
             if not idle:
-                made_with = provenance() | {"study": schedule.plan.study.name}
-                idle = [_Worker(schedule.store.root, made_with, self.threads, self.trackers, self.processes)]
+                made_with = {**provenance(), "study": schedule.plan.study.name}
+                idle = [_Process(Worker(schedule.store, made_with, self.trackers, self.processes, self.threads))]
                 workers += idle
             worker = idle[-1]
             if worker.begin(step):
@@ -101,14 +108,14 @@ class Local:
                 schedule.put_back(step)
 
 
-class _Worker:
-    """A worker process and the step it is at."""
+class _Process:
+    """A process with a worker in it, and the step it is at."""
 
-    def __init__(self, *arguments: Any):
+    def __init__(self, worker: Worker):
         context = warm_up()
         self.connection: Connection
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_work, args=(theirs, *arguments), daemon=True)
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, worker), daemon=True)
         self.process.start()
         theirs.close()
         self.step: Step | None = None
@@ -129,13 +136,13 @@ class _Worker:
         self.process.join()
 
 
-def _work(*arguments: Any) -> None:
-    from permask.study.engines.worker import work  # torch is for the workers; who starts them does without
+def _serve(connection: Connection, worker: Worker) -> None:
+    from permask.study.engines.serve import serve  # torch is for the workers; who starts them does without
 
-    work(*arguments)
+    serve(connection, worker)
 
 
-def _hear(worker: _Worker, schedule: Schedule) -> bool:
+def _hear(worker: _Process, schedule: Schedule) -> bool:
     """Take a message of a worker; False if the worker is dead."""
     step = worker.step
     assert step is not None
@@ -146,10 +153,10 @@ def _hear(worker: _Worker, schedule: Schedule) -> bool:
         code = worker.process.exitcode or 0
         how = f"was killed by signal {-code}; is there enough memory?" if code < 0 else f"exited with {code}"
         append_event(schedule.store, step.key, "failed", log=f"its worker {how}")
-        schedule.failed(step, f"its worker {how}")
+        schedule.failed(step, Failed(f"its worker {how}"))
         return False
-    if message[0] == "progress":
-        schedule.listen("progress", step, message[1:])
+    if isinstance(message, Progress):
+        schedule.listen("progress", step, message)
     else:
         worker.step = None
         schedule.take(step, message)

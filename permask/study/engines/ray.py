@@ -4,21 +4,22 @@ Steps are handed out in the order of the schedule, a few more than the cluster c
 lost goes to another.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from permask.errors import PermaskError
 from permask.study.engines.cluster import Cluster, Resources
-from permask.study.engines.schedule import POLL, Listener, Message, Report, Schedule
+from permask.study.engines.schedule import POLL, Listener, Report, Schedule, tell_progress
+from permask.study.messages import Ending, Failed
 from permask.study.plan import Plan
-from permask.study.status import progress_of
+from permask.study.provenance import provenance
 from permask.study.step import Step, Task
 from permask.study.store import Store
 from permask.study.tracking.trackers import Name
+from permask.study.worker import Worker
 
 QUEUED = 1.5  # what the steps handed out ask for, per what the cluster has, so that no machine waits
 UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
@@ -65,37 +66,27 @@ class Ray:
                 if not _has_room(has, asked, [self.cluster.resources(other.kind) for other in under_way.values()]):
                     schedule.put_back(step)
                     break
-                arguments = (
-                    step.task,
-                    schedule.store.root.resolve(),
-                    schedule.plan.study.name,
-                    asked.cpus,
+                worker = Worker(
+                    Store(schedule.store.root.resolve()),
+                    {**provenance(), "study": schedule.plan.study.name},
                     self.trackers,
-                    asked.trains_in,
+                    processes=asked.trains_in,
+                    threads=asked.cpus,
                 )
-                under_way[remote.options(**_options(asked)).remote(*arguments)] = step
+                under_way[remote.options(**_options(asked)).remote(worker, step.task)] = step
             if not under_way and not schedule.looks_elsewhere:
                 return schedule.report
             for ended in ray.wait(list(under_way), timeout=POLL)[0] if under_way else []:
                 step = under_way.pop(ended)
                 started.discard(step.key)
                 try:
-                    message: Message = ray.get(ended)
+                    ending: Ending = ray.get(ended)
                 except ray.exceptions.RayError as error:
-                    message = ("failed", f"lost by Ray: {error}", True)
-                schedule.take(step, message)
+                    ending = Failed(f"lost by Ray: {error}")
+                schedule.take(step, ending)
             for step in under_way.values():
-                _show(step, schedule, started)
-
-
-def _show(step: Step, schedule: Schedule, started: set[str]) -> None:
-    """Tell that a step runs, and how far it is, once a process has begun with it."""
-    if schedule.store.is_claimed(step.key):
-        if step.key not in started:
-            started.add(step.key)
-            schedule.listen("started", step, None)
-        if progress := progress_of(step, schedule.store):
-            schedule.listen("progress", step, (*progress, ""))
+                if schedule.store.is_claimed(step.key):
+                    tell_progress(step, schedule.store, started, schedule.listen)
 
 
 def _has_room(has: dict[str, float], asked: Resources, others: Sequence[Resources]) -> bool:
@@ -105,19 +96,11 @@ def _has_room(has: dict[str, float], asked: Resources, others: Sequence[Resource
     return taken[0] < cpus and (taken[1] < gpus or not asked.gpus)
 
 
-def _options(asked: Resources) -> dict[str, Any]:
+def _options(asked: Resources) -> Mapping[str, float]:
     memory = {"memory": int(asked.memory[:-1]) * 1024 ** UNITS[asked.memory[-1]]} if asked.memory else {}
     return {"num_cpus": asked.cpus, "num_gpus": asked.gpus} | memory
 
 
-def _attempt(task: Task, root: Path, study: str, threads: int, trackers: tuple[Name, ...], processes: int) -> Message:
+def _attempt(worker: Worker, task: Task) -> Ending:
     """Compute a step, on whatever machine this is."""
-    import torch
-
-    from permask.study.engines.worker import attempt
-    from permask.study.provenance import provenance
-
-    torch.set_num_threads(threads)
-    torch.set_flush_denormal(True)
-    made_with = provenance() | {"study": study, "threads": threads}
-    return attempt(task, Store(root), made_with, lambda *progress: None, trackers, processes)
+    return worker.attempt(task)

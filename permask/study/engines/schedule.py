@@ -1,6 +1,6 @@
 """Which step of a plan is next: the same for every engine that hands steps out one by one.
 
-What the longest chain of work waits for comes first. A step whose process died, or that failed, is tried again as
+Steps on the critical path run first. A step whose process died, or that failed, is tried again as
 often as configured; one that fails for good takes down what needs it and nothing else.
 """
 
@@ -12,16 +12,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from permask.errors import StoreError
+from permask.study.messages import Busy, Computed, Ending, Failed, Lacks, Present, Refused
 from permask.study.plan import Plan
 from permask.study.status import progress_of
 from permask.study.step import Step
 from permask.study.store import Store
 
 POLL = 0.2  # seconds between looks at a step that another process is computing
-
-# what an attempt at a step comes to: ("ended", outcome), ("lacks", key, damage) for a need that has to be computed
-# again, ("failed", log, whether to try again), or ("refused", reason) if the store takes no more
-Message = tuple[Any, ...]
 
 Happening = Literal["present", "damaged", "started", "progress", "computed", "elsewhere", "retried", "failed"]
 Listener = Callable[[Happening, Step, Any], None]
@@ -67,7 +64,7 @@ class Schedule:
     def __init__(self, plan: Plan, store: Store, listen: Listener, retries: int):
         self.plan, self.store, self.listen, self.retries = plan, store, listen, retries
         self.report = Report()
-        self._urgency = plan.urgency()
+        self._critical_path = plan.critical_path()
         self._position = {key: number for number, key in enumerate(plan.steps)}
         self._missing: dict[str, set[str]] = {}  # step to the needs that are not there yet
         self._dependents: dict[str, list[Step]] = defaultdict(list)
@@ -94,7 +91,7 @@ class Schedule:
         while self._ready:
             step = heapq.heappop(self._ready)[2]
             if self.store.has(step.key) and step.key not in self._damaged:
-                self.finished(step, "present")
+                self._present(step)
             elif self.store.is_claimed(step.key):
                 self.busy(step)
             else:
@@ -105,22 +102,25 @@ class Schedule:
         """Have a step that was not begun come again."""
         self._push(step)
 
-    def take(self, step: Step, message: Message) -> None:
+    def take(self, step: Step, ending: Ending) -> None:
         """An attempt at a step is over.
 
         Raises:
             StoreError: The store takes no more.
         """
-        match message:
-            case ("ended", "busy"):
+        match ending:
+            case Computed():
+                self.report.computed.add(step.key)
+                self._finished(step, "computed")
+            case Present():
+                self._present(step)
+            case Busy():
                 self.busy(step)
-            case ("ended", outcome):
-                self.finished(step, outcome)
-            case ("lacks", key, damage):
-                self.lacks(step, key, damage)
-            case ("failed", log, again):
-                self.failed(step, log, again)
-            case ("refused", reason):
+            case Lacks(key, damage):
+                self._lacks(step, key, damage)
+            case Failed():
+                self.failed(step, ending)
+            case Refused(reason):
                 raise StoreError(reason)
 
     def busy(self, step: Step) -> None:
@@ -128,18 +128,21 @@ class Schedule:
         self._elsewhere.append((time.monotonic() + POLL, step))
         self.listen("elsewhere", step, None)
 
-    def finished(self, step: Step, outcome: Literal["present", "computed"]) -> None:
+    def _present(self, step: Step) -> None:
+        self.report.present.add(step.key)
+        self._finished(step, "present")
+
+    def _finished(self, step: Step, happening: Happening) -> None:
         """The step's result is in the store."""
         self._damaged.discard(step.key)
-        getattr(self.report, outcome).add(step.key)
-        self.listen(outcome, step, None)
+        self.listen(happening, step, None)
         for dependent in self._dependents.pop(step.key, []):
             missing = self._missing[dependent.key]
             missing.discard(step.key)
             if not missing:
                 self._push(dependent)
 
-    def lacks(self, step: Step, key: str, damage: str) -> None:
+    def _lacks(self, step: Step, key: str, damage: str) -> None:
         """A step met a need of it that is damaged: that one is computed again first."""
         need = self.plan.steps[key]
         self.report.present.discard(key)
@@ -151,15 +154,15 @@ class Schedule:
             self._missing[key] = set()
             self._push(need)
 
-    def failed(self, step: Step, log: str, again: bool = True) -> None:
+    def failed(self, step: Step, failure: Failed) -> None:
         """A step failed or its process died; it is tried again if that may help and was not tried too often."""
         self._failures[step.key] += 1
-        if again and self._failures[step.key] <= self.retries:
-            self.listen("retried", step, log)
+        if failure.again and self._failures[step.key] <= self.retries:
+            self.listen("retried", step, failure.log)
             self._push(step)
             return
-        self.report.failed[step.key] = log
-        self.listen("failed", step, log)
+        self.report.failed[step.key] = failure.log
+        self.listen("failed", step, failure.log)
         stack = [step]
         while stack:
             for dependent in self._dependents[stack.pop().key]:
@@ -180,7 +183,7 @@ class Schedule:
         return True
 
     def _push(self, step: Step) -> None:
-        heapq.heappush(self._ready, (-self._urgency[step.key], self._position[step.key], step))
+        heapq.heappush(self._ready, (-self._critical_path[step.key], self._position[step.key], step))
 
     def _look_elsewhere(self) -> None:
         now = time.monotonic()
@@ -192,4 +195,20 @@ class Schedule:
             else:
                 self._elsewhere.append((now + POLL, step))
                 if progress := progress_of(step, self.store):
-                    self.listen("progress", step, (*progress, ""))
+                    self.listen("progress", step, progress)
+
+
+def tell_progress(step: Step, store: Store, started: set[str], listen: Listener) -> None:
+    """Tell that a step runs somewhere, once, and how far its track says that it is.
+
+    Args:
+        step: A step that some process has claimed.
+        store: Where its track is.
+        started: Keys of the steps of which it was told that they run; this one is added.
+        listen: As of `Schedule`.
+    """
+    if step.key not in started:
+        started.add(step.key)
+        listen("started", step, None)
+    if progress := progress_of(step, store):
+        listen("progress", step, progress)

@@ -20,9 +20,8 @@ from pathlib import Path
 from permask.errors import PermaskError
 from permask.study.engines.cluster import Cluster, Resources
 from permask.study.engines.job import FOR_GOOD, write_tasks
-from permask.study.engines.schedule import Listener, Report
+from permask.study.engines.schedule import Listener, Report, tell_progress
 from permask.study.plan import Plan
-from permask.study.status import progress_of
 from permask.study.step import Step
 from permask.study.store import Store
 from permask.study.tracking.track import read_track
@@ -74,7 +73,7 @@ class Slurm:
         """Submit steps in arrays, with their dependencies; the job of every key."""
         folder = (store.root / "slurm" / uuid.uuid4().hex[:12]).resolve()
         folder.mkdir(parents=True)
-        urgency = plan.urgency()
+        critical_path = plan.critical_path()
         arrays = list(_arrays(steps, {*queued, *(step.key for step in steps)}, self.cluster))
         asked = {step.kind: self.cluster.resources(step.kind) for step in plan.steps.values()}
         setting = {
@@ -86,11 +85,11 @@ class Slurm:
         }
         keys = [[step.key for step in array.steps] for array in arrays]
         write_tasks(folder, [step.task for step in plan.steps.values()], keys, setting)
-        most = max(urgency.values(), default=0) or 1
+        most = max(critical_path.values(), default=0) or 1
         jobs: dict[str, str] = {}
         with (folder / JOBS).open("w") as record:
             for number, array in enumerate(arrays):
-                first = max(urgency[key] for key in keys[number])
+                first = max(critical_path[key] for key in keys[number])
                 job = self._sbatch(array, number, folder, {**queued, **jobs}, HIGHEST_NICE * (most - first) // most)
                 for index, key in enumerate(keys[number]):
                     jobs[key] = f"{job}_{index}"
@@ -220,17 +219,9 @@ def _follow(left: dict[str, Step], jobs: dict[str, str], store: Store, report: R
                     listen("failed", step, report.failed[key])
                     del left[key]
             elif store.is_claimed(key):
-                _show(step, store, started, listen)
+                tell_progress(step, store, started, listen)
         if left:
             time.sleep(POLL)
-
-
-def _show(step: Step, store: Store, started: set[str], listen: Listener) -> None:
-    if step.key not in started:
-        started.add(step.key)
-        listen("started", step, None)
-    if progress := progress_of(step, store):
-        listen("progress", step, (*progress, ""))
 
 
 def _log(key: str, job: str, store: Store) -> str:

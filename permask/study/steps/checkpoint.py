@@ -37,7 +37,7 @@ class Saved:
 
     state: State
     weights: dict[str, Tensor]
-    history: list[dict[str, Any]]
+    history: list[Mapping[str, Any]]
     seconds: float
 
 
@@ -79,7 +79,7 @@ class Checkpoints:
         """Whether the last one is old enough."""
         return time.monotonic() - self.last >= EVERY
 
-    def save(self, state: State, weights: Mapping[str, Tensor], history: list[dict[str, Any]]) -> None:
+    def save(self, state: State, weights: Mapping[str, Tensor], history: list[Mapping[str, Any]]) -> None:
         """Write a checkpoint and remove the one before."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {WEIGHTS + name: tensor for name, tensor in weights.items()}

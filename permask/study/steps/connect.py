@@ -1,22 +1,27 @@
 """Loss and accuracy along the line between two dense networks, before and after permuting the first."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import nn
+from permask.study.rows import PairRow
+from permask.study.step import Reported
+from permask.study.steps.match import match
+from permask.study.steps.outcome import Outcome
 
-from permask.connectivity.batchnorm import reset_batchnorm
-from permask.connectivity.interpolate import connect
-from permask.matching.alignment import Alignment
-from permask.study.rows import Row
-from permask.study.steps.files import ALIGNMENT, Run
-from permask.training.evaluation import evaluate
+if TYPE_CHECKING:
+    from torch import nn
 
+    from permask.study.collect import Found
+    from permask.study.plan import Planner
+    from permask.study.steps.run import Run
+
+VERSION = 1
 BATCH_SIZE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class PathPoint(Row):
+class PathPoint(PairRow):
     """One point of the line between the dense networks of a pair.
 
     Attributes:
@@ -28,9 +33,6 @@ class PathPoint(Row):
 
     table: ClassVar[str] = "connectivity"
 
-    pair: int
-    seed_a: int
-    seed_b: int
     permuted: bool
     alpha: float
     accuracy: float
@@ -38,14 +40,35 @@ class PathPoint(Row):
     step: str
 
 
-def compute(run: Run) -> None:
+ROW = PathPoint
+
+
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """The line between the dense networks of every pair, if the study asks for it."""
+    study = planner.study
+    if study.connect is None:
+        return
+    for ticket in planner.tickets:
+        parents = {
+            "source": ticket.dense_a[study.epochs],
+            "target": ticket.dense_b[study.epochs],
+            "alignment": match(planner, ticket, ticket),
+        }
+        yield Reported(ticket.labels, planner.step("connect", study.connect.model_dump(mode="json"), parents))
+
+
+def compute(run: "Run") -> Outcome:
     """Evaluate the path with and without the permutation; BatchNorm statistics are recomputed at every point."""
+    from permask.connectivity.batchnorm import reset_batchnorm
+    from permask.connectivity.interpolate import connect
+    from permask.training.evaluation import evaluate
+
     source, target = run.network_of("source"), run.network_of("target")
-    alignment = Alignment.load(run.parents["alignment"] / ALIGNMENT)
+    alignment = run.alignment_of("alignment")
     data, points = run.data, run.specification["points"]
     images = data.train.inputs(BATCH_SIZE)
 
-    def measure(network: nn.Module, alpha: float) -> dict[str, float]:
+    def measure(network: "nn.Module", alpha: float) -> dict[str, float]:
         reset_batchnorm(network, images)
         found = evaluate(network, data.test)
         return {"loss": found.loss, "error": 100 - found.accuracy}
@@ -58,4 +81,9 @@ def compute(run: Run) -> None:
         for alpha, loss, error in zip(path.alphas, path.values["loss"], path.values["error"], strict=True):
             curve.append({"permuted": permuted, "alpha": alpha, "accuracy": 100 - error, "loss": loss})
         run.progress(1 + permuted, 2)
-    run.write_metrics({"path": curve})
+    return Outcome({"path": curve})
+
+
+def rows(found: "Found") -> list[PathPoint]:
+    """One per point."""
+    return [PathPoint(**found.labelled, **point) for point in found.metrics["path"]]

@@ -5,27 +5,29 @@ statistics recomputed (`reset`), and with REPAIR (`repair`; Jordan et al. 2022).
 network without BatchNorm.
 """
 
-import copy
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from torch import Tensor
+from permask.study.rows import PairRow
+from permask.study.step import Reported
+from permask.study.steps.match import match
+from permask.study.steps.outcome import Outcome
 
-from permask.connectivity.batchnorm import reset_batchnorm
-from permask.connectivity.interpolate import interpolate
-from permask.connectivity.repair import repair
-from permask.matching.alignment import Alignment
-from permask.study.rows import Row
-from permask.study.steps.files import ALIGNMENT, Run
-from permask.training.data.dataset import Split
-from permask.training.evaluation import Evaluation, evaluate
+if TYPE_CHECKING:
+    from torch import Tensor
 
+    from permask.study.collect import Found
+    from permask.study.plan import Planner
+    from permask.study.steps.run import Run
+    from permask.training.data.dataset import Split
+
+VERSION = 2
 BATCH_SIZE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class RoundPoint(Row):
+class RoundPoint(PairRow):
     """One point of the line from A after a round of pruning, permuted, to dense B.
 
     Attributes:
@@ -39,9 +41,6 @@ class RoundPoint(Row):
 
     table: ClassVar[str] = "rounds"
 
-    pair: int
-    seed_a: int
-    seed_b: int
     round: int
     sparsity: float
     statistics: str
@@ -51,10 +50,34 @@ class RoundPoint(Row):
     step: str
 
 
-def compute(run: Run) -> None:
+ROW = RoundPoint
+
+
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """The line from dense A and from every round of pruning it, if the study asks for them."""
+    study = planner.study
+    if study.connect_rounds is None:
+        return
+    specification = study.connect_rounds.model_dump(mode="json")
+    for ticket in planner.tickets:
+        others = {"target": ticket.dense_b[study.epochs], "alignment": match(planner, ticket, ticket)}
+        for pruned in (ticket.dense_a[study.epochs], *ticket.rounds):
+            labels = {name: pruned.specification.get(name, 0) for name in ("round", "sparsity")}
+            step = planner.step("connect_round", specification, {"source": pruned} | others)
+            yield Reported({**ticket.labels, **labels}, step)
+
+
+def compute(run: "Run") -> Outcome:
     """Evaluate the path at evenly spaced points; at its ends there is nothing to repair."""
-    alignment = Alignment.load(run.parents["alignment"] / ALIGNMENT)
-    source, target = alignment.permutation.apply(run.network_of("source")), run.network_of("target")
+    import copy
+
+    from permask.connectivity.batchnorm import reset_batchnorm
+    from permask.connectivity.interpolate import interpolate
+    from permask.connectivity.repair import repair
+    from permask.training.evaluation import Evaluation, evaluate
+
+    permutation = run.alignment_of("alignment").permutation
+    source, target = permutation.apply(run.network_of("source")), run.network_of("target")
     data, points = run.data, run.specification["points"]
     images = _images(data.train, run.specification["images"])
     curve = []
@@ -72,10 +95,15 @@ def compute(run: Run) -> None:
         repaired = evaluate(repair(source, target, network, images, alpha), data.test) if inside else reset
         note("repair", alpha, repaired)
         run.progress(i + 1, points)
-    run.write_metrics({"path": curve})
+    return Outcome({"path": curve})
 
 
-def _images(split: Split, wanted: int | None) -> Sequence[Tensor]:
+def rows(found: "Found") -> list[RoundPoint]:
+    """One per point and way of treating statistics."""
+    return [RoundPoint(**found.labelled, **point) for point in found.metrics["path"]]
+
+
+def _images(split: "Split", wanted: int | None) -> "Sequence[Tensor]":
     """All images in batches, or as many as are wanted, evenly spaced, so that sorted classes all have their share."""
     if wanted is None or wanted >= len(split):
         return split.inputs(BATCH_SIZE)

@@ -1,22 +1,60 @@
 """A dense network after a number of epochs; 0 is the initialisation."""
 
-from safetensors.torch import load_file
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
-from permask.study.steps.files import MOMENTUM, Run
-from permask.study.steps.training import train_network
-from permask.training.loop import State
+from permask.study.step import Reported, Step
+from permask.study.steps.outcome import MOMENTUM, WEIGHTS, Outcome
+from permask.study.steps.trained import Trained, trained_row
+
+if TYPE_CHECKING:
+    from permask.study.collect import Found
+    from permask.study.plan import Planner
+    from permask.study.steps.run import Run
+
+VERSION = 1
+ROW = Trained
 
 
-def compute(run: Run) -> None:
-    """Train from the initialisation, or go on from an earlier epoch to the very same result."""
-    epoch = run.specification["epoch"]
-    if run.goes_on_from is None:
+def train_dense(planner: "Planner", seed: int, rewinds: Iterable[int]) -> dict[int, Step]:
+    """A network after each rewind epoch and after the last: every one resumes from the one before."""
+    steps: dict[int, Step] = {}
+    before: Step | None = None
+    for epoch in sorted({*rewinds, planner.study.epochs}):
+        recipe = {"recipe": planner.recipe(planner.study.epochs, "dense")} if epoch else {}
+        done = before.specification["epoch"] if before else 0
+        specification = {"seed": seed, "epoch": epoch} | recipe
+        before = steps[epoch] = planner.step("dense", specification, resumes_from=before, epochs=epoch - done)
+    return steps
+
+
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """Both networks of every pair, after the last epoch."""
+    for ticket in planner.tickets:
+        for name, dense in (("A", ticket.dense_a), ("B", ticket.dense_b)):
+            label = {"method": "dense", "sparsity": 0.0, "rewind": None, "trained": name}
+            yield Reported({**ticket.labels, **label}, dense[planner.study.epochs])
+
+
+def compute(run: "Run") -> Outcome:
+    """Train from the initialisation, or resume from an earlier epoch, to the very same result."""
+    from permask.study.steps.training import scores, train_network
+    from permask.training.loop import State
+
+    epoch, before = run.specification["epoch"], run.resumes_from
+    if not epoch:
+        network = run.new_network()
+        return Outcome(scores(run, network), {WEIGHTS: network.state_dict(), MOMENTUM: {}})
+    if before is None:
         network, state = run.new_network(), State()
     else:
-        done, before = run.goes_on_from
-        network, state = run.network_in(before), State(done, momentum=load_file(before / MOMENTUM))
-    if epoch:
-        state = train_network(run, network, "dense", state=state, stop=epoch)
-    else:
-        run.write_trained(network)
-    run.write_tensors(MOMENTUM, state.momentum)
+        network = run.network_in(before.folder)
+        state = State(before.epoch, momentum=run.tensors_in(before.folder, MOMENTUM))
+    outcome, state = train_network(run, network, "dense", state=state, stop=epoch)
+    return replace(outcome, tensors={**outcome.tensors, MOMENTUM: state.momentum})
+
+
+def rows(found: "Found") -> list[Trained]:
+    """The network."""
+    return [trained_row(found)]

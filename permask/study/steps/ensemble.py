@@ -1,19 +1,25 @@
 """What an ensemble of a study's networks scores on the test set, and how much its members differ."""
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-import torch
+from permask.study.rows import Line, PairRow
+from permask.study.step import Reported, Step
+from permask.study.steps.outcome import Outcome
+from permask.study.steps.sparse import train_sparse
 
-from permask.ensembles import evaluate_ensemble
-from permask.study.rows import Line, Row
-from permask.study.steps.files import Run
+if TYPE_CHECKING:
+    from permask.study.collect import Found
+    from permask.study.plan import Planner
+    from permask.study.steps.run import Run
 
+VERSION = 1
 BATCH_SIZE = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredEnsemble(Row):
+class MeasuredEnsemble(PairRow):
     """An ensemble around one network A; its measures are those of `permask.ensembles.Ensemble`.
 
     Attributes:
@@ -25,9 +31,6 @@ class MeasuredEnsemble(Row):
 
     table: ClassVar[str] = "ensembles"
 
-    pair: int
-    seed_a: int
-    seed_b: int
     pairs: list[int]
     method: str
     sparsity: float
@@ -51,14 +54,52 @@ class MeasuredEnsemble(Row):
         return [{**line, "pairs": " ".join(map(str, self.pairs))}]
 
 
-@torch.inference_mode()
-def compute(run: Run) -> None:
+ROW = MeasuredEnsemble
+
+
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """Ensembles by method, sparsity and rewind epoch, around every n-th pair's network A."""
+    options, study, tickets = planner.study.ensembles, planner.study, planner.tickets
+    if options is None:
+        return
+    for first in range(0, study.pairs, options.step):
+        a, members = tickets[first], [tickets[(first + i) % study.pairs] for i in range(options.members)]
+
+        def around_a(method: str, sparsity: float, rewind: int | None, networks: list[Step], *, a=a, members=members):
+            labels = {**a.labels, "pairs": [b.labels["pair"] for b in members]}
+            label = {"method": method, "sparsity": sparsity, "rewind": rewind}
+            parents = {f"member {i:02}": network for i, network in enumerate(networks)}
+            return Reported(labels | label, planner.step("ensemble", {}, parents))
+
+        yield around_a("dense", 0.0, None, [b.dense_b[study.epochs] for b in members])
+        for sparsity in options.sparsities or study.sparsities:
+            for rewind in options.rewinds or study.rewinds:
+                where = {"sparsity": sparsity, "rewind": rewind}
+                for method in study.methods:
+                    networks = [train_sparse(planner, method, a, b, **where) for b in members]
+                    yield around_a(method, sparsity, rewind, networks)
+                if "lth" in study.methods:
+                    networks = [train_sparse(planner, "lth", b, b, **where) for b in members]
+                    yield around_a("imp", sparsity, rewind, networks)
+
+
+def compute(run: "Run") -> Outcome:
     """Let every parent predict, and measure the ensemble of all of them."""
+    import torch
+
+    from permask.ensembles import evaluate_ensemble
+
     test = run.data.test
-    labels = torch.cat([labels for _, labels in test.batches(BATCH_SIZE)])
     predictions = []
-    for number, role in enumerate(run.parents):
-        network = run.network_of(role).eval()
-        predictions.append(torch.cat([network(images) for images in test.inputs(BATCH_SIZE)]))
-        run.progress(number + 1, len(run.parents))
-    run.write_metrics(asdict(evaluate_ensemble(torch.stack(predictions), labels)))
+    with torch.inference_mode():
+        labels = torch.cat([labels for _, labels in test.batches(BATCH_SIZE)])
+        for number, role in enumerate(run.parents):
+            network = run.network_of(role).eval()
+            predictions.append(torch.cat([network(images) for images in test.inputs(BATCH_SIZE)]))
+            run.progress(number + 1, len(run.parents))
+        return Outcome(asdict(evaluate_ensemble(torch.stack(predictions), labels)))
+
+
+def rows(found: "Found") -> list[MeasuredEnsemble]:
+    """The ensemble."""
+    return [MeasuredEnsemble(**found.labelled, **found.metrics)]

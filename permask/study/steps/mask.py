@@ -1,18 +1,22 @@
 """What A's mask keeps, layer by layer, what the network costs under it, and how far it suits B's large weights."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import ClassVar, NotRequired, TypedDict
+from typing import TYPE_CHECKING, ClassVar, NotRequired, TypedDict
 
-from torch import Tensor
+from permask.study.rows import Line, PairRow
+from permask.study.step import Reported
+from permask.study.steps.match import match, matches
+from permask.study.steps.outcome import Outcome
 
-from permask.mask import parameters_by_name
-from permask.masks.cost import cost_of
-from permask.masks.scores import keep_largest
-from permask.masks.transport import transport
-from permask.matching.alignment import Alignment
-from permask.study.rows import Line, Row
-from permask.study.steps.files import ALIGNMENT, Run
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from permask.study.collect import Found
+    from permask.study.plan import Planner
+    from permask.study.steps.run import Run
+
+VERSION = 2
 
 
 class Layer(TypedDict):
@@ -27,7 +31,7 @@ class Layer(TypedDict):
 
 
 @dataclass(frozen=True, kw_only=True)
-class MeasuredMask(Row):
+class MeasuredMask(PairRow):
     """A's mask at one sparsity.
 
     Attributes:
@@ -39,9 +43,6 @@ class MeasuredMask(Row):
 
     table: ClassVar[str] = "masks"
 
-    pair: int
-    seed_a: int
-    seed_b: int
     sparsity: float
     layers: list[Layer]
     dense: Mapping[str, int]
@@ -59,17 +60,34 @@ class MeasuredMask(Row):
         return [{**own, **layer, "shape": "x".join(map(str, layer["shape"]))} for layer in self.layers]
 
 
-def compute(run: Run) -> None:
+ROW = MeasuredMask
+
+
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """A's mask for every pair and sparsity, transported where the pair is matched."""
+    study = planner.study
+    for ticket in planner.tickets:
+        aligned = {"alignment": match(planner, ticket, ticket)} if matches(planner) else {}
+        for sparsity in study.sparsities:
+            parents = {"mask": ticket.masks[sparsity], "network": ticket.dense_b[study.epochs]} | aligned
+            yield Reported({**ticket.labels, "sparsity": sparsity}, planner.step("mask", {}, parents))
+
+
+def compute(run: "Run") -> Outcome:
     """Count, and compare with the weights of dense B that are largest, as many in each layer as the mask keeps.
 
     `kept_by_both` is for A's mask as it is, `kept_by_both_permuted` for the transported one; kept²/size of them are
     to be expected by chance.
     """
+    from permask.mask import parameters_by_name
+    from permask.masks.cost import cost_of
+    from permask.masks.transport import transport
+
     network, mask = run.network_of("network"), run.mask_of("mask")
     assert mask is not None
     masks = {"kept_by_both": mask}
     if "alignment" in run.parents:
-        masks["kept_by_both_permuted"] = transport(mask, Alignment.load(run.parents["alignment"] / ALIGNMENT))
+        masks["kept_by_both_permuted"] = transport(mask, run.alignment_of("alignment"))
     weights = parameters_by_name(network)
     in_order = {name: mask[name] for name in weights if name in mask}
     own = {name: _largest(weights[name], kept) for name, kept in in_order.items()}
@@ -80,11 +98,18 @@ def compute(run: Run) -> None:
     ]
     example, _ = run.data.test.batch([0])
     costs = {"dense": asdict(cost_of(network, [example])), "sparse": asdict(cost_of(network, [example], mask))}
-    run.write_metrics({"layers": layers, **costs})
+    return Outcome({"layers": layers, **costs})
 
 
-def _largest(weight: Tensor, kept: Tensor) -> Tensor:
+def rows(found: "Found") -> list[MeasuredMask]:
+    """The mask."""
+    return [MeasuredMask(**found.labelled, **found.metrics)]
+
+
+def _largest(weight: "Tensor", kept: "Tensor") -> "Tensor":
     """The weights of a layer that are largest in absolute value, as many as are kept."""
+    from permask.masks.scores import keep_largest
+
     count = int(kept.sum())
     scores = {"": weight.detach().abs()}
     return keep_largest(scores, 1 - count / kept.numel())[""] if count else kept

@@ -1,24 +1,31 @@
 """Find the permutation that lines network A up with network B."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from permask.discovery.discover import discover
-from permask.matching.activations import match_activations
-from permask.study.rows import Row
-from permask.study.steps.files import ALIGNMENT, Run
+from permask.study.rows import PairRow
+from permask.study.step import Reported, Step
+from permask.study.steps.outcome import ALIGNMENT, Outcome
+from permask.study.steps.symmetry import find_symmetry
 
+if TYPE_CHECKING:
+    from permask.study.collect import Found
+    from permask.study.plan import Planner, Ticket
+    from permask.study.steps.run import Run
+
+VERSION = 2  # the symmetry is a step of its own
 BATCH_SIZE = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class MatchedGroup(Row):
+class MatchedGroup(PairRow):
     """How well one group of units of A was matched to that of B.
 
     Attributes:
         group: Its name.
         size: Units.
-        correlation: Mean over matched units.
+        correlation: Mean over matched units; None for a group that was not observed.
         correlation_identity: Mean over units at equal positions.
         dead_source: Units of A that do not vary; None in results of before they were counted.
         dead_target: Units of B that do not vary.
@@ -26,40 +33,54 @@ class MatchedGroup(Row):
 
     table: ClassVar[str] = "matching"
 
-    pair: int
-    seed_a: int
-    seed_b: int
     group: str
     size: int
-    correlation: float
-    correlation_identity: float
+    correlation: float | None
+    correlation_identity: float | None
     dead_source: int | None = None
     dead_target: int | None = None
     step: str
 
 
-def compute(run: Run) -> None:
+ROW = MatchedGroup
+
+
+def match(planner: "Planner", a: "Ticket", b: "Ticket", epoch: int | None = None) -> Step:
+    """The alignment of one pair's dense A to one pair's dense B, after its last epoch or an earlier one."""
+    last = planner.study.epochs
+    networks = {"source": a.dense_a[last], "target": b.dense_b[last if epoch is None else epoch]}
+    return planner.step("match", {}, networks | {"symmetry": find_symmetry(planner)})
+
+
+def matches(planner: "Planner") -> bool:
+    """Whether the pairs of a study are matched."""
+    study = planner.study
+    return bool(study.connect or study.connect_rounds or "permuted" in study.methods)
+
+
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """One for every pair, if anything needs it."""
+    if matches(planner):
+        for ticket in planner.tickets:
+            yield Reported(ticket.labels, match(planner, ticket, ticket))
+
+
+def compute(run: "Run") -> Outcome:
     """Match by activations on all training images, in one pass."""
+    from permask.matching.activations import match_activations
+
     source, target = run.network_of("source"), run.network_of("target")
     images = run.data.train.inputs(BATCH_SIZE)
-    symmetry = discover(source, (images[0][:2],))
-    # times go beside the result, which is the same in every run
-    report = {name: value for name, value in symmetry.report.items() if name != "seconds"}
-    alignment = match_activations(replace(symmetry, report=report), source, target, images)
-    run.measured["discovery"], run.measured["matching"] = symmetry.report["seconds"], alignment.seconds
-    replace(alignment, seconds=0.0).save(run.folder / ALIGNMENT)
-    run.write_metrics(
-        {
-            "groups": [
-                {
-                    "group": group.group,
-                    "size": group.size,
-                    "correlation": group.correlation,
-                    "correlation_identity": group.correlation_identity,
-                    "dead_source": group.dead_source,
-                    "dead_target": group.dead_target,
-                }
-                for group in alignment.groups
-            ]
-        }
+    alignment = match_activations(run.symmetry_of("symmetry"), source, target, images)
+    measures = ("group", "size", "correlation", "correlation_identity", "dead_source", "dead_target")
+    groups = [{name: getattr(group, name) for name in measures} for group in alignment.groups]
+    return Outcome(
+        {"groups": groups},
+        documents={ALIGNMENT: replace(alignment, seconds=0.0)},
+        measured={"matching": alignment.seconds},
     )
+
+
+def rows(found: "Found") -> list[MatchedGroup]:
+    """One per group."""
+    return [MatchedGroup(**found.labelled, **group) for group in found.metrics["groups"]]

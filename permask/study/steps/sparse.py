@@ -4,24 +4,93 @@ The methods of a study differ in the parents alone: `lth` has A's weights and A'
 mask, `permuted` has the alignment of A to B besides, `random` a seed to shuffle the mask within each layer.
 """
 
-from permask.masks.rescale import rescale_fan_in
-from permask.masks.scores import random_mask_like
-from permask.masks.transport import transport
-from permask.matching.alignment import Alignment
-from permask.study.steps.files import ALIGNMENT, Run
-from permask.study.steps.training import train_network
-from permask.training.loop import State
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from permask.study.spec import Method
+from permask.study.step import Reported, Step
+from permask.study.steps.match import match
+from permask.study.steps.outcome import Outcome
+from permask.study.steps.trained import Trained, trained_row
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from permask.mask import Mask
+    from permask.study.collect import Found
+    from permask.study.plan import Planner, Ticket
+    from permask.study.steps.run import Run
+
+VERSION = 1
+ROW = Trained
 
 
-def compute(run: Run) -> None:
+def train_sparse(
+    planner: "Planner",
+    method: Method,
+    a: "Ticket",
+    b: "Ticket",
+    *,
+    sparsity: float,
+    rewind: int,
+    match_epoch: int | None = None,
+) -> Step:
+    """Sparse training under A's mask; B's seed gives the order of the data, the same for every method."""
+    study = planner.study
+    epochs, seed = study.epochs - rewind, b.labels["seed_b"]
+    specification: dict[str, Any] = {"seed": seed, "recipe": planner.recipe(epochs, "sparse")}
+    specification |= study.sparse.model_dump(include={"rescale", "reset_batchnorm"}, exclude_defaults=True)
+    weights = (a.dense_a if method == "lth" else b.dense_b)[rewind]
+    parents = {"weights": weights, "mask": a.masks[sparsity]}
+    if method == "permuted":
+        parents["alignment"] = match(planner, a, b, match_epoch)
+    if method == "random":
+        specification["shuffle"] = seed
+    return planner.step("sparse", specification, parents, epochs=epochs)
+
+
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """For every pair, sparsity and rewind epoch one network by each method, and one by each early match."""
+    study = planner.study
+    for ticket in planner.tickets:
+        for sparsity in study.sparsities:
+            for rewind in study.rewinds:
+                label = {**ticket.labels, "sparsity": sparsity, "rewind": rewind}
+                for method in study.methods:
+                    step = train_sparse(planner, method, ticket, ticket, sparsity=sparsity, rewind=rewind)
+                    yield Reported(label | {"method": method, "trained": "A" if method == "lth" else "B"}, step)
+                for t in planner.match_epochs:
+                    where = {"sparsity": sparsity, "rewind": rewind, "match_epoch": t}
+                    step = train_sparse(planner, "permuted", ticket, ticket, **where)
+                    yield Reported(label | {"method": f"permuted t={t}", "trained": "B"}, step)
+
+
+def compute(run: "Run") -> Outcome:
     """Train the survivors; the order of the images depends on the seed alone, not on the method."""
-    network = run.network_of("weights")
-    mask = run.mask_of("mask")
+    from permask.study.steps.training import train_network
+
+    network, mask = start(run)
+    outcome, _ = train_network(run, network, "sparse", mask=mask)
+    return outcome
+
+
+def start(run: "Run") -> "tuple[nn.Module, Mask]":
+    """The weights and the mask that training begins with."""
+    from permask.masks.rescale import rescale_fan_in
+    from permask.masks.scores import random_mask_like
+    from permask.masks.transport import transport
+
+    network, mask = run.network_of("weights"), run.mask_of("mask")
     assert mask is not None
     if "alignment" in run.parents:
-        mask = transport(mask, Alignment.load(run.parents["alignment"] / ALIGNMENT))
+        mask = transport(mask, run.alignment_of("alignment"))
     if "shuffle" in run.specification:
         mask = random_mask_like(mask, run.specification["shuffle"])
     if "rescale" in run.specification:
         rescale_fan_in(network, mask, run.specification["rescale"])
-    train_network(run, network, "sparse", state=State(), mask=mask)
+    return network, mask
+
+
+def rows(found: "Found") -> list[Trained]:
+    """The network."""
+    return [trained_row(found)]

@@ -1,9 +1,12 @@
 """What is reported of a network that a step trained, dense or sparse."""
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from permask.study.rows import Row, varies
+
+if TYPE_CHECKING:
+    from permask.study.collect import Found
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,3 +55,20 @@ class Trained(Row):
     seconds: float | None = varies()
     seconds_total: float | None = varies()
     seconds_ticket: float | None = varies()
+
+
+def trained_row(found: "Found") -> Trained:
+    """The row of a step that trained a network."""
+    study, metrics, made_with = found.study, found.metrics, found.made_with
+    return Trained(
+        **found.labelled,
+        study=study.name,
+        dataset=study.data.name,
+        network=study.network.name,
+        sparsity_network=metrics.get("sparsity_network", 0.0),
+        accuracy=metrics["accuracy"],
+        loss=metrics["loss"],
+        epochs=found.step.specification["recipe"]["epochs"],
+        **found.cost,
+        **{name: made_with[name] for name in ("permask", "commit", "torch")},
+    )

@@ -1,5 +1,6 @@
 """Training inside a step: as its recipe says, with what it tells while it runs and what it leaves behind."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -8,7 +9,9 @@ from torch import nn
 from permask.connectivity.batchnorm import reset_batchnorm
 from permask.mask import Mask
 from permask.study.steps.checkpoint import Checkpoints
-from permask.study.steps.files import Run
+from permask.study.steps.outcome import WEIGHTS, Outcome
+from permask.study.steps.run import Run
+from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import keep_freed_memory
 from permask.training.loop import Recipe, State, train
@@ -23,11 +26,11 @@ def train_network(
     network: nn.Module,
     purpose: str,
     *,
-    state: State,
     mask: Mask | None = None,
+    state: State | None = None,
     stop: int | None = None,
-) -> State:
-    """Train a network and write it, with its mask, its scores and its history.
+) -> tuple[Outcome, State]:
+    """Train a network: the outcome of the step, and the state after its last epoch.
 
     A training that was broken off resumes from its last checkpoint, to the very same result.
 
@@ -35,48 +38,41 @@ def train_network(
         run: The step.
         network: The network, changed in place.
         purpose: Tells the random streams of this training from others of the same seed.
-        state: As of `train`.
         mask: Which weights to keep.
+        state: How far it is; None for the beginning.
         stop: As of `train`.
-
-    Returns:
-        As of `train`.
     """
-    recipe, data = Recipe(**run.specification["recipe"]), run.data
-    execution = run.execution(network)
+    recipe, data, execution = Recipe(**run.specification["recipe"]), run.data, run.execution(network)
+    state = state or State()
     first, last = state.epochs, recipe.epochs if stop is None else stop
     evaluate_every = run.specification.get("evaluate_every")
-    history: list[dict[str, Any]] = []
+    resets = run.specification.get("reset_batchnorm", False)
+    history: list[Mapping[str, Any]] = []
+    measured: dict[str, Any] = {}
     checkpoints = Checkpoints(run.checkpoints)
     saved = checkpoints.load()
-    resets = run.specification.get("reset_batchnorm", False)
     if saved is not None:
         network.load_state_dict(saved.weights)
         state, history = saved.state, saved.history
-        run.measured["seconds_before"] = saved.seconds
+        measured["seconds_before"] = saved.seconds
     elif resets and mask is not None:
         reset_batchnorm(mask.apply_(network), data.train.inputs(BATCH_SIZE))
     keep_freed_memory()
     meter = Meter(len(data.train), run.flops, execution)
 
     def keep(state: State) -> None:
-        if run.writes and checkpoints.due:
+        if checkpoints.due and Processes.here().rank == 0:
             checkpoints.save(state, network.state_dict(), history)
 
-    def report(state: State, loss: float) -> None:
+    def after_epoch(state: State, loss: float) -> None:
         throughput = meter.epoch_ended()
         entry: dict[str, Any] = {"epoch": state.epochs, "loss": loss}
         if evaluate_every and state.epochs % evaluate_every == 0:
             entry["test"] = evaluate(network, data.test)._asdict()
         history.append(entry)
-        run.measured["throughput"] = asdict(throughput) | execution.described
-        run.progress(
-            state.epochs - first,
-            last - first,
-            str(throughput),
-            loss=loss,
-            images_per_second=round(throughput.images_per_second, 1),
-        )
+        measured["throughput"] = asdict(throughput) | execution.described
+        rate = round(throughput.images_per_second, 1)
+        run.progress(state.epochs - first, last - first, str(throughput), loss=loss, images_per_second=rate)
         if state.epochs < last:
             keep(state)
         meter.resume()
@@ -91,9 +87,16 @@ def train_network(
         stop=stop,
         execution=execution,
         on_step=keep,
-        on_epoch=report,
+        on_epoch=after_epoch,
     )
     if resets:
         reset_batchnorm(network, data.train.inputs(BATCH_SIZE))
-    run.write_trained(network, history, mask)
-    return state
+    metrics = scores(run, network)
+    if mask is not None:
+        metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
+    return Outcome(metrics, {WEIGHTS: network.state_dict()}, mask, history=history, measured=measured), state
+
+
+def scores(run: Run, network: nn.Module) -> dict[str, float]:
+    """Accuracy and loss on the test set."""
+    return evaluate(network, run.data.test)._asdict()

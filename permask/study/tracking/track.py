@@ -13,8 +13,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Protocol
 
+from permask.study.provenance import Provenance
 from permask.study.step import Task
 from permask.study.store import Store
+
+Event = Mapping[str, Any]  # JSON values by name: `event` says which of what happened, `Track` writes the others
 
 
 class Tracker(Protocol):
@@ -32,7 +35,7 @@ def track_file(store: Store, key: str) -> Path:
     return store.root / "tracks" / key[:2] / f"{key}.jsonl"
 
 
-def read_track(store: Store, key: str) -> list[dict[str, Any]]:
+def read_track(store: Store, key: str) -> list[Event]:
     """The events of a step so far, oldest first; a line that a killed process left half written is passed over."""
     try:
         lines = track_file(store, key).read_text().splitlines()
@@ -57,7 +60,7 @@ def append_event(store: Store, key: str, event: str, **values: Any) -> None:
         file.write(begin + json.dumps({"event": event, **values}).encode() + b"\n")
 
 
-def describe(task: Task, provenance: Mapping[str, Any]) -> dict[str, Any]:
+def describe(task: Task, provenance: Provenance) -> Event:
     """What every tracked run carries: study, step, seeds, versions, commit, machine."""
     return {"step": task.key, "kind": task.kind, "seeds": list(task.seeds), "provenance": dict(provenance)}
 
@@ -72,7 +75,7 @@ class Track:
         trackers: Other places that the progress goes to.
     """
 
-    def __init__(self, store: Store, task: Task, provenance: Mapping[str, Any], trackers: list[Tracker]):
+    def __init__(self, store: Store, task: Task, provenance: Provenance, trackers: list[Tracker]):
         self.store, self.key, self.trackers = store, task.key, trackers
         self.started = time.perf_counter()
         where = {"host": platform.node(), "pid": os.getpid(), "time": datetime.now(UTC).isoformat(timespec="seconds")}

@@ -4,9 +4,9 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
-from typing import Any
 
 from permask.errors import PermaskError
+from permask.study.provenance import Provenance
 from permask.study.step import Task
 from permask.study.store import Store
 from permask.study.tracking.track import Tracker, describe
@@ -17,7 +17,7 @@ Name = str  # one of TRACKERS
 class TensorBoard:
     """Event files under `tracks/tensorboard/STUDY/` in the store."""
 
-    def __init__(self, store: Store, task: Task, provenance: Mapping[str, Any]):
+    def __init__(self, store: Store, task: Task, provenance: Provenance):
         from torch.utils.tensorboard.writer import SummaryWriter
 
         folder = store.root / "tracks" / "tensorboard" / str(provenance["study"]) / f"{task.kind}-{task.key[:16]}"
@@ -37,7 +37,7 @@ class TensorBoard:
 class WeightsAndBiases:
     """Runs of the project `permask`, grouped by study; offline, in `tracks/wandb/`, unless WANDB_MODE is set."""
 
-    def __init__(self, store: Store, task: Task, provenance: Mapping[str, Any]):
+    def __init__(self, store: Store, task: Task, provenance: Provenance):
         import wandb  # pyright: ignore[reportMissingImports]
 
         folder = store.root / "tracks"
@@ -45,7 +45,7 @@ class WeightsAndBiases:
             project="permask",
             group=str(provenance["study"]),
             name=f"{task.kind} {task.key[:8]}",
-            config=describe(task, provenance) | {"specification": task.specification},
+            config={**describe(task, provenance), "specification": task.specification},
             dir=folder,
             mode=os.environ.get("WANDB_MODE", "offline"),  # pyright: ignore[reportArgumentType]
             settings=wandb.Settings(silent=True, console="off"),
@@ -70,6 +70,6 @@ def check_trackers(names: Sequence[Name]) -> None:
             raise PermaskError(f"--track {name} needs the package {name}: pip install 'permask[{name}]'")
 
 
-def make_trackers(names: Sequence[Name], store: Store, task: Task, provenance: Mapping[str, Any]) -> list[Tracker]:
+def make_trackers(names: Sequence[Name], store: Store, task: Task, provenance: Provenance) -> list[Tracker]:
     """Open the named trackers for a step."""
     return [TRACKERS[name](store, task, provenance) for name in names]

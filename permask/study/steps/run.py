@@ -1,11 +1,11 @@
-"""A step under way: what it reads from its parents, and what it writes."""
+"""A step under way: what `compute` reads, from the step's specification and from its parents' results."""
 
 import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from pydantic import TypeAdapter
@@ -14,15 +14,15 @@ from torch import Tensor, nn
 
 from permask.mask import Mask
 from permask.masks.cost import cost_of
+from permask.matching.alignment import Alignment
 from permask.study.data import DataSet
 from permask.study.network import Network
-from permask.study.step import Task
+from permask.study.step import Specification, Task
+from permask.study.steps.outcome import ALIGNMENT, MASK, SYMMETRY, WEIGHTS
 from permask.study.store import Store
-from permask.tensors import save_tensors
+from permask.symmetry import Symmetry
 from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
-from permask.training.distributed import Processes
-from permask.training.evaluation import evaluate
 from permask.training.execution import Execution, find_device
 from permask.training.networks import IMPORTED, create_network, outline_network
 from permask.training.streams import stream
@@ -32,6 +32,13 @@ from permask.training.streams import stream
 Progress = Callable[..., None]
 
 
+class Earlier(NamedTuple):
+    """The same computation at an earlier epoch: how many epochs were done, and the folder of the result."""
+
+    epoch: int
+    folder: Path
+
+
 @dataclass(frozen=True)
 class Run:
     """One step under way.
@@ -39,35 +46,25 @@ class Run:
     Attributes:
         specification: The step's.
         parents: Role to the folder of that parent's result.
-        goes_on_from: The same computation at an earlier epoch: how many epochs were done and the folder of the result.
-        folder: Where to write the result.
+        resumes_from: The same computation at an earlier epoch, if there is one.
         progress: To be called as the step goes on.
         checkpoints: Where to keep how far a training is.
         data_root: Where the files of the data lie.
-        measured: What to record beside the result, such as the throughput: it is not the same in every run.
     """
 
-    specification: Mapping[str, Any]
+    specification: Specification
     parents: Mapping[str, Path]
-    goes_on_from: tuple[int, Path] | None
-    folder: Path
+    resumes_from: Earlier | None
     progress: Progress
     checkpoints: Path
     data_root: str = ""
-    measured: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, task: Task, store: Store, folder: Path, progress: Progress) -> "Run":
+    def of(cls, task: Task, store: Store, progress: Progress) -> "Run":
         """A task, with what it reads from the store."""
         parents = {role: store.folder(key) for role, key in task.parents.items()}
-        goes_on_from = (task.goes_on_from[0], store.folder(task.goes_on_from[1])) if task.goes_on_from else None
-        checkpoints = store.checkpoints(task.key)
-        return cls(task.specification, parents, goes_on_from, folder, progress, checkpoints, task.data_root)
-
-    @property
-    def writes(self) -> bool:
-        """Whether this process writes the result: of several that compute a step together, the first."""
-        return Processes.here().rank == 0
+        earlier = task.resumes_from and Earlier(task.resumes_from[0], store.folder(task.resumes_from[1]))
+        return cls(task.specification, parents, earlier, progress, store.checkpoints(task.key), task.data_root)
 
     @property
     def data(self) -> Data:
@@ -86,13 +83,19 @@ class Run:
         return Execution.of(network, **self._execution)
 
     @property
-    def _execution(self) -> dict[str, Any]:
+    def _execution(self) -> Specification:
         return self.specification.get("execution", {})
 
     def new_network(self) -> nn.Module:
         """The study's network, initialised from the step's seed, on the device."""
-        network = create_network(**self._network, generator=stream(self.specification["seed"], "initialisation"))
-        return network.to(self.device)
+        return self._created(self.specification["seed"]).to(self.device)
+
+    def any_network(self) -> nn.Module:
+        """A network such as the study's, with weights that mean nothing, on the CPU."""
+        return self._created(0)
+
+    def _created(self, seed: int) -> nn.Module:
+        return create_network(**self._network, generator=stream(seed, "initialisation"))
 
     def network_of(self, role: str) -> nn.Module:
         """A parent's network."""
@@ -102,8 +105,25 @@ class Run:
         """The network whose weights are in a folder, on the device."""
         network = outline_network(**self._network)
         # an imported one has values already, and assigning would take its tied weights apart
-        network.load_state_dict(load_file(folder / WEIGHTS), assign=self._network["name"] != IMPORTED)
+        network.load_state_dict(self.tensors_in(folder, WEIGHTS), assign=self._network["name"] != IMPORTED)
         return network.to(self.device)
+
+    def tensors_in(self, folder: Path, name: str) -> dict[str, Tensor]:
+        """The tensors of a result, by the name that its `Outcome` gave them."""
+        return load_file(folder / f"{name}.safetensors")
+
+    def mask_of(self, role: str) -> Mask | None:
+        """A parent's mask, if it has one."""
+        path = self.parents[role] / MASK
+        return Mask.load(path) if path.exists() else None
+
+    def alignment_of(self, role: str) -> Alignment:
+        """A parent's alignment."""
+        return Alignment.load(self.parents[role] / f"{ALIGNMENT}.json")
+
+    def symmetry_of(self, role: str) -> Symmetry:
+        """A parent's symmetry."""
+        return Symmetry.load(self.parents[role] / f"{SYMMETRY}.json")
 
     @property
     def flops(self) -> int:
@@ -111,44 +131,10 @@ class Run:
         return _flops(json.dumps(self._network, sort_keys=True))
 
     @property
-    def _network(self) -> dict[str, Any]:
+    def _network(self) -> dict:
         arguments = _NETWORK.validate_python(self.specification["network"]).model_dump()
         return arguments | {"image_shape": self.data.image_shape, "classes": self.data.classes}
 
-    def mask_of(self, role: str) -> Mask | None:
-        """A parent's mask, if it has one."""
-        path = self.parents[role] / MASK
-        return Mask.load(path) if path.exists() else None
-
-    def write_trained(
-        self,
-        network: nn.Module,
-        history: Iterable[Mapping[str, Any]] = (),
-        mask: Mask | None = None,
-    ) -> None:
-        """Write a network, its mask, what it scores on the test set, and its history."""
-        metrics: dict[str, Any] = evaluate(network, self.data.test)._asdict()
-        if not self.writes:
-            return
-        self.write_tensors(WEIGHTS, network.state_dict())
-        if mask is not None:
-            mask.save(self.folder / MASK)
-            metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
-        self.write_metrics(metrics)
-        (self.folder / HISTORY).write_text("".join(json.dumps(entry) + "\n" for entry in history))
-
-    def write_tensors(self, name: str, tensors: Mapping[str, Tensor]) -> None:
-        """Write tensors by name as a safetensors file."""
-        if self.writes:
-            save_tensors(tensors, self.folder / name)
-
-    def write_metrics(self, metrics: Mapping[str, Any]) -> None:
-        """Write what was measured."""
-        (self.folder / METRICS).write_text(json.dumps(metrics, indent=1) + "\n")
-
-
-WEIGHTS, MOMENTUM, MASK = "weights.safetensors", "momentum.safetensors", "mask.safetensors"
-ALIGNMENT, METRICS, HISTORY = "alignment.json", "metrics.json", "history.jsonl"
 
 _DATA = TypeAdapter(DataSet)
 _NETWORK = TypeAdapter(Network)

@@ -1,0 +1,114 @@
+"""What is wrong with a study file, in words: where it was written, what was expected, what came, the nearest key."""
+
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+KeyPath = tuple[str | int, ...]
+Content = dict[str, Any]  # of a YAML file
+Places = dict[KeyPath, str]  # where a key was written: file:line:column, or the override
+
+
+def explain(error: ValidationError, model: type[BaseModel], content: Content, places: Places) -> list[str]:
+    """One line for each mistake.
+
+    Args:
+        error: What pydantic found.
+        model: What the content was checked against.
+        content: Of the file, overrides applied.
+        places: Of its keys.
+    """
+    details = error.errors()
+    inside = {detail["loc"][:-1] for detail in details}  # a list of bad items is not too short besides
+    return [
+        _render(detail, model, content, places)
+        for detail in details
+        if not (detail["type"] == "too_short" and detail["loc"] in inside)
+    ]
+
+
+def _render(detail: ErrorDetails, model: type[BaseModel], content: Content, places: Places) -> str:
+    path = _without_tags(detail["loc"], content)
+    place = next(places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in places)
+    return f"{place}: {dotted(path)}: {_explain(detail, model, path)}"
+
+
+def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str:
+    context = detail.get("ctx", {})
+    match detail["type"]:
+        case "extra_forbidden":
+            known = _keys_beside(model, path)
+            return f"expected one of the keys {', '.join(known)}{_nearest(str(path[-1]), known)}"
+        case "missing":
+            return "expected this key, which has no default"
+        case "union_tag_invalid":
+            known = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
+            return (
+                f"expected a name among {', '.join(known)}; got {context['tag']}{_nearest(str(context['tag']), known)}"
+            )
+        case "union_tag_not_found":
+            return "expected a section with the key name"
+        case "literal_error":
+            known = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
+            return f"expected {' or '.join(known)}; got {show(detail['input'])}{_nearest(str(detail['input']), known)}"
+        case "model_type" | "model_attributes_type" | "dict_type":
+            return f"expected a section with keys; got {show(detail['input'])}"
+        case "tuple_type" | "list_type":
+            return f"expected a list; got {show(detail['input'])}"
+        case "measurement":
+            known = context["known"].split(", ")
+            return f"expected {' or '.join(known)}; got {context['name']}{_nearest(context['name'], known)}"
+        case "repeated" | "late":
+            return detail["msg"]
+        case _:
+            expected = detail["msg"].replace("Input should be", "expected").replace("Input should", "expected to")
+            return f"{expected[0].lower()}{expected[1:]}; got {show(detail['input'])}"
+
+
+def _keys_beside(model: type[BaseModel], path: KeyPath) -> list[str]:
+    """The keys that a study knows where a path ends."""
+    sections: list[type[BaseModel]] = [model]
+    for part in path[:-1]:
+        fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+        sections = [section for field in fields for section in _sections(field.annotation)]
+    return sorted({key for section in sections for key in section.model_fields})
+
+
+def _sections(annotation: Any) -> Sequence[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [section for argument in get_args(annotation) for section in _sections(argument)]
+
+
+def _without_tags(location: KeyPath, content: Any) -> KeyPath:
+    """Drop what pydantic adds to a location to name the member of a union, which is in no file."""
+    path: list[str | int] = []
+    for position, part in enumerate(location):
+        last = position == len(location) - 1
+        if isinstance(content, dict) and (part in content or last):
+            content = content.get(part)
+        elif isinstance(content, list) and isinstance(part, int) and part < len(content):
+            content = content[part]
+        elif not last:
+            continue
+        path.append(part)
+    return tuple(path)
+
+
+def _nearest(word: str, known: Sequence[str]) -> str:
+    close = get_close_matches(word, known, n=1)
+    return f"; did you mean {close[0]}?" if close else ""
+
+
+def dotted(path: KeyPath) -> str:
+    """A path of keys as users write it."""
+    return ".".join(str(part) for part in path) or "study"
+
+
+def show(value: Any) -> str:
+    """A value, cut short."""
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
