@@ -1,4 +1,9 @@
-"""Arguments and options that several verbs share."""
+"""Arguments and options that several verbs share, alone or as the fields of a value that `expand` takes apart."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -44,3 +49,69 @@ INPUT = typer.Option(
     help="Shape of one example, such as `3x32x32`, once per input, where there is no data.",
 )
 JSON = typer.Option("--json", help="Print JSON instead.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ends:
+    """Two checkpoints of one network."""
+
+    model: Annotated[str, MODEL]
+    source: Annotated[Path, SOURCE]
+    target: Annotated[Path, TARGET]
+    arguments: Annotated[list[str] | None, KEY_VALUES] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Data, and how to read them."""
+
+    data: Annotated[str, DATA]
+    batch_size: Annotated[int, BATCH_SIZE] = 256
+    batches: Annotated[int | None, BATCHES] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """What to run a network on: data, or else inputs of some shapes."""
+
+    data: Annotated[str | None, DATA] = None
+    batch_size: Annotated[int, BATCH_SIZE] = 256
+    batches: Annotated[int | None, BATCHES] = None
+    inputs: Annotated[list[str] | None, INPUT] = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruned:
+    """A checkpoint to prune, or a network that is made first."""
+
+    weights: Annotated[
+        Path | None, typer.Argument(help="A checkpoint; without one, --model as it is made.", metavar="[WEIGHTS]")
+    ] = None
+    arguments: Annotated[list[str] | None, KEY_VALUES] = None
+    model: Annotated[
+        str | None,
+        typer.Option(metavar="MODEL", help="`module:name` or `file.py:name`; snip, grasp and synflow need it."),
+    ] = None
+
+
+def one_of(names: Iterable[str], *flags: str, help: str, renamed: Mapping[str, str] | None = None) -> Any:
+    """An option that takes one of some names.
+
+    Args:
+        names: The names.
+        flags: The option itself; by the name of the parameter if none is given.
+        help: What it is for.
+        renamed: Earlier name to name; those are taken for one release, with a line that says so.
+    """
+
+    def parse(text: str) -> str:
+        name = (renamed or {}).get(text, text)
+        if name not in names:
+            raise typer.BadParameter(f"{text!r} is not one of {', '.join(names)}")
+        if name != text:
+            typer.echo(f"{text} is now called {name}; the next release will not know the earlier name", err=True)
+        return name
+
+    return typer.Option(
+        *flags, parser=parse, metavar=f"<{'|'.join(names)}>", help=help, autocompletion=lambda: [*names]
+    )

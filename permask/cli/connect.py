@@ -1,13 +1,18 @@
 """`permask connect`: loss and error along the line between two checkpoints."""
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from permask.cli.arguments import BATCH_SIZE, BATCHES, DATA, JSON, KEY_VALUES, MODEL, SOURCE, TARGET
+from permask.cli.arguments import JSON, Data, Ends, one_of
+from permask.cli.expand import expand
+from permask.matching.matchers import MATCHERS, MatchOptions
+
+BY = one_of(MATCHERS, help="Permute the source first, by matching it on the calibration data, instead of --alignment.")
 
 
 class Statistics(StrEnum):
@@ -18,24 +23,23 @@ class Statistics(StrEnum):
     repair = "repair"
 
 
+@expand
 def connect(
-    model: Annotated[str, MODEL],
-    source: Annotated[Path, SOURCE],
-    target: Annotated[Path, TARGET],
-    data: Annotated[str, DATA],
-    arguments: Annotated[list[str] | None, KEY_VALUES] = None,
-    batch_size: Annotated[int, BATCH_SIZE] = 256,
-    batches: Annotated[int | None, BATCHES] = None,
+    *,
+    ends: Ends,
+    data: Data,
     alignment: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Permute the source first, as `permask match` found.")
     ] = None,
+    by: Annotated[str | None, BY] = None,
+    options: MatchOptions,
     alphas: Annotated[int, typer.Option(min=2, help="Points along the path, the ends included.")] = 11,
     statistics: Annotated[
         Statistics,
         typer.Option(help="At every point: keep interpolated BatchNorm statistics, recompute them, or REPAIR."),
     ] = Statistics.reset,
     calibration: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Inputs for reset and repair. [default: --data]")
+        str | None, typer.Option(metavar="DATA", help="Inputs for reset, repair and --by. [default: --data]")
     ] = None,
     merged: Annotated[
         Path | None,
@@ -56,39 +60,43 @@ def connect(
     """
     from torch import nn
 
-    from permask.cli.data import bar, example_of, load_batches
+    from permask.cli.data import bar, check_labels, example_of, read, shown
     from permask.cli.evaluation import measure
-    from permask.cli.network import check_takes, load_network
+    from permask.cli.network import load_ends
     from permask.cli.output import check_writable, write_whole
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
     from permask.connectivity.interpolate import interpolate
     from permask.connectivity.repair import repair
-    from permask.errors import DataError
-    from permask.masks.formats import load_weights
+    from permask.discovery.discover import discover
+    from permask.errors import PermaskError
     from permask.matching.alignment import Alignment
     from permask.tensors import save_tensors
 
-    for file in filter(None, (out, merged)):
-        check_writable(file)
-    first, last = (load_weights(load_network(model, arguments or []), file) for file in (source, target))
+    if alignment and by:
+        raise PermaskError("--alignment and --by both permute the source: give one of them")
+    check_writable(out, merged)
+    source, target = load_ends(ends)
     if alignment:
         found = Alignment.load(alignment)
-        found.check(first)
-        first = found.permutation.apply(first)
-    test = load_batches(data, batch_size, batches)
-    if any(batch.labels is None for batch in test):
-        raise DataError(f"{data}: expected labels beside the inputs, to measure loss and error with")
-    check_takes(first, example_of(test), data)
-    statistics_from = load_batches(calibration, batch_size, batches) if calibration else test
-    check_takes(first, example_of(statistics_from), calibration or data)
-    inputs = [batch.inputs for batch in statistics_from]
+        found.check(source)
+        source = found.permutation.apply(source)
+    test = read(data, source)
+    check_labels(test, data.data, "measuring loss and error")
+    calibrating = read(replace(data, data=calibration), source) if calibration else test
+    if by:
+        if MATCHERS[by].needs == "labels":
+            check_labels(calibrating, calibration, f"--by {by}")
+        symmetry = discover(source, example_of(calibrating))
+        with shown(calibrating, f"matching by {by}", as_json) as seen:
+            source = MATCHERS[by](symmetry, source, target, seen, options).permutation.apply(source)
+    inputs = [batch.inputs for batch in calibrating]
 
     def prepare(network: nn.Module, alpha: float) -> nn.Module:
         if statistics is Statistics.reset:
             reset_batchnorm(network, inputs)
         elif statistics is Statistics.repair and 0 < alpha < 1:
-            repair(first, last, network, inputs, alpha)
+            repair(source, target, network, inputs, alpha)
         return network
 
     with bar(as_json) as progress:
@@ -99,12 +107,12 @@ def connect(
             progress.advance(task)
             return values
 
-        path = connect_networks(first, last, evaluate, alphas)
+        path = connect_networks(source, target, evaluate, alphas)
     content = {"alphas": path.alphas, "values": path.values, "barrier": path.barrier, "statistics": statistics}
     if out:
         write_whole(out, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
     if merged:
-        state = prepare(interpolate(first, last, 0.5), 0.5).state_dict()
+        state = prepare(interpolate(source, target, 0.5), 0.5).state_dict()
         write_whole(merged, lambda path: save_tensors(state, path))
     if as_json:
         typer.echo(json.dumps(content, indent=1))
@@ -115,16 +123,10 @@ def connect(
 
 
 def _show(content: dict[str, Any]) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from permask.cli.output import print_table
 
-    table = Table("α", "loss (nats)", "error (%)", title="from source (0) to target (1)")
-    for column in table.columns:
-        column.justify = "right"
-    for alpha, loss, error in zip(
-        content["alphas"], content["values"]["loss"], content["values"]["error"], strict=True
-    ):
-        table.add_row(f"{alpha:.2f}", f"{loss:.4f}", f"{error:.2f}")
-    Console().print(table)
+    path = zip(content["alphas"], content["values"]["loss"], content["values"]["error"], strict=True)
+    rows = [(f"{alpha:.2f}", f"{loss:.4f}", f"{error:.2f}") for alpha, loss, error in path]
+    print_table(("α", "loss (nats)", "error (%)"), rows, "from source (0) to target (1)")
     barrier = content["barrier"]
     typer.echo(f"barrier: {barrier['loss']:.4f} nats, {barrier['error']:.2f} points of error")

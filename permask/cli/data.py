@@ -1,7 +1,7 @@
 """Data as it is named on the command line: a file, a folder of images, or something in Python that gives batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,14 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress, track
-from torch import Tensor
+from rich.progress import Progress, TaskID
+from torch import Tensor, nn
 
+from permask.batches import Batch, Needs
+from permask.cli.arguments import Data, Examples
 from permask.cli.images import read_folder, scaled
-from permask.errors import DataError
+from permask.cli.network import check_takes
+from permask.errors import DataError, PermaskError
 from permask.masks.formats import read_state
 from permask.training.networks.imported import load_callable
 
@@ -21,12 +24,40 @@ INPUTS = ("inputs", "images", "x", "data")
 LABELS = ("labels", "targets", "y")
 
 
-@dataclass(frozen=True)
-class Batch:
-    """What a network takes, and what it should answer if that is known."""
+def read(given: Data | Examples, network: nn.Module) -> list[Batch]:
+    """The batches of the data that a command was given, if any, once the network has taken two samples.
 
-    inputs: tuple[Tensor, ...]
-    labels: Tensor | None
+    Raises:
+        PermaskError: A reference that leads nowhere.
+        DataError: What is there is not data.
+        NetworkError: The network does not take them.
+    """
+    if given.data is None:
+        return []
+    batches = load_batches(given.data, given.batch_size, given.batches)
+    check_takes(network, example_of(batches), given.data)
+    return batches
+
+
+def read_for(by: str, needs: Needs, given: Data | Examples, network: nn.Module) -> list[Batch]:
+    """Likewise for a matcher or a mask source, if it has what it needs.
+
+    Raises:
+        PermaskError: No data, though it needs them.
+        DataError: No labels, though it needs them.
+    """
+    if given.data is None and needs in ("inputs", "labels"):
+        raise PermaskError(f"--by {by} needs --data{' with labels' * (needs == 'labels')}")
+    batches = read(given, network)
+    if needs == "labels":
+        check_labels(batches, given.data, f"--by {by}")
+    return batches
+
+
+def check_labels(batches: Sequence[Batch], data: str | None, purpose: str) -> None:
+    """Raise a `DataError` if there is a batch without labels."""
+    if any(batch.labels is None for batch in batches):
+        raise DataError(f"{data}: expected labels beside the inputs: {purpose} needs labels")
 
 
 def load_batches(reference: str, batch_size: int, limit: int | None = None) -> list[Batch]:
@@ -59,18 +90,36 @@ def example_of(batches: Sequence[Batch]) -> tuple[Tensor, ...]:
     return tuple(x[:2] for x in batches[0].inputs)
 
 
-def shown(batches: Iterable[Any], title: str, quiet: bool) -> Iterable[Any]:
-    """The same batches with a progress bar on the standard error, unless quiet."""
-    if quiet:
-        return batches
-    console = Console(stderr=True)
-    return track(list(batches), title, console=console, transient=True, disable=not console.is_terminal)
-
-
 def bar(quiet: bool) -> Progress:
     """A progress bar on the standard error for work that is no iteration."""
     console = Console(stderr=True)
     return Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
+
+
+@contextmanager
+def shown(batches: Sequence[Batch], title: str, quiet: bool) -> Iterator[Sequence[Batch]]:
+    """The same batches, with a progress bar on the standard error that fills with every pass through them."""
+    with bar(quiet) as progress:
+        yield _Shown(batches, progress, progress.add_task(title, total=None))
+
+
+class _Shown(Sequence[Batch]):
+    def __init__(self, batches: Sequence[Batch], progress: Progress, task: TaskID):
+        self._batches = batches
+        self._progress = progress
+        self._task = task
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __getitem__(self, index: Any) -> Any:
+        return self._batches[index]
+
+    def __iter__(self) -> Iterator[Batch]:
+        self._progress.reset(self._task, total=len(self))
+        for batch in self._batches:
+            yield batch
+            self._progress.advance(self._task)
 
 
 def _called(reference: str) -> Iterable[Any]:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import BATCH_SIZE, BATCHES, DATA, JSON, MODEL
+from permask.cli.arguments import JSON, MODEL, Data
+from permask.cli.expand import expand
 
 if TYPE_CHECKING:
     from permask.ensembles import Ensemble
@@ -18,12 +19,11 @@ MEMBERS = typer.Argument(
 )
 
 
+@expand
 def ensemble(
     model: Annotated[str, MODEL],
     members: Annotated[list[str], MEMBERS],
-    data: Annotated[str, DATA],
-    batch_size: Annotated[int, BATCH_SIZE] = 256,
-    batches: Annotated[int | None, BATCHES] = None,
+    data: Data,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep what was measured.")
     ] = None,
@@ -42,24 +42,20 @@ def ensemble(
     """
     import torch
 
-    from permask.cli.data import bar, example_of, load_batches
-    from permask.cli.network import check_takes, load_network
+    from permask.cli.data import bar, check_labels, read
+    from permask.cli.network import load_network
     from permask.cli.output import check_writable, write_whole
     from permask.ensembles import evaluate_ensemble
-    from permask.errors import DataError, PermaskError
+    from permask.errors import PermaskError
     from permask.masks.formats import load_weights
 
-    if out:
-        check_writable(out)
+    check_writable(out)
     arguments = [text for text in members if "=" in Path(text).name and not Path(text).exists()]
     files = [Path(text) for text in members if text not in arguments]
     if len(files) < 2:
         raise PermaskError(f"expected the weights of two members or more, got {len(files)}")
-    test = load_batches(data, batch_size, batches)
-    labels = torch.cat([batch.labels for batch in test if batch.labels is not None] or [torch.empty(0)])
-    if len(labels) != sum(len(batch.inputs[0]) for batch in test):
-        raise DataError(f"{data}: expected labels beside the inputs, to measure accuracy with")
-    check_takes(load_network(model, arguments), example_of(test), data)
+    test = read(data, load_network(model, arguments))
+    check_labels(test, data.data, "measuring accuracy")
     logits = []
     with bar(as_json) as progress, torch.inference_mode():
         task = progress.add_task("predicting", total=len(files) * len(test))
@@ -70,6 +66,7 @@ def ensemble(
                 predicted.append(network(*batch.inputs))
                 progress.advance(task)
             logits.append(torch.cat(predicted))
+    labels = torch.cat([batch.labels for batch in test if batch.labels is not None])
     found = evaluate_ensemble(torch.stack(logits), labels)
     text = json.dumps({"files": [str(file) for file in files], **asdict(found)}, indent=1)
     if out:
@@ -83,18 +80,15 @@ def ensemble(
 
 
 def _show(found: "Ensemble") -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from permask.cli.output import print_table
 
-    table = Table("", "ensemble", "member, mean", title=f"{found.members} members on {found.samples:,} samples")
-    for column in table.columns[1:]:
-        column.justify = "right"
-    table.add_row("accuracy (%)", f"{found.accuracy:.2f}", f"{found.member_accuracy:.2f}")
-    table.add_row("negative log-likelihood (nats)", f"{found.loss:.4f}", f"{found.member_loss:.4f}")
-    table.add_row(
-        "expected calibration error", f"{found.calibration_error:.4f}", f"{found.member_calibration_error:.4f}"
-    )
-    Console().print(table)
+    rows = [
+        ("accuracy (%)", f"{found.accuracy:.2f}", f"{found.member_accuracy:.2f}"),
+        ("negative log-likelihood (nats)", f"{found.loss:.4f}", f"{found.member_loss:.4f}"),
+        ("expected calibration error", f"{found.calibration_error:.4f}", f"{found.member_calibration_error:.4f}"),
+    ]
+    title = f"{found.members} members on {found.samples:,} samples"
+    print_table(("", "ensemble", "member, mean"), rows, title)
     typer.echo(
         f"two members disagree on {100 * found.disagreement:.2f}% of samples, "
         f"KL {found.kl:.4f} nats, JS {found.js:.4f} nats"

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from permask.cli.data import Batch
+from permask.batches import Batch
 from permask.errors import DataError, NetworkError
 
 

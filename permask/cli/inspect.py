@@ -5,18 +5,12 @@ from typing import Annotated
 
 import typer
 
+from permask.cli.arguments import JSON, KEY_VALUES, MODEL
+
 
 def inspect(
-    model: Annotated[
-        str,
-        typer.Argument(
-            help="What makes the network: `package.module:name` or `path/to/file.py:name`.", metavar="MODEL"
-        ),
-    ],
-    arguments: Annotated[
-        list[str] | None,
-        typer.Argument(help="What to call it with; values are Python literals, or text.", metavar="[key=value ...]"),
-    ] = None,
+    model: Annotated[str, MODEL],
+    arguments: Annotated[list[str] | None, KEY_VALUES] = None,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -31,7 +25,7 @@ def inspect(
         bool, typer.Option("--strict", help="Fail on an op without a rule, instead of pinning what it touches.")
     ] = False,
     every: Annotated[bool, typer.Option("--all", help="List every axis of every group.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
+    as_json: Annotated[bool, JSON] = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.json", help="Keep the symmetry for later commands.")
     ] = None,
@@ -51,32 +45,26 @@ def inspect(
     """
     from permask.cli.inspection import Inspection
     from permask.cli.network import example_inputs, load_network
+    from permask.cli.output import check_writable, write_whole
     from permask.discovery.discover import discover
 
+    check_writable(save, html)
     network = load_network(model, arguments or [])
     examples = example_inputs(network, inputs or [])
     symmetry = discover(network, examples, strict=strict)
     title = " ".join([model, *(arguments or [])])
     inspection = Inspection(title, examples, sum(x.numel() for x in network.parameters()), symmetry)
     if save is not None:
-        symmetry.save(_writable(save))
+        write_whole(save, symmetry.save)
     if html is not None:
         from permask.discovery.graph import capture
         from permask.report.network_page import network_page
 
         page = network_page(capture(network, examples), symmetry, title, inspection.summary)
-        _writable(html).write_text(page)
+        write_whole(html, lambda path: path.write_text(page))
     if as_json:
         typer.echo(inspection.json())
         return
     inspection.show(every)
     for file in filter(None, (save, html)):
         typer.echo(f"wrote {file}")
-
-
-def _writable(file: Path) -> Path:
-    from permask.errors import PermaskError
-
-    if not file.parent.is_dir():
-        raise PermaskError(f"{file}: cannot write there: {file.parent} is not a folder")
-    return file

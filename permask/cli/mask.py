@@ -1,32 +1,22 @@
 """`permask mask`: make, show, compare and export masks."""
 
 import json
+from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from permask.cli.arguments import BATCH_SIZE, BATCHES, DATA, INPUT, JSON, KEY_VALUES
+from permask.cli.arguments import JSON, Examples, Pruned, one_of
+from permask.cli.expand import expand
+from permask.masks.sources import SOURCES, MaskOptions
 
 mask = typer.Typer(help="Make, show, compare and export masks.", no_args_is_help=True)
 
 MASK = typer.Argument(
     help="A mask: safetensors, or a checkpoint that was pruned (prune buffers, or zeros).", metavar="MASK"
 )
-EXCLUDED = ("*.shortcut.*",)
-
-
-class Method(StrEnum):
-    """How to decide what is kept."""
-
-    magnitude = "magnitude"
-    layer_magnitude = "layer-magnitude"
-    random = "random"
-    erk = "erk"
-    snip = "snip"
-    grasp = "grasp"
-    synflow = "synflow"
 
 
 class Form(StrEnum):
@@ -39,21 +29,13 @@ class Form(StrEnum):
 
 
 @mask.command()
+@expand
 def make(
+    *,
     sparsity: Annotated[float, typer.Option("--sparsity", "-s", help="Share of the scope to prune, in [0, 1).")],
-    weights: Annotated[
-        Path | None, typer.Argument(help="A checkpoint; without one, --model as it is made.", metavar="[WEIGHTS]")
-    ] = None,
-    arguments: Annotated[list[str] | None, KEY_VALUES] = None,
-    by: Annotated[Method, typer.Option(help="How to decide what is kept.")] = Method.magnitude,
-    model: Annotated[
-        str | None,
-        typer.Option(metavar="MODEL", help="`module:name` or `file.py:name`; snip, grasp and synflow need it."),
-    ] = None,
-    data: Annotated[str | None, DATA] = None,
-    batch_size: Annotated[int, BATCH_SIZE] = 256,
-    batches: Annotated[int | None, BATCHES] = None,
-    inputs: Annotated[list[str] | None, INPUT] = None,
+    by: Annotated[str, one_of(SOURCES, help="How to decide what is kept.")] = "magnitude",
+    pruned: Pruned,
+    examples: Examples,
     exclude: Annotated[
         list[str] | None,
         typer.Option(metavar="PATTERN", help="Names of weights to leave dense. [default: *.shortcut.*]"),
@@ -61,7 +43,7 @@ def make(
     earlier: Annotated[
         Path | None, typer.Option(metavar="MASK", help="With magnitude: a mask to prune further from.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="With random and erk.")] = 0,
+    options: MaskOptions,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="Where to write the mask.")
     ] = Path("mask.safetensors"),
@@ -75,31 +57,26 @@ def make(
 
     `permask mask make --model net.py:make_net width=64 --by snip --data train.npz --sparsity 0.95 -o snip.safetensors`
     """
-    from permask.cli.data import bar
-    from permask.cli.masking import Request
+    from permask.cli.data import shown
+    from permask.cli.masking import load_pruned
     from permask.cli.output import check_writable, write_whole
+    from permask.errors import PermaskError
+    from permask.masks.formats import read_mask
 
+    source, weights = SOURCES[by], pruned.weights
+    if earlier and not source.prunes_further:
+        further = " or ".join(name for name, other in SOURCES.items() if other.prunes_further)
+        raise PermaskError(f"--earlier goes with --by {further}")
     check_writable(out)
     if weights is not None and "=" in weights.name and not weights.exists():  # the first of the key=value arguments
-        arguments, weights = [str(weights), *(arguments or [])], None
-    given = tuple(exclude) if exclude is not None else EXCLUDED
-    request = Request(
-        by,
-        sparsity,
-        weights,
-        model,
-        arguments or [],
-        data,
-        batch_size,
-        batches,
-        inputs or [],
-        given,
-        earlier,
-        seed,
-    )
-    with bar(as_json) as progress:
-        progress.add_task(f"pruning by {by}", total=None)
-        made = request.make()
+        pruned = replace(pruned, weights=None, arguments=[str(weights), *(pruned.arguments or [])])
+    network, batches = load_pruned(by, source.needs, pruned, examples)
+    if exclude is not None:
+        options = replace(options, exclude=exclude)
+    if earlier is not None:
+        options = replace(options, earlier=read_mask(earlier))
+    with shown(batches, f"pruning by {by}", as_json) as seen:
+        made = source(network, seen, sparsity, options)
     write_whole(out, made.save)
     _tell(_summary(made) | {"out": str(out)}, as_json)
 
@@ -123,6 +100,7 @@ def compare(
 
     Example: `permask mask compare mask.safetensors transported.safetensors`
     """
+    from permask.cli.output import print_table
     from permask.mask import check_fits
     from permask.masks.formats import read_mask
 
@@ -140,7 +118,7 @@ def compare(
         typer.echo(json.dumps(content, indent=1))
         return
     rows = [(x["name"], f"{x['both']:,}", f"{x['by_chance']:,.0f}", f"{x['either']:,}") for x in layers]
-    _table(("weight", "kept by both", "by chance", "by either"), rows)
+    print_table(("weight", "kept by both", "by chance", "by either"), rows)
     typer.echo(f"{totals['both']:,} weights kept by both, {totals['by_chance']:,.0f} expected by chance")
 
 
@@ -196,6 +174,8 @@ def _summary(found: Any) -> dict[str, Any]:
 
 
 def _tell(summary: dict[str, Any], as_json: bool) -> None:
+    from permask.cli.output import print_table
+
     if as_json:
         typer.echo(json.dumps(summary, indent=1))
         return
@@ -203,7 +183,7 @@ def _tell(summary: dict[str, Any], as_json: bool) -> None:
         (x["name"], "×".join(map(str, x["shape"])), f"{x['size']:,}", f"{x['kept']:,}", f"{_pruned(x):.4f}")
         for x in summary["layers"]
     ]
-    _table(("weight", "shape", "size", "kept", "sparsity"), rows)
+    print_table(("weight", "shape", "size", "kept", "sparsity"), rows)
     typer.echo(f"{summary['kept']:,} of {summary['size']:,} weights kept, sparsity {summary['sparsity']:.4f}")
     if fitting := sum(layer["two_four"] for layer in summary["layers"]):
         typer.echo(f"{fitting} of {len(rows)} weights fit 2:4")
@@ -213,15 +193,3 @@ def _tell(summary: dict[str, Any], as_json: bool) -> None:
 
 def _pruned(layer: dict[str, Any]) -> float:
     return 1 - layer["kept"] / layer["size"] if layer["size"] else 0.0
-
-
-def _table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*header)
-    for column in table.columns[1:]:
-        column.justify = "right"
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)

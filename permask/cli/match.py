@@ -1,46 +1,35 @@
 """`permask match`: the permutation that lines one checkpoint up with another."""
 
 import json
-from enum import StrEnum
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import BATCH_SIZE, BATCHES, DATA, INPUT, JSON, KEY_VALUES, MODEL, SOURCE, TARGET
+from permask.cli.arguments import JSON, Ends, Examples, one_of
+from permask.cli.expand import expand
+from permask.matching.matchers import MATCHERS, MatchOptions
 
 if TYPE_CHECKING:
     from permask.matching.alignment import Alignment
 
+BY = one_of(
+    MATCHERS,
+    "--by",
+    "--method",
+    help="What to match by; straight-through and sinkhorn follow the loss half-way, straight through permutations or by "
+    "soft ones. [default: activations if there is --data, else weights]",
+    renamed={"learned": "straight-through"},
+)
 
-class By(StrEnum):
-    """What to match by."""
 
-    activations = "activations"
-    weights = "weights"
-    learned = "learned"
-    sinkhorn = "sinkhorn"
-
-
+@expand
 def match(
-    model: Annotated[str, MODEL],
-    source: Annotated[Path, SOURCE],
-    target: Annotated[Path, TARGET],
-    arguments: Annotated[list[str] | None, KEY_VALUES] = None,
-    by: Annotated[
-        By | None,
-        typer.Option(
-            "--by",
-            "--method",
-            help="What to match by; learned and sinkhorn follow the loss half-way, straight through permutations or by "
-            "soft ones. [default: activations if there is --data, else weights]",
-            show_default=False,
-        ),
-    ] = None,
-    data: Annotated[str | None, DATA] = None,
-    batch_size: Annotated[int, BATCH_SIZE] = 256,
-    batches: Annotated[int | None, BATCHES] = None,
-    inputs: Annotated[list[str] | None, INPUT] = None,
+    *,
+    ends: Ends,
+    by: Annotated[str | None, BY] = None,
+    examples: Examples,
     symmetry: Annotated[
         Path | None,
         typer.Option(metavar="FILE.json", help="A symmetry that `permask inspect --save` wrote, not to find it again."),
@@ -49,11 +38,7 @@ def match(
         Path | None, typer.Option(metavar="FILE", help="A mask of the source: pruned weights count as zero.")
     ] = None,
     target_mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Likewise of the target.")] = None,
-    restarts: Annotated[int, typer.Option(min=0, help="With weights: further runs from random starts.")] = 0,
-    epochs: Annotated[
-        int, typer.Option(min=1, help="With learned and sinkhorn: how often to go through the data.")
-    ] = 10,
-    seed: Annotated[int, typer.Option(help="With weights and learned: decides the order of the groups.")] = 0,
+    options: MatchOptions,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="Where to write the alignment.")] = Path(
         "alignment.json"
     ),
@@ -71,63 +56,36 @@ def match(
 
     `permask match net.py:make_net a.safetensors b.safetensors width=64 --by weights --input 3x32x32`
 
-    `permask match net.py:make_net a.pt b.pt --data net.py:batches --by learned --aligned a_in_b.safetensors`
+    `permask match net.py:make_net a.pt b.pt --data net.py:batches --by straight-through --aligned a_in_b.safetensors`
     """
-    import torch.nn.functional as F
-
-    from permask.cli.data import bar, example_of, load_batches, shown
-    from permask.cli.network import check_takes, example_inputs, load_network
+    from permask.cli.data import example_of, read_for, shown
+    from permask.cli.network import example_inputs, load_ends
     from permask.cli.output import check_writable, write_whole
     from permask.discovery.discover import discover
     from permask.errors import PermaskError
-    from permask.masks.formats import load_weights, read_mask
-    from permask.matching.activations import match_activations
-    from permask.matching.learned import match_learned
-    from permask.matching.weights import match_weights
+    from permask.masks.formats import read_mask
     from permask.symmetry import Symmetry
     from permask.tensors import save_tensors
 
-    by = by or (By.activations if data else By.weights)
-    if by is not By.weights and not data:
-        raise PermaskError(f"matching by {by} needs --data")
-    if by is not By.weights and (source_mask or target_mask):
-        raise PermaskError("--source-mask and --target-mask go with --by weights")
-    for file in filter(None, (out, aligned)):
-        check_writable(file)
-    a, b = (load_weights(load_network(model, arguments or []), file) for file in (source, target))
-    found = load_batches(data, batch_size, batches) if data else []
-    if data:
-        check_takes(a, example_of(found), data)
-    mask_a, mask_b = (read_mask(file) if file else None for file in (source_mask, target_mask))
+    by = by or ("activations" if examples.data else "weights")
+    masks = {"source_mask": source_mask, "target_mask": target_mask}
+    if any(masks.values()) and not MATCHERS[by].masked:
+        masked = " or ".join(name for name, matcher in MATCHERS.items() if matcher.masked)
+        raise PermaskError(f"--source-mask and --target-mask go with --by {masked}")
+    check_writable(out, aligned)
+    source, target = load_ends(ends)
+    batches = read_for(by, MATCHERS[by].needs, examples, source)
+    options = replace(options, **{name: read_mask(file) for name, file in masks.items() if file})
     if symmetry:
         units = Symmetry.load(symmetry)
-    elif found or inputs:
-        units = discover(a, example_of(found) if found else example_inputs(a, inputs or []))
+    elif batches or examples.inputs:
+        units = discover(source, example_of(batches) if batches else example_inputs(source, examples.inputs or []))
     else:
         raise PermaskError("to find out what may move, give --data, --input or --symmetry")
+    with shown(batches, f"matching by {by}", as_json) as seen:
+        alignment = MATCHERS[by](units, source, target, seen, options)
 
-    if by is By.activations:
-        alignment = match_activations(units, a, b, shown([batch.inputs for batch in found], "matching", as_json))
-    elif by is By.weights:
-        with bar(as_json) as progress:
-            progress.add_task("matching weights", total=None)
-            alignment = match_weights(units, a, b, seed, restarts, mask_a, mask_b)
-    else:
-        if any(batch.labels is None for batch in found):
-            raise PermaskError(f"{data}: --by {by} needs labels beside the inputs")
-        with bar(as_json) as progress:
-            progress.add_task("learning", total=None)
-            alignment = match_learned(
-                units,
-                a,
-                b,
-                lambda net, x: F.cross_entropy(net(*x.inputs), x.labels),
-                found,
-                epochs,
-                seed=seed,
-                through="sinkhorn" if by is By.sinkhorn else "straight-through",
-            )
-    permuted = alignment.permutation.apply(a).state_dict()
+    permuted = alignment.permutation.apply(source).state_dict()
     write_whole(out, alignment.save)
     if aligned:
         write_whole(aligned, lambda path: save_tensors(permuted, path))
@@ -142,16 +100,14 @@ def match(
 
 
 def _show(alignment: "Alignment") -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from permask.cli.output import print_table
 
-    table = Table("group", "units", "before", "after", "dead", title="mean correlation of units at equal places")
-    for column in table.columns[1:]:
-        column.justify = "right"
+    rows = []
     for group in alignment.groups:
         ends = (group.correlation_identity, group.correlation)
         numbers = ["–" if value is None else f"{value:.3f}" for value in ends]
         dead = max(group.dead_source, group.dead_target)
-        table.add_row(group.group, str(group.size), *numbers, str(dead) if dead else "")
-    Console().print(table)
+        rows.append((group.group, str(group.size), *numbers, str(dead) if dead else ""))
+    title = "mean correlation of units at equal places"
+    print_table(("group", "units", "before", "after", "dead"), rows, title)
     typer.echo(f"objective {alignment.objective:.6g} after {alignment.seconds:.1f} s, by {alignment.method}")

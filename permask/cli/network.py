@@ -9,7 +9,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from permask.cli.arguments import Ends
 from permask.errors import NetworkError, PermaskError
+from permask.masks.formats import load_weights
 from permask.training.networks.imported import import_network, summary
 
 BATCH = 2
@@ -30,6 +32,17 @@ def load_network(reference: str, arguments: Sequence[str]) -> nn.Module:
         NetworkError: What was called failed, or returned no network.
     """
     return import_network(reference, dict(map(_argument, arguments))).eval()
+
+
+def load_ends(ends: Ends) -> tuple[nn.Module, nn.Module]:
+    """The networks of two checkpoints, in evaluation mode.
+
+    Raises:
+        PermaskError: As for `load_network`, or a file that holds no weights.
+        NetworkError: Weights of another network.
+    """
+    source, target = (load_network(ends.model, ends.arguments or []) for _ in range(2))
+    return load_weights(source, ends.source), load_weights(target, ends.target)
 
 
 def example_inputs(network: nn.Module, specifications: Sequence[str]) -> tuple[Tensor, ...]:

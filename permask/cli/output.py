@@ -1,20 +1,24 @@
-"""Files that commands write: whole or not at all."""
+"""What commands write: files, whole or not at all, and tables."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
 
 from permask.errors import PermaskError
 
 
-def check_writable(path: Path) -> None:
-    """Raise a `PermaskError` if a file cannot be written there, before any work is done."""
-    if path.is_dir():
-        raise PermaskError(f"{path}: expected a file to write, this is a folder")
-    if not path.parent.is_dir():
-        raise PermaskError(f"{path}: cannot write there: {path.parent} is not a folder")
-    if not os.access(path.parent, os.W_OK):
-        raise PermaskError(f"{path}: cannot write there: no permission for {path.parent}")
+def check_writable(*paths: Path | None) -> None:
+    """Raise a `PermaskError` if one of the files that are wanted cannot be written, before any work is done."""
+    for path in filter(None, paths):
+        if path.is_dir():
+            raise PermaskError(f"{path}: expected a file to write, this is a folder")
+        if not path.parent.is_dir():
+            raise PermaskError(f"{path}: cannot write there: {path.parent} is not a folder")
+        if not os.access(path.parent, os.W_OK):
+            raise PermaskError(f"{path}: cannot write there: no permission for {path.parent}")
 
 
 def write_whole(path: Path, save: Callable[[Path], object]) -> None:
@@ -27,3 +31,13 @@ def write_whole(path: Path, save: Callable[[Path], object]) -> None:
         raise PermaskError(f"{path}: cannot write: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
+    """Print a table whose first column is on the left, the others on the right."""
+    table = Table(*header, title=title)
+    for column in table.columns[1:]:
+        column.justify = "right"
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from permask.batches import Batch
 from permask.mask import Mask
-from permask.masks.scores import EXCLUDE, Prunable, check_sparsity, keep_largest, kept_count, scope_of
+from permask.masks.scores import Prunable, check_sparsity, keep_largest, kept_count, scope_of
+from permask.masks.sources import EXCLUDE, MaskOptions
 
 
 def layer_magnitude_mask(model: Prunable, sparsity: float, exclude: Sequence[str] = EXCLUDE) -> Mask:
@@ -58,6 +60,21 @@ def erk_mask(model: Prunable, sparsity: float, seed: int, exclude: Sequence[str]
         dense |= too_dense
     densities = {name: 1.0 if name in dense else scale * raw[name] for name in weights}
     return _scatter(weights, _counts(weights, densities, sparsity), seed)
+
+
+def by_layer_magnitude(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `layer-magnitude`."""
+    return layer_magnitude_mask(network, sparsity, options.exclude)
+
+
+def by_random(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `random`."""
+    return random_mask(network, sparsity, options.seed, options.exclude)
+
+
+def by_erk(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `erk`."""
+    return erk_mask(network, sparsity, options.seed, options.exclude)
 
 
 def _counts(weights: Mapping[str, Tensor], densities: Mapping[str, float], sparsity: float) -> dict[str, int]:

@@ -7,10 +7,10 @@ from fnmatch import fnmatchcase
 import torch
 from torch import Tensor, nn
 
+from permask.batches import Batch
 from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask, check_fits, parameters_by_name
-
-EXCLUDE = ("*.shortcut.*",)
+from permask.masks.sources import EXCLUDE, MaskOptions
 
 Prunable = nn.Module | Mapping[str, Tensor]
 
@@ -68,6 +68,11 @@ def magnitude_mask(
     weights = scope_of(model, exclude) if mask is None else {name: _weights(model)[name] for name in mask}
     scores = {name: weight.detach().abs() for name, weight in weights.items()}
     return keep_largest(scores, sparsity, mask)
+
+
+def by_magnitude(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `magnitude`."""
+    return magnitude_mask(network, sparsity, options.exclude, options.earlier)
 
 
 def random_mask_like(mask: Mask, seed: int) -> Mask:

@@ -1,6 +1,7 @@
 """Masks at initialisation: which weights a loss, a gradient or a signal depends on most."""
 
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -8,9 +9,14 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.utils import _pytree as pytree
 
+from permask.batches import Batch, cross_entropy
 from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask
-from permask.masks.scores import EXCLUDE, check_sparsity, keep_largest, scope_of
+from permask.masks.scores import check_sparsity, keep_largest, scope_of
+from permask.masks.sources import EXCLUDE, MaskOptions
+
+# divides the outputs inside the loss of GraSP (Wang et al. 2020)
+TEMPERATURE = 200.0
 
 Loss = Callable[[nn.Module, Any], Tensor]
 
@@ -125,6 +131,21 @@ def synflow_mask(
             module.training = mode
     assert mask is not None
     return mask
+
+
+def by_snip(network: nn.Module, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `snip`."""
+    return snip_mask(network, sparsity, cross_entropy, batches, options.exclude)
+
+
+def by_grasp(network: nn.Module, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `grasp`."""
+    return grasp_mask(network, sparsity, partial(cross_entropy, temperature=TEMPERATURE), batches, options.exclude)
+
+
+def by_synflow(network: nn.Module, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `synflow`."""
+    return synflow_mask(network, sparsity, batches[0].inputs, exclude=options.exclude)
 
 
 class _Weights(nn.Module):

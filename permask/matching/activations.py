@@ -10,11 +10,13 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 from torch import nn
 
+from permask.batches import Batch
 from permask.groups import Activation, Group
 from permask.matching.alignment import Alignment, group_matches
 from permask.matching.assignment import Score, assign_nested, families
+from permask.matching.matchers import MatchOptions
 from permask.matching.moments import Moments
-from permask.matching.observation import Batch, observe
+from permask.matching.observation import Inputs, observe
 from permask.matching.similarity import weight_scores, weights_of
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
@@ -27,7 +29,7 @@ def match_activations(
     symmetry: Symmetry,
     source: nn.Module,
     target: nn.Module,
-    batches: Iterable[Batch],
+    batches: Iterable[Inputs],
     at: Mapping[str, Activation] | None = None,
 ) -> Alignment:
     """The permutation of the source whose units correlate best with the target's (Li et al. 2016).
@@ -78,6 +80,13 @@ def match_activations(
     objective = float(sum(group.objective for group in groups))
     seconds = time.perf_counter() - started
     return Alignment(symmetry, permutation, "activations", objective, groups, (objective,), used, seconds)
+
+
+def by_activations(
+    symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Sequence[Batch], options: MatchOptions
+) -> Alignment:
+    """The matcher `activations`."""
+    return match_activations(symmetry, source, target, (batch.inputs for batch in batches))
 
 
 def _undecided(group: Group, moments: dict[str, Moments]) -> np.ndarray:

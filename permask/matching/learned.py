@@ -5,6 +5,7 @@ two ways: by the straight-through estimator, or through doubly stochastic matric
 """
 
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, get_args
 
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from permask.batches import Batch, cross_entropy
 from permask.errors import PermaskError
 from permask.matching.alignment import Alignment
 from permask.matching.descent import Weights
+from permask.matching.matchers import MatchOptions
 from permask.matching.similarity import weights_of
 from permask.matching.sinkhorn import SinkhornLearner
 from permask.matching.straight_through import StraightThroughLearner
@@ -24,7 +27,7 @@ from permask.matching.weights import match_weights, weight_matches
 from permask.symmetry import Symmetry
 
 Loss = Callable[[nn.Module, Any], Tensor]
-Through = Literal["straight-through", "sinkhorn"]
+By = Literal["straight-through", "sinkhorn"]
 
 
 def match_learned(
@@ -33,11 +36,13 @@ def match_learned(
     target: nn.Module,
     loss: Loss,
     batches: Iterable[Any],
+    *,
+    by: By = "straight-through",
     epochs: int = 10,
     learning_rate: float = 0.1,
     start: Alignment | None = None,
     seed: int = 0,
-    through: Through = "straight-through",
+    through: By | None = None,
 ) -> Alignment:
     """The permutation of the source with the lowest loss found half-way to the target.
 
@@ -50,12 +55,13 @@ def match_learned(
         target: The network to line up with.
         loss: Called as `loss(network, batch)`; returns a scalar to minimise.
         batches: What `loss` takes; read once per epoch and once more to judge, so an iterator is kept.
+        by: How the gradient passes a permutation: `straight-through` (Ainsworth et al. 2023, algorithm 2), or
+            `sinkhorn` (Peña et al. 2023), which mixes units softly and is projected by an exact assignment.
         epochs: How often to go through the batches.
         learning_rate: Of Adam: in units of each tensor's root mean square, or of logits with `sinkhorn`.
         start: Where to begin; weight matching by default.
         seed: For the order of the groups.
-        through: How the gradient passes a permutation: `straight-through` (Ainsworth et al. 2023, algorithm 2), or
-            `sinkhorn` (Peña et al. 2023), which mixes units softly and is projected by an exact assignment.
+        through: The earlier name of `by`, for one release.
 
     Returns:
         The best alignment at the end of any epoch, or the start if none was better. Its objective is the
@@ -64,11 +70,14 @@ def match_learned(
     Raises:
         NetworkError: A network that does not fit the symmetry; with `sinkhorn`, one that permutes the input channels
             inside the groups of a grouped convolution.
-        PermaskError: No batches, or an unknown way through.
+        PermaskError: No batches, or another `by`.
     """
     started = time.perf_counter()
-    if through not in get_args(Through):
-        raise PermaskError(f"through: expected one of {', '.join(get_args(Through))}, got {through}")
+    if through is not None:
+        warnings.warn(f"match_learned(through=...) is now by={through!r}", DeprecationWarning, stacklevel=2)
+        by = through
+    if by not in get_args(By):
+        raise PermaskError(f"by: expected one of {', '.join(get_args(By))}, got {by}")
     batches = batches if isinstance(batches, Sequence) else list(batches)
     if not batches:
         raise PermaskError("there is no data to learn from: expected at least one batch, got none")
@@ -80,7 +89,7 @@ def match_learned(
     halfway = _Halfway(target, loss, weights_B)
     learner = (
         SinkhornLearner(start.permutation, weights_A, learning_rate)
-        if through == "sinkhorn"
+        if by == "sinkhorn"
         else StraightThroughLearner(start.permutation, weights_A, learning_rate, np.random.default_rng(seed))
     )
     best = start.permutation
@@ -95,10 +104,28 @@ def match_learned(
         history.append(-halfway.mean_loss(permutation.apply(weights_A), batches))
         if history[-1] == max(history):
             best = permutation
-    used = {"start": start.method, "epochs": epochs, "learning_rate": learning_rate, "seed": seed, "through": through}
+    used = {"start": start.method, "epochs": epochs, "learning_rate": learning_rate, "seed": seed}
     groups = weight_matches(best, weights_A, weights_B)
     seconds = time.perf_counter() - started
-    return Alignment(symmetry, best, "learned", max(history), groups, tuple(history), used, seconds)
+    return Alignment(symmetry, best, by, max(history), groups, tuple(history), used, seconds)
+
+
+def by_straight_through(
+    symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Sequence[Batch], options: MatchOptions
+) -> Alignment:
+    """The matcher `straight-through`."""
+    epochs, seed = options.epochs, options.seed
+    return match_learned(
+        symmetry, source, target, cross_entropy, batches, by="straight-through", epochs=epochs, seed=seed
+    )
+
+
+def by_sinkhorn(
+    symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Sequence[Batch], options: MatchOptions
+) -> Alignment:
+    """The matcher `sinkhorn`."""
+    epochs, seed = options.epochs, options.seed
+    return match_learned(symmetry, source, target, cross_entropy, batches, by="sinkhorn", epochs=epochs, seed=seed)
 
 
 class _Halfway(nn.Module):

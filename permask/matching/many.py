@@ -21,7 +21,7 @@ from permask.matching.alignment import Alignment, GroupMatch, group_matches
 from permask.matching.assignment import Score, assign_nested, families, unit_sources
 from permask.matching.descent import Weights, coordinate_descent, inner_product
 from permask.matching.moments import Moments
-from permask.matching.observation import Batch, Pair, observe
+from permask.matching.observation import Inputs, Pair, observe
 from permask.matching.propagation import propagate
 from permask.matching.similarity import weights_of
 from permask.matching.weights import weight_matches
@@ -37,7 +37,7 @@ Permutations = list[Permutation]
 def match_many(
     symmetry: Symmetry,
     networks: Sequence[nn.Module],
-    batches: Iterable[Batch] | None = None,
+    batches: Iterable[Inputs] | None = None,
     reference: int = 0,
     seed: int = 0,
 ) -> tuple[Alignment, ...]:

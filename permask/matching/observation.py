@@ -14,14 +14,14 @@ from permask.symmetry import Symmetry
 # just below the largest block that glibc keeps for reuse
 LARGE = 2**25 - 2**13
 
-Batch = Tensor | Sequence[Tensor]
+Inputs = Tensor | Sequence[Tensor]
 Pair = tuple[int, int]
 
 
 def observe(
     symmetry: Symmetry,
     networks: Sequence[nn.Module],
-    batches: Iterable[Batch],
+    batches: Iterable[Inputs],
     pairs: Sequence[Pair] = ((0, 1),),
     at: Mapping[str, Activation] | None = None,
 ) -> tuple[dict[Pair, dict[str, Moments]], dict[str, int]]:

@@ -1,14 +1,17 @@
 """Match two networks by their weights alone, by coordinate descent with exact assignments."""
 
 import time
+from collections.abc import Sequence
 
 import numpy as np
 from torch import nn
 
+from permask.batches import Batch
 from permask.mask import Mask
 from permask.matching.alignment import Alignment, GroupMatch, group_matches
 from permask.matching.assignment import families
 from permask.matching.descent import Weights, coordinate_descent
+from permask.matching.matchers import MatchOptions
 from permask.matching.propagation import propagate
 from permask.matching.similarity import unit_norms, weight_scores, weights_of
 from permask.permutation import Permutation
@@ -21,6 +24,7 @@ def match_weights(
     target: nn.Module,
     seed: int = 0,
     restarts: int = 0,
+    *,
     source_mask: Mask | None = None,
     target_mask: Mask | None = None,
 ) -> Alignment:
@@ -75,6 +79,14 @@ def match_weights(
     groups = weight_matches(permutation, weights_A, weights_B)
     seconds = time.perf_counter() - started
     return Alignment(symmetry, permutation, "weights", history[-1], groups, tuple(history), used, seconds)
+
+
+def by_weights(
+    symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Sequence[Batch], options: MatchOptions
+) -> Alignment:
+    """The matcher `weights`."""
+    masks = {"source_mask": options.source_mask, "target_mask": options.target_mask}
+    return match_weights(symmetry, source, target, options.seed, options.restarts, **masks)
 
 
 def weight_matches(permutation: Permutation, source: Weights, target: Weights) -> tuple[GroupMatch, ...]:

@@ -1,0 +1,24 @@
+"""Batches as matchers and mask sources take them, and the loss that some of them differentiate."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# what a matcher or mask source reads besides weights: an example of the inputs, data, or data with labels
+Needs = Literal["nothing", "example", "inputs", "labels"]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """What a network takes, and what it should answer if that is known."""
+
+    inputs: tuple[Tensor, ...]
+    labels: Tensor | None = None
+
+
+def cross_entropy(network: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
+    """The loss of a classifier on a labelled batch, in nats; its outputs are divided by the temperature first."""
+    assert batch.labels is not None
+    return F.cross_entropy(network(*batch.inputs) / temperature, batch.labels)

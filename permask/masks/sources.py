@@ -1,0 +1,66 @@
+"""The ways to make a mask that there are, by name, under one contract; each is imported when it is first called."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from permask.batches import Batch, Needs
+    from permask.mask import Mask
+    from permask.masks.scores import Prunable
+
+EXCLUDE = ("*.shortcut.*",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaskOptions:
+    """What mask sources may be told; each reads what concerns it.
+
+    A field with a `help` is an option of the command `mask make`, too.
+
+    Attributes:
+        exclude: Shell patterns of parameter names to leave dense, as in `permask.masks.scores.scope_of`.
+        earlier: A mask to prune further from.
+    """
+
+    exclude: Sequence[str] = EXCLUDE
+    earlier: "Mask | None" = None
+    seed: int = field(default=0, metadata={"help": "With random and erk."})
+
+
+@dataclass(frozen=True)
+class MaskSource:
+    """How to decide which weights are kept.
+
+    Attributes:
+        function: `module:name` of a function with the arguments of a call of this.
+        needs: What it reads besides weights; with `nothing` a `state_dict` will do for the network.
+        prunes_further: Whether it looks at the earlier mask among the options.
+    """
+
+    function: str
+    needs: "Needs" = "nothing"
+    prunes_further: bool = False
+
+    def __call__(
+        self,
+        network: "Prunable",
+        batches: "Sequence[Batch]",
+        sparsity: float,
+        options: MaskOptions = MaskOptions(),
+    ) -> "Mask":
+        """A mask of the network with a share of its scope pruned."""
+        module, _, name = self.function.partition(":")
+        return getattr(import_module(module), name)(network, batches, sparsity, options)
+
+
+SOURCES: Mapping[str, MaskSource] = {
+    "magnitude": MaskSource("permask.masks.scores:by_magnitude", prunes_further=True),
+    "layer-magnitude": MaskSource("permask.masks.layerwise:by_layer_magnitude"),
+    "random": MaskSource("permask.masks.layerwise:by_random"),
+    "erk": MaskSource("permask.masks.layerwise:by_erk"),
+    "snip": MaskSource("permask.masks.sensitivity:by_snip", needs="labels"),
+    "grasp": MaskSource("permask.masks.sensitivity:by_grasp", needs="labels"),
+    "synflow": MaskSource("permask.masks.sensitivity:by_synflow", needs="example"),
+}
