@@ -121,7 +121,7 @@ def permask(stock, tmp_path, monkeypatch, capsys):
         "--input 6",
         "--symmetry @symmetry.json",
         "--data @data.npz --by weights --restarts 2",
-        "--data @data.npz --by learned --epochs 1",
+        "--data @data.npz --by straight-through --epochs 1",
         "--data @data.npz --method sinkhorn --epochs 1",
         "--input 6 --source-mask @mask.safetensors",
     ],
@@ -135,6 +135,13 @@ def test_match_finds_what_was_planted(permask, tmp_path, options):
     target = planted().apply(mlp()).state_dict()
     aligned = load_file(tmp_path / "aligned.safetensors")
     assert all(torch.equal(x, target[name]) for name, x in aligned.items())
+
+
+def test_the_earlier_name_of_a_matcher_is_taken_with_a_word(permask, tmp_path):
+    code, _, err = permask("match @net.py:mlp @a.pt @b.safetensors --data @data.npz --by learned --epochs 1")
+    assert code == 0
+    assert err == "learned is now called straight-through; the next release will not know the earlier name\n"
+    assert Alignment.load(tmp_path / "alignment.json").method == "straight-through"
 
 
 def test_data_are_pixels_in_either_order_or_a_folder_of_classes(permask, tmp_path):
@@ -424,7 +431,7 @@ BAD = {
     "arrays that would run code": (f"{MATCH} --data objects.npy", "expected arrays saved by numpy"),
     "arrays that are text": (f"{MATCH} --data text.npz", "expected arrays saved by numpy"),
     "activations without data": (f"{MATCH} --by activations --input 6", "needs --data"),
-    "learned without labels": (f"{MATCH} --by learned --data @inputs.npy", "needs labels"),
+    "learning without labels": (f"{MATCH} --by straight-through --data @inputs.npy", "needs labels"),
     "a mask of another network": (f"{MATCH} --input 6 --source-mask other_mask.safetensors", "mask of 0.weight"),
     "masks with activations": (f"{MATCH} --data @data.npz --source-mask @mask.safetensors", "go with --by weights"),
     "a symmetry that is none": (f"{MATCH} --symmetry other.json", "expected a symmetry"),

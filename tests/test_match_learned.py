@@ -33,18 +33,18 @@ def sharp(network):
     return network
 
 
-THROUGH = pytest.mark.parametrize("through", ["straight-through", "sinkhorn"])
+BY = pytest.mark.parametrize("by", ["straight-through", "sinkhorn"])
 
 
-@THROUGH
-def test_from_a_bad_start_the_loss_half_way_falls(through):
+@BY
+def test_from_a_bad_start_the_loss_half_way_falls(by):
     source, planted = sharp(perceptron(3)), PERCEPTRON.random(1)
     target = planted.apply(source)
     batches = labelled((6,), source)
     start = Alignment(PERCEPTRON, PERCEPTRON.identity(), "none", 0.0, ())
-    alignment = match_learned(PERCEPTRON, source, target, loss, batches, 10, start=start, through=through)
+    alignment = match_learned(PERCEPTRON, source, target, loss, batches, epochs=10, start=start, by=by)
     assert alignment.objective == max(alignment.history) > 0.9 * alignment.history[0]
-    assert alignment.used["through"] == through
+    assert alignment.method == by
 
     def at_the_middle(permutation):
         path = connect(permutation.apply(source), target, lambda net, _: sum(loss(net, b) for b in batches) / 4, 3)
@@ -54,23 +54,21 @@ def test_from_a_bad_start_the_loss_half_way_falls(through):
     assert at_the_middle(PERCEPTRON.identity()) == pytest.approx(-alignment.history[0], rel=1e-4)
 
 
-@THROUGH
-def test_a_perfect_start_is_kept(through):
+@BY
+def test_a_perfect_start_is_kept(by):
     source, planted = sharp(perceptron(3)), PERCEPTRON.random(1)
     batches = iter(labelled((6,), source))
-    alignment = match_learned(PERCEPTRON, source, planted.apply(source), loss, batches, epochs=2, through=through)
+    alignment = match_learned(PERCEPTRON, source, planted.apply(source), loss, batches, epochs=2, by=by)
     assert equal(alignment.permutation, planted)
     assert alignment.used["start"] == "weights"
 
 
-@THROUGH
-def test_networks_with_batchnorm_are_left_as_they_were(through):
+@BY
+def test_networks_with_batchnorm_are_left_as_they_were(by):
     source, target = convolutions(0).train(), convolutions(1).train()
     source[1].eval()
     before = copy.deepcopy([source.state_dict(), target.state_dict()])
-    match_learned(
-        CONVOLUTIONS, source, target, loss, labelled((3, 9, 9), convolutions(2), 2), epochs=2, through=through
-    )
+    match_learned(CONVOLUTIONS, source, target, loss, labelled((3, 9, 9), convolutions(2), 2), epochs=2, by=by)
     assert [module.training for module in source] == [True, False, *[True] * 6]
     for network, state in zip((source, target), before, strict=True):
         assert all(torch.equal(x, state[name]) for name, x in network.state_dict().items())
@@ -91,7 +89,7 @@ def test_sinkhorn_recovers_a_planted_permutation_that_it_was_not_told():
         batches,
         epochs=25,
         start=start,
-        through="sinkhorn",
+        by="sinkhorn",
     )
     assert equal(alignment.permutation, planted)
 
@@ -101,6 +99,15 @@ def test_no_data_is_an_error():
         match_learned(PERCEPTRON, perceptron(0), perceptron(1), loss, [])
 
 
-def test_an_unknown_way_through_is_an_error():
+def test_an_unknown_way_is_an_error():
     with pytest.raises(PermaskError, match="expected one of straight-through, sinkhorn, got teleport"):
-        match_learned(PERCEPTRON, perceptron(0), perceptron(1), loss, [0], through="teleport")
+        match_learned(PERCEPTRON, perceptron(0), perceptron(1), loss, [0], by="teleport")
+
+
+def test_the_earlier_name_of_the_way_is_taken_for_one_release():
+    labelled_once = labelled((6,), perceptron(2), 1)
+    with pytest.warns(DeprecationWarning, match="by='sinkhorn'"):
+        alignment = match_learned(
+            PERCEPTRON, perceptron(0), perceptron(1), loss, labelled_once, epochs=1, through="sinkhorn"
+        )
+    assert alignment.method == "sinkhorn"

@@ -8,14 +8,15 @@ from support.networks import NETWORKS
 from support.zoo import ZOO
 from test_match_weights import noisy
 
+from permask.batches import Batch
 from permask.discovery.discover import discover
-from permask.matching.activations import match_activations
 from permask.matching.alignment import Alignment
 from permask.matching.assignment import assign_nested, families
 from permask.matching.descent import coordinate_descent, inner_product
 from permask.matching.learned import match_learned
+from permask.matching.matchers import MATCHERS as REGISTERED
+from permask.matching.matchers import MatchOptions
 from permask.matching.similarity import weight_scores, weights_of
-from permask.matching.weights import match_weights
 from permask.permutation import Permutation
 
 SMALL_ZOO = [name for name, entry in ZOO.items() if entry.small]
@@ -33,12 +34,7 @@ def sample(inputs, seed):
     )
 
 
-MATCHERS = {
-    "activations": lambda symmetry, source, target, inputs: match_activations(
-        symmetry, source, target, (sample(inputs, seed) for seed in range(32))
-    ),
-    "weights": lambda symmetry, source, target, inputs: match_weights(symmetry, source, target, restarts=2),
-}
+MATCHERS = {name: matcher for name, matcher in REGISTERED.items() if matcher.needs != "labels"}
 
 
 def recovers(matcher, network, inputs, noise=1e-6):
@@ -47,7 +43,9 @@ def recovers(matcher, network, inputs, noise=1e-6):
     symmetry = discover(network, inputs)
     assert symmetry.groups
     target = noisy(symmetry.random(1).apply(network), noise)
-    return recovered(MATCHERS[matcher](symmetry, network, target, inputs).permutation, network, target, noise)
+    batches = [Batch(sample(inputs, seed)) for seed in range(32)]
+    alignment = MATCHERS[matcher](symmetry, network, target, batches, MatchOptions(restarts=2))
+    return recovered(alignment.permutation, network, target, noise)
 
 
 def recovered(permutation, network, target, noise=1e-6):
@@ -96,9 +94,9 @@ LEARNED += ["lstm_both_ways", "gru", "tied_autoencoder"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("through", LEARNERS)
+@pytest.mark.parametrize("by", LEARNERS)
 @pytest.mark.parametrize("name", LEARNED)
-def test_learning_puts_right_what_is_wrong_in_every_group_of_architectures_of_the_zoo(name, through):
+def test_learning_puts_right_what_is_wrong_in_every_group_of_architectures_of_the_zoo(name, by):
     network, inputs = ZOO[name].make(), ZOO[name].inputs()
     randomise_(network)
     symmetry = discover(network, inputs)
@@ -113,7 +111,7 @@ def test_learning_puts_right_what_is_wrong_in_every_group_of_architectures_of_th
     assert not recovered(wrong, network, target)
     start = Alignment(symmetry, wrong, "three units of every group elsewhere", 0.0, ())
     alignment = match_learned(
-        symmetry, network, target, distance, [None] * 10, 2, LEARNERS[through], start, through=through
+        symmetry, network, target, distance, [None] * 10, epochs=2, learning_rate=LEARNERS[by], start=start, by=by
     )
     assert recovered(alignment.permutation, network, target)
 

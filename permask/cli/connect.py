@@ -86,7 +86,7 @@ def connect(
     calibrating = read(replace(data, data=calibration), source) if calibration else test
     if by:
         if MATCHERS[by].needs == "labels":
-            check_labels(calibrating, calibration, f"--by {by}")
+            check_labels(calibrating, calibration or data.data, f"--by {by}")
         symmetry = discover(source, example_of(calibrating))
         with shown(calibrating, f"matching by {by}", as_json) as seen:
             source = MATCHERS[by](symmetry, source, target, seen, options).permutation.apply(source)

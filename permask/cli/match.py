@@ -18,8 +18,8 @@ BY = one_of(
     MATCHERS,
     "--by",
     "--method",
-    help="What to match by; straight-through and sinkhorn follow the loss half-way, straight through permutations or by "
-    "soft ones. [default: activations if there is --data, else weights]",
+    help="What to match by; straight-through and sinkhorn follow the loss half-way, straight through permutations or "
+    "by soft ones. [default: activations if there is --data, else weights]",
     renamed={"learned": "straight-through"},
 )
 
