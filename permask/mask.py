@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn.utils import prune
 
 from permask.errors import NetworkError, PermaskError
+from permask.permutation import Permutation
 from permask.tensors import save_tensors
 
 # where a torch.ao.pruning sparsifier keeps the mask of a module's parameter
@@ -99,9 +100,13 @@ class Mask(Mapping[str, Tensor]):
     def __repr__(self) -> str:
         return f"Mask({self.count} of {self.size} weights kept, sparsity {self.sparsity:.4f})"
 
-    def replace(self, kept: Mapping[str, Tensor]) -> Self:
-        """A mask of the same kind over other tensors."""
-        return type(self)(kept)
+    def permuted(self, permutation: Permutation) -> Self:
+        """The mask with its units permuted, as the weights of a network are: `new[i] = old[p[i]]`.
+
+        Raises:
+            NetworkError: The mask does not fit the symmetry of the permutation.
+        """
+        return type(self)(permutation.permute_tensors(self))
 
     @property
     def count(self) -> int:

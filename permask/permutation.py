@@ -8,7 +8,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, Self, TypeVar
+from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,6 +20,15 @@ from permask.groups import Axis, Group
 
 Index = Int[np.ndarray, "*blocks units"]
 Permutable = TypeVar("Permutable", bound="nn.Module | Mapping[str, Tensor]")
+
+
+@runtime_checkable
+class SelfPermuting(Protocol):
+    """A value that knows how it is permuted, such as a mask, which stays a mask."""
+
+    def permuted(self, permutation: "Permutation") -> Self:
+        """The value, permuted."""
+        ...
 
 
 class Permutation:
@@ -80,11 +89,11 @@ class Permutation:
         """
         if isinstance(x, nn.Module):
             permuted = copy.deepcopy(x)
-            overwrite(permuted, self._apply_to_tensors(x.state_dict()))
+            overwrite(permuted, self.permute_tensors(x.state_dict()))
             return permuted
-        tensors = self._apply_to_tensors(x)
-        replace = getattr(x, "replace", None)  # a Mask stays a Mask
-        return replace(tensors) if replace else tensors  # pyright: ignore[reportReturnType]
+        if isinstance(x, SelfPermuting):
+            return x.permuted(self)
+        return self.permute_tensors(x)  # pyright: ignore[reportReturnType]
 
     def source(self, parameter: str, dim: int) -> Int[np.ndarray, "length"] | None:
         """Where each position along an axis comes from, or None if nothing moves there.
@@ -121,7 +130,8 @@ class Permutation:
                 sources[key] = (axis, before[step])
         return sources
 
-    def _apply_to_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+    def permute_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Permute tensors by the name of a parameter, as `apply` does a `state_dict`."""
         # a state_dict keeps its metadata: `load_state_dict` of some modules needs it
         permuted = copy.copy(tensors) if isinstance(tensors, OrderedDict) else dict(tensors)
         if self._sources and not any(name in permuted for name, _ in self._sources):

@@ -138,4 +138,4 @@ def _under_all_names(mask: Mask, weights: Mapping[str, Tensor], same: Callable[[
         for name, kept in mask.items()
         if same(x, weights[name])
     }
-    return mask.replace({**mask, **aliases})
+    return Mask({**mask, **aliases})

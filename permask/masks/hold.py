@@ -1,14 +1,13 @@
 """Keep pruned weights at exactly zero while any optimizer trains the others."""
 
-from collections.abc import Iterable
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from permask.errors import PermaskError
 from permask.mask import Mask, parameters_by_name
+from permask.masks.factors import Factors
 
 
 def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
@@ -51,15 +50,16 @@ class Hold:
     def __init__(self, model: nn.Module, mask: Mask, optimizer: Optimizer):
         parameters = parameters_by_name(model)
         stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        self._kept = {
-            parameters[name]: kept.to(parameters[name].device)
-            for name, kept in mask.items()
-            if id(parameters[name]) in stepped and not kept.all()
-        }
-        if not self._kept and mask.count < mask.size:
+        self._factors = Factors(
+            {
+                parameters[name]: kept
+                for name, kept in mask.items()
+                if id(parameters[name]) in stepped and not kept.all()
+            }
+        )
+        if not self._factors and mask.count < mask.size:
             raise PermaskError("the optimizer has none of the masked parameters: was it made for another network?")
         self._optimizer = optimizer
-        self._factors: dict[tuple[int, torch.dtype], Tensor] = {}
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
@@ -72,10 +72,9 @@ class Hold:
         for hook in self._hooks:
             hook.remove()
 
-    @torch.no_grad()
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero now."""
-        self._multiply((p, p.grad) for p in self._kept if p.grad is not None)
+        self._factors.multiply_((p, p.grad) for p in self._factors)
 
     def _before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -93,26 +92,11 @@ class Hold:
 
         return evaluate
 
-    @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
         state = (
             (p, x)
-            for p in self._kept
+            for p in self._factors
             for x in self._optimizer.state.get(p, {}).values()
             if isinstance(x, Tensor) and x.shape == p.shape
         )
-        self._multiply([*((p, p) for p in self._kept), *state])
-
-    def _multiply(self, pairs: Iterable[tuple[nn.Parameter, Tensor]]) -> None:
-        """Multiply tensors by the 0/1 factors of their parameters, all in one call."""
-        pairs = list(pairs)
-        if pairs:
-            factors = [self._factor(p, x.dtype) for p, x in pairs]
-            torch._foreach_mul_([x for _, x in pairs], factors)  # pyright: ignore[reportPrivateImportUsage]
-
-    def _factor(self, parameter: nn.Parameter, dtype: torch.dtype) -> Tensor:
-        """The mask as numbers: fused kernels want one type, so each type that occurs is made once."""
-        key = (id(parameter), dtype)
-        if key not in self._factors:
-            self._factors[key] = self._kept[parameter].to(dtype)
-        return self._factors[key]
+        self._factors.multiply_([*((p, p) for p in self._factors), *state])

@@ -28,4 +28,4 @@ def transport(mask: Mask, alignment: Alignment) -> Mask:
                 f"mask of {name}: expected shape {list(shapes[name])} as in the aligned networks, "
                 f"got {list(kept.shape)}"
             )
-    return alignment.permutation.apply(mask)
+    return mask.permuted(alignment.permutation)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.optim.sgd import sgd
 
 from permask.mask import Mask
+from permask.masks.factors import Factors
 
 
 class MomentumSGD:
@@ -43,27 +44,23 @@ class MomentumSGD:
             self.buffers = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
             for name, buffer in (buffers or {}).items():
                 self.buffers[name].copy_(buffer)
-        factors: dict[str, Tensor] = {}
         if mask is not None:
             mask.apply_(model)
-            factors = {name: torch.zeros_like(named[name]).copy_(kept) for name, kept in mask.items() if name in named}
-            for name in factors.keys() & self.buffers.keys():
-                self.buffers[name].mul_(factors[name])
-        self._rows = [(parameter, self.buffers.get(name), factors.get(name)) for name, parameter in named.items()]
+        self._factors = Factors({named[name]: kept for name, kept in (mask or {}).items() if name in named})
+        self._rows = [(parameter, self.buffers.get(name)) for name, parameter in named.items()]
+        self._factors.multiply_(self._rows)
         self._momentum, self._weight_decay = momentum, weight_decay
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Take a step with every parameter that has a gradient, and drop the gradients."""
         rows = [row for row in self._rows if row[0].grad is not None]
-        gradients: Any = [parameter.grad for parameter, _, _ in rows]
-        masked = [(parameter.grad, factor) for parameter, _, factor in rows if factor is not None]
-        if masked:
-            torch._foreach_mul_(*map(list, zip(*masked, strict=True)))  # pyright: ignore[reportPrivateImportUsage]
+        gradients: Any = [parameter.grad for parameter, _ in rows]
+        self._factors.multiply_((parameter, parameter.grad) for parameter, _ in rows)
         sgd(
-            [parameter for parameter, _, _ in rows],
+            [parameter for parameter, _ in rows],
             gradients,
-            [buffer for _, buffer, _ in rows],
+            [buffer for _, buffer in rows],
             fused=True,
             weight_decay=self._weight_decay,
             momentum=self._momentum,
@@ -72,5 +69,5 @@ class MomentumSGD:
             nesterov=False,
             maximize=False,
         )
-        for parameter, _, _ in rows:
+        for parameter, _ in rows:
             parameter.grad = None
