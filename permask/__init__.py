@@ -6,6 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from permask import dynamic
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import LinearPath, connect
     from permask.connectivity.repair import repair
@@ -72,6 +73,7 @@ __all__ = [
     "Symmetry",
     "connect",
     "discover",
+    "dynamic",
     "evaluate_ensemble",
     "hold_mask",
     "load_published",
@@ -99,6 +101,8 @@ def __getattr__(name: str) -> Any:
             stacklevel=2,
         )
         return __getattr__(new)
+    if name == "dynamic":
+        return import_module("permask.dynamic")
     if name not in _HOME:
         raise AttributeError(f"module 'permask' has no attribute {name!r}")
     return getattr(import_module(_HOME[name]), name)

@@ -1,13 +1,18 @@
 """Keep pruned weights at exactly zero while any optimizer trains the others."""
 
-from typing import Any
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any, Self
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.weak import WeakIdKeyDictionary
 
 from permask.errors import PermaskError
 from permask.mask import Mask, parameters_by_name
 from permask.masks.factors import Factors
+
+Look = Callable[[Mapping[str, Tensor | None]], None]
 
 
 def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
@@ -24,11 +29,12 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
         optimizer: Any `torch.optim` optimizer over the network's parameters.
 
     Returns:
-        A handle; `handle.remove()` lets the weights go.
+        A handle: `handle.update(mask)` changes the mask, `handle.remove()` lets the weights go, as the end of a `with`
+        block does.
 
     Raises:
         NetworkError: The mask does not fit the network.
-        PermaskError: The optimizer has none of the masked parameters.
+        PermaskError: The optimizer has none of the masked parameters, or one of them is held already.
 
     Example:
         ```python
@@ -40,37 +46,84 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
         handle.remove()
         ```
     """
-    mask.apply_(model)
+    mask.check(model)
     return Hold(model, mask, optimizer)
 
 
 class Hold:
-    """The handle that `hold_mask` returns."""
+    """The handle that `hold_mask` returns; as a context manager it removes itself at the end of the block.
+
+    Attributes:
+        mask: What is pruned now.
+        weights: The masked parameters by name.
+    """
 
     def __init__(self, model: nn.Module, mask: Mask, optimizer: Optimizer):
         parameters = parameters_by_name(model)
         stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        self._factors = Factors(
-            {
-                parameters[name]: kept
-                for name, kept in mask.items()
-                if id(parameters[name]) in stepped and not kept.all()
-            }
-        )
-        if not self._factors and mask.count < mask.size:
+        self.weights = {name: parameters[name] for name in mask if id(parameters[name]) in stepped}
+        if not self.weights and mask.count < mask.size:
             raise PermaskError("the optimizer has none of the masked parameters: was it made for another network?")
-        self._optimizer = optimizer
+        for name, parameter in self.weights.items():
+            if _holder_of(parameter) is not None:
+                raise PermaskError(
+                    f"{name} is held already: change the mask by handle.update(mask), or call handle.remove() first"
+                )
+        self._model, self._optimizer = model, optimizer
+        self._looks: list[Look] = []
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
         ]
+        for parameter in self.weights.values():
+            _HOLDERS[parameter] = weakref.ref(self)
+        self.update(mask)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.remove()
+
+    def __repr__(self) -> str:
+        return f"Hold({self.mask})"
+
+    def update(self, mask: Mask) -> None:
+        """Prune by another mask from now on.
+
+        What it prunes is zero at once, with its gradient and its optimizer state. What it regrows is zero as well, and
+        trains from there.
+
+        Raises:
+            NetworkError: The mask does not fit the network.
+            PermaskError: A mask of other parameters than the one before.
+        """
+        if hasattr(self, "mask") and mask.keys() != self.mask.keys():
+            other = min(mask.keys() ^ self.mask.keys())
+            raise PermaskError(
+                f"expected a mask of the same parameters as the one that is held; {other} is in one only"
+            )
+        mask.apply_(self._model)
+        self.mask = mask
+        self._factors = Factors({p: mask[name] for name, p in self.weights.items() if not mask[name].all()})
         self._after_step()
         self.mask_gradients()
+
+    def before_masking(self, look: Look) -> None:
+        """Have a function look at the gradients of the masked parameters in every step, before they are masked.
+
+        Args:
+            look: Called with name to gradient, None where there is none; after every evaluation of a closure.
+        """
+        self._looks.append(look)
 
     def remove(self) -> None:
         """Stop holding: the next step may change every weight."""
         for hook in self._hooks:
             hook.remove()
+        for parameter in self.weights.values():
+            if _holder_of(parameter) is self:
+                del _HOLDERS[parameter]
 
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero now."""
@@ -79,7 +132,7 @@ class Hold:
     def _before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        self.mask_gradients()
+        self._masked_after_a_look()
         # args[0] is the optimizer itself; a closure computes gradients anew inside the step
         with_closure = [self._masking(x) if callable(x) else x for x in args[1:]]
         return (args[0], *with_closure), {k: self._masking(x) if callable(x) else x for k, x in kwargs.items()}
@@ -87,10 +140,15 @@ class Hold:
     def _masking(self, closure: Any) -> Any:
         def evaluate() -> Any:
             loss = closure()
-            self.mask_gradients()
+            self._masked_after_a_look()
             return loss
 
         return evaluate
+
+    def _masked_after_a_look(self) -> None:
+        for look in self._looks:
+            look({name: p.grad for name, p in self.weights.items()})
+        self.mask_gradients()
 
     def _after_step(self, *_: Any) -> None:
         state = (
@@ -100,3 +158,12 @@ class Hold:
             if isinstance(x, Tensor) and x.shape == p.shape
         )
         self._factors.multiply_([*((p, p) for p in self._factors), *state])
+
+
+# parameter to the handle that holds it
+_HOLDERS: WeakIdKeyDictionary = WeakIdKeyDictionary()
+
+
+def _holder_of(parameter: nn.Parameter) -> Hold | None:
+    reference = _HOLDERS.get(parameter)
+    return None if reference is None else reference()

@@ -108,7 +108,7 @@ def keep_largest(scores: Mapping[str, Tensor], sparsity: float, mask: Mask | Non
             f"ask for at least {mask.sparsity:.6g}"
         )
     flat = torch.cat([_alive(score, mask, name).flatten() for name, score in scores.items()])
-    kept = _largest(flat, count)
+    kept = largest(flat, count)
     sizes = [score.numel() for score in scores.values()]
     parts = zip(scores.items(), kept.split(sizes), strict=True)
     return Mask({name: part.view(score.shape) for (name, score), part in parts})
@@ -134,8 +134,8 @@ def _alive(score: Tensor, mask: Mask | None, name: str) -> Tensor:
     return score if mask is None else score.masked_fill(~mask[name].cpu(), -math.inf)
 
 
-def _largest(scores: Tensor, count: int) -> Tensor:
-    """Boolean: the `count` largest entries, ties by position; what is -inf comes last."""
+def largest(scores: Tensor, count: int) -> Tensor:
+    """Of a vector, which are the `count` largest entries, ties by position; what is -inf comes last."""
     if count == 0:
         return torch.zeros_like(scores, dtype=torch.bool)
     threshold = scores.kthvalue(len(scores) - count + 1).values

@@ -1,0 +1,108 @@
+"""When a mask changes while a network trains; what is pruned and what grows is each method's own file."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from math import cos, pi
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+from permask.errors import NetworkError, PermaskError
+from permask.mask import Mask
+from permask.masks.scores import largest
+
+Gradients = Mapping[str, Tensor | None]
+
+
+class Held(Protocol):
+    """A network whose pruned weights something keeps at zero, such as the handle of `permask.hold_mask`.
+
+    Attributes:
+        mask: What is pruned now.
+        weights: The masked parameters by name.
+    """
+
+    mask: Mask
+    weights: Mapping[str, nn.Parameter]
+
+    def update(self, mask: Mask) -> None:
+        """Prune by another mask from now on; what it regrows starts at zero, with zero optimizer state."""
+
+    def before_masking(self, look: Callable[[Gradients], None]) -> None:
+        """Have a function look at the gradients of the masked parameters in every step, before they are masked."""
+
+
+class MaskUpdates(ABC):
+    """Changes a mask every some steps. Call `step()` once after every `optimizer.step()`.
+
+    Args:
+        held: The handle of `permask.hold_mask`.
+        every: Steps between two updates.
+        until: Step from which on the mask stays as it is.
+
+    Attributes:
+        steps: Steps taken. With the mask, it is all that resuming needs.
+
+    Raises:
+        PermaskError: `every` or `until` below 1.
+    """
+
+    def __init__(self, held: Held, *, every: int, until: int):
+        if every < 1 or until < 1:
+            raise PermaskError(f"expected every and until of at least 1 step, got {every} and {until}")
+        self.held, self.every, self.until = held, every, until
+        self.steps = 0
+
+    def is_due(self, step: int) -> bool:
+        """Whether the mask changes after a step, counted from 1."""
+        return step % self.every == 0 and step < self.until
+
+    def step(self) -> bool:
+        """Note a step of the optimizer; whether it changed the mask."""
+        self.steps += 1
+        if not self.is_due(self.steps):
+            return False
+        self.held.update(self.updated(self.steps))
+        return True
+
+    @abstractmethod
+    def updated(self, step: int) -> Mask:
+        """The mask after a step at which it changes."""
+
+
+def cosine(fraction: float, step: int, until: int) -> float:
+    """A fraction that falls to 0 along half a cosine: f / 2 · (1 + cos(π t / T)) (Evci et al. 2020, section 3)."""
+    return fraction / 2 * (1 + cos(pi * step / until))
+
+
+def check_fraction(fraction: float) -> None:
+    """Raise a `PermaskError` for a fraction outside (0, 1]."""
+    if not 0 < fraction <= 1:
+        raise PermaskError(f"fraction: expected a share in (0, 1], got {fraction}")
+
+
+def exchange(kept: Tensor, weight: Tensor, growth: Tensor, fraction: float) -> Tensor:
+    """Drop the smallest weights of a layer and grow as many others.
+
+    Floor of `fraction` times the kept weights are dropped, those of the least magnitude, and as many positions that are
+    then empty grow, those of the largest growth score; just dropped ones may. Of equals the first stay, or grow.
+
+    Args:
+        kept: Boolean, of the layer's shape.
+        weight: Of that shape.
+        growth: Scores of that shape; larger grow first.
+        fraction: Share of the kept weights, in [0, 1].
+
+    Raises:
+        NetworkError: Scores that are not numbers.
+    """
+    kept, growth = kept.cpu(), growth.detach().to("cpu", torch.float32)
+    if growth.isnan().any():
+        raise NetworkError("the gradients hold NaN, so there is no order to grow weights in")
+    count = int(kept.sum())
+    dropped = int(fraction * count)
+    magnitude = weight.detach().to("cpu", torch.float32).abs()
+    retained = largest(magnitude.masked_fill(~kept, -torch.inf).flatten(), count - dropped).view(kept.shape)
+    grown = largest(growth.masked_fill(retained, -torch.inf).flatten(), dropped).view(kept.shape)
+    return retained | grown
