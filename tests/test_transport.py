@@ -33,6 +33,8 @@ def test_the_mask_moves_as_the_weights_do():
     moved = transport(mask, found)
     assert moved == magnitude_mask(found.permutation.apply(source), 0.6)
     assert isinstance(moved, Mask)
+    for other in (mask.permuted(found.permutation), found.permutation.apply(mask)):
+        assert isinstance(other, Mask) and other == moved
     assert {n: int(kept.sum()) for n, kept in moved.items()} == {n: int(kept.sum()) for n, kept in mask.items()}
 
 

@@ -90,7 +90,9 @@ def find_content(data: DataSet, progress: Progress = unseen) -> str:
         return ""
     if data.content:
         return data.content
-    return identify(data.name, data.root, _is_published(data), isinstance(data, StreamedImages), progress)
+    return identify(
+        data.name, data.root, published=_is_published(data), stream=isinstance(data, StreamedImages), progress=progress
+    )
 
 
 def data_in_keys(data: DataSet, content: str) -> dict[str, JsonValue]:
@@ -111,7 +113,14 @@ def decode_images(data: DataSet, content: str, progress: Progress = unseen) -> N
         DataError: Files that are missing, damaged or other ones than the study expects.
     """
     if isinstance(data, SmallImages):
-        pixels_of(data.name, data.root, content, _is_published(data), data.image_size, progress)
+        pixels_of(
+            data.name,
+            data.root,
+            content=content,
+            published=_is_published(data),
+            image_size=data.image_size,
+            progress=progress,
+        )
 
 
 def _is_published(data: DataSet) -> bool:

@@ -33,6 +33,7 @@ def load_data(name: str, **options: Any) -> Data:
 
 def load_images(
     name: str,
+    *,
     root: str,
     content: str,
     published: bool,
@@ -42,14 +43,14 @@ def load_images(
     **choice: Any,
 ) -> Data:
     """Decoded images in memory."""
-    pixels = pixels_of(name, root, content, published, image_size)
+    pixels = pixels_of(name, root, content=content, published=published, image_size=image_size)
     looks = Normalisation(pixels.mean, pixels.std), FlipAndCrop(padding, flip)
     train = Resident(torch.from_numpy(pixels.train_images), torch.from_numpy(pixels.train_labels), *looks)
     test = Resident(torch.from_numpy(pixels.test_images), torch.from_numpy(pixels.test_labels), *looks)
     return _chosen(train, test, pixels.classes, **choice)
 
 
-def stream_images(name: str, root: str, content: str, image_size: int, **choice: Any) -> Data:
+def stream_images(name: str, *, root: str, content: str, image_size: int, **choice: Any) -> Data:
     """Image files that stay on disk."""
     if (found := identify(name, root, published=False, stream=True)) != content:
         raise DataError(f"{root}: its files are {found[:12]}…, the study expects {content[:12]}…")
@@ -65,6 +66,7 @@ def _chosen(
     train: Split,
     test: Split,
     classes: int,
+    *,
     train_size: int | None,
     test_size: int | None,
     validation: int,

@@ -20,7 +20,7 @@ def folder_of(name: str, root: str) -> Path:
     return imagenet_folder(Path(root)) if name == "imagenet" else unpacked(Path(root))
 
 
-def identify(name: str, root: str, published: bool, stream: bool, progress: Progress = unseen) -> str:
+def identify(name: str, root: str, *, published: bool, stream: bool, progress: Progress = unseen) -> str:
     """What stands for the content of a data set in the keys of steps, wherever it lies.
 
     Args:
@@ -42,7 +42,7 @@ def identify(name: str, root: str, published: bool, stream: bool, progress: Prog
 
 
 def pixels_of(
-    name: str, root: str, content: str, published: bool, image_size: int | None, progress: Progress = unseen
+    name: str, root: str, *, content: str, published: bool, image_size: int | None, progress: Progress = unseen
 ) -> Pixels:
     """The decoded images, from the cache if they were decoded before.
 
@@ -59,7 +59,7 @@ def pixels_of(
     """
 
     def decode() -> Pixels:
-        found = identify(name, root, published, False)
+        found = identify(name, root, published=published, stream=False)
         if found != content:
             raise DataError(f"{root}: its content is {found[:12]}…, the study expects {content[:12]}…")
         if name in PUBLISHED:
