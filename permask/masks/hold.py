@@ -4,6 +4,7 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.weak import WeakIdKeyDictionary
@@ -105,7 +106,7 @@ class Hold:
             )
         mask.apply_(self._model)
         self.mask = mask
-        self._factors = Factors({p: mask[name] for name, p in self.weights.items() if not mask[name].all()})
+        self._factors = Factors({p: mask[name] for name, p in self.weights.items()})
         self._after_step()
         self.mask_gradients()
 
@@ -125,9 +126,10 @@ class Hold:
             if _holder_of(parameter) is self:
                 del _HOLDERS[parameter]
 
+    @torch.no_grad()
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero now."""
-        self._factors.multiply_((p, p.grad) for p in self._factors)
+        self._factors.mask_gradients()
 
     def _before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -150,6 +152,7 @@ class Hold:
             look({name: p.grad for name, p in self.weights.items()})
         self.mask_gradients()
 
+    @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
         state = (
             (p, x)

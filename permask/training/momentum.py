@@ -47,8 +47,9 @@ class MomentumSGD:
         if mask is not None:
             mask.apply_(model)
         self._factors = Factors({named[name]: kept for name, kept in (mask or {}).items() if name in named})
-        self._rows = [(parameter, self.buffers.get(name)) for name, parameter in named.items()]
-        self._factors.multiply_(self._rows)
+        momentum_of = {parameter: self.buffers.get(name) for name, parameter in named.items()}
+        self._factors.multiply_((parameter, momentum_of[parameter]) for parameter in self._factors)
+        self._rows = list(momentum_of.items())
         self._momentum, self._weight_decay = momentum, weight_decay
 
     @torch.no_grad()
@@ -56,7 +57,7 @@ class MomentumSGD:
         """Take a step with every parameter that has a gradient, and drop the gradients."""
         rows = [row for row in self._rows if row[0].grad is not None]
         gradients: Any = [parameter.grad for parameter, _ in rows]
-        self._factors.multiply_((parameter, parameter.grad) for parameter, _ in rows)
+        self._factors.mask_gradients()
         sgd(
             [parameter for parameter, _ in rows],
             gradients,
