@@ -12,7 +12,7 @@ test:  ## the tests that need seconds, no network and no GPU
 	uv run pytest
 
 slow:  ## the tests that need minutes
-	uv run pytest -m slow
+	uv run --group quality pytest -m slow
 
 browser:  ## the page in headless Chromium, which has to be installed
 	uv run pytest -m browser

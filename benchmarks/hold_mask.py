@@ -9,13 +9,13 @@ does falls on both. Prints the median over steps of the ratio, with a 95% bootst
 """
 
 import argparse
-import os
-import platform
 import time
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import machine, take_turns, with_interval
 from torch import nn
 
 from permask.masks.hold import hold_mask
@@ -54,21 +54,11 @@ def compare(make_optimizer, steps: int, batch_size: int, device: str) -> None:
     generator = torch.Generator().manual_seed(1)
     x = torch.randn(batch_size, 3, 32, 32, generator=generator).to(device)
     y = torch.randint(10, (batch_size,), generator=generator).to(device)
-    seconds = np.empty((steps + 3, 2, 2))  # step, dense or held, whole or optimizer
-    for step in range(len(seconds)):
-        for which in (0, 1) if step % 2 else (1, 0):
-            seconds[step, which] = timed_step(networks[which], optimizers[which], x, y)
-    seconds = seconds[3:]  # the first steps allocate
-    whole = seconds[:, 1, 0] / seconds[:, 0, 0]
-    inside = 1 + (seconds[:, 1, 1] - seconds[:, 0, 1]) / np.median(seconds[:, 0, 0])
-    print(f"  whole step {interval(whole)}, by the optimizer's part {interval(inside)}, n = {steps}")
-
-
-def interval(ratios: np.ndarray) -> str:
-    """The median with a 95% percentile bootstrap interval."""
-    resampled = np.random.default_rng(0).choice(ratios, (2000, len(ratios)))
-    low, high = np.percentile(np.median(resampled, axis=1), [2.5, 97.5])
-    return f"{np.median(ratios):.4f} [{low:.4f}, {high:.4f}]"
+    dense_step, held_step = (partial(timed_step, *pair, x, y) for pair in zip(networks, optimizers, strict=True))
+    seconds = take_turns({"dense": dense_step, "held": held_step}, steps, warm_up=3)
+    (dense, of_dense), (held, of_held) = seconds["dense"].T, seconds["held"].T  # whole step, optimizer's part
+    inside = 1 + (of_held - of_dense) / np.median(dense)
+    print(f"  whole step {with_interval(held / dense)}, by the optimizer's part {with_interval(inside)}, n = {steps}")
 
 
 def main() -> None:
@@ -77,9 +67,7 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--device", default="cpu")
     arguments = parser.parse_args()
-    threads = f"{torch.get_num_threads()} thread(s) of {os.cpu_count()}"
-    hardware = torch.cuda.get_device_name() if arguments.device == "cuda" else f"{platform.machine()}, {threads}"
-    print(f"ResNet20, batch {arguments.batch_size}, sparsity 0.9; torch {torch.__version__}; {hardware}")
+    print(f"ResNet20, batch {arguments.batch_size}, sparsity 0.9; {machine(arguments.device)}")
     for name, make_optimizer in OPTIMIZERS.items():
         print(name)
         compare(make_optimizer, arguments.steps, arguments.batch_size, arguments.device)

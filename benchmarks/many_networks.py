@@ -6,18 +6,18 @@ Trains copies of one network from different seeds and prints network-steps per s
 gives each in turn all threads; `processes` has one process per thread, as `permask run --jobs` does; `batched` stacks
 the weights of n networks and trains them by `torch.func.vmap` as one program. Ways alternate, round by round. For the
 MLP it prints besides what a step of the loop takes, beside its matrix products alone and beside torch's own SGD.
-`--cpu-time` counts the seconds of this process on the CPU, for a machine that others share, and leaves processes out.
 """
 
 import argparse
-import os
 import time
 from collections.abc import Callable
+from functools import partial
 from multiprocessing import get_context
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import Clock, add_cpu_time, machine, seconds, take_turns, with_range
 from torch import nn
 from torch.func import functional_call, stack_module_state
 
@@ -117,7 +117,7 @@ class Processes:
             end.send(0)
 
 
-def compare(name: str, rounds: int, clock: Callable[[], float]) -> None:
+def compare(name: str, rounds: int, clock: Clock) -> None:
     steps, threads, alone = SETTINGS[name][2], torch.get_num_threads(), single(name)
     processes = Processes(name, threads) if clock is time.perf_counter else None
     programs = {count: batched(name, count) for count in BATCHED}
@@ -128,19 +128,19 @@ def compare(name: str, rounds: int, clock: Callable[[], float]) -> None:
         ways[f"batched, {count} networks"] = lambda program=program, count=count: (
             count * repeat(program, steps // 2 or 1)
         )
-    rates: dict[str, list[float]] = {way: [] for way in ways}
-    for number in range(rounds + 1):
-        for way, work in ways.items():
-            started = clock()
-            done = work()
-            if number:
-                rates[way].append(done / (clock() - started))
+    rates = take_turns({way: partial(rate, work, clock) for way, work in ways.items()}, rounds)
     if processes:
         processes.stop()
     print(f"\n| {name} | network-steps/s | × one after another |\n|---|---|---|")
     for way, found in rates.items():
-        ratios = np.array(found) / np.array(rates["one after another"])
-        print(f"| {way} | {np.median(found):.1f} | {np.median(ratios):.2f} [{ratios.min():.2f}, {ratios.max():.2f}] |")
+        print(f"| {way} | {np.median(found):.1f} | {with_range(found / rates['one after another'])} |")
+
+
+def rate(work: Callable[[], int], clock: Clock) -> float:
+    """Steps a second of what returns how many it has done."""
+    started = clock()
+    done = work()
+    return done / (clock() - started)
 
 
 def repeat(step: Callable[[], None], steps: int) -> int:
@@ -149,7 +149,7 @@ def repeat(step: Callable[[], None], steps: int) -> int:
     return steps
 
 
-def overhead(rounds: int, clock: Callable[[], float]) -> None:
+def overhead(rounds: int, clock: Clock) -> None:
     """What a step of the MLP takes on one thread beyond its matrix products."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
@@ -173,34 +173,25 @@ def overhead(rounds: int, clock: Callable[[], float]) -> None:
             gradient = gradient @ weight
 
     ways = {"matrix products alone": products, "the loop's step": single("mlp"), "with torch.optim.SGD": by_torch}
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
-    for number in range(rounds + 1):
-        for way, step in ways.items():
-            started = clock()
-            repeat(step, 200)
-            if number:
-                seconds[way].append((clock() - started) / 200)
+    taken = take_turns({way: partial(seconds, clock, partial(repeat, step, 200)) for way, step in ways.items()}, rounds)
+    products = taken["matrix products alone"]
     print("\n| step of the MLP, one thread | µs | × products |\n|---|---|---|")
-    for way, found in seconds.items():
-        ratio = np.median(np.array(found) / np.array(seconds["matrix products alone"]))
-        print(f"| {way} | {1e6 * np.median(found):.0f} | {ratio:.2f} |")
+    for way, found in taken.items():
+        print(f"| {way} | {1e6 * np.median(found) / 200:.0f} | {np.median(found / products):.2f} |")
     torch.set_num_threads(threads)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--cpu-time", action="store_true")
+    add_cpu_time(parser, but="processes are then left out")
     parser.add_argument("--networks", nargs="+", choices=SETTINGS, default=list(SETTINGS))
     arguments = parser.parse_args()
-    rounds, clock = arguments.rounds, time.process_time if arguments.cpu_time else time.perf_counter
     torch.set_flush_denormal(True)
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads of {os.cpu_count()} cores, n = {rounds} rounds"
-    )
-    overhead(rounds, clock)
+    print(f"{machine()}, n = {arguments.rounds} rounds")
+    overhead(arguments.rounds, arguments.clock)
     for name in arguments.networks:
-        compare(name, rounds, clock)
+        compare(name, arguments.rounds, arguments.clock)
 
 
 if __name__ == "__main__":

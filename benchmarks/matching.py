@@ -18,18 +18,18 @@ convolutions without BatchNorm are scaled to unit variance (Mishkin & Matas 2016
 """
 
 import argparse
-import os
-import platform
 import resource
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from layer_by_layer import correlations, layer_by_layer
+from measure import machine, take_turns
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
@@ -141,13 +141,14 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
         "layer by layer, stopping at each": lambda: layer_by_layer(networks, batches, layers, stop=True),
         "layer by layer": lambda: layer_by_layer(networks, batches, layers),
     }
-    seconds: dict[str, list[float]] = {way: [] for way in ways}
     results = {}
-    for _ in range(rounds):
-        for way, run in ways.items():
-            started = time.process_time()
-            results[way] = run()
-            seconds[way].append((time.process_time() - started) * (factor if way.startswith("layer") else 1))
+
+    def seconds(way: str) -> float:
+        started = time.process_time()
+        results[way] = ways[way]()
+        return (time.process_time() - started) * (factor if way.startswith("layer") else 1)
+
+    taken = take_turns({way: partial(seconds, way) for way in ways}, rounds, warm_up=0)
     shape, what = "×".join(map(str, case.image)), "CIFAR-10 images" if folder else "noise"
     print(
         f"{name}: {case.samples} inputs of {shape} ({what}) in batches of {case.batch_size}, n = {rounds}", flush=True
@@ -157,7 +158,7 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
     seen = correlations(networks, batches, case.layers)
     tell_agreement(results["match_activations, tracing included"].permutation, seen, results["layer by layer"])
     print("| | CPU time | of two bare forward passes | of match_activations |\n|---|--:|--:|--:|")
-    median = {way: float(np.median(s)) for way, s in seconds.items()}
+    median = {way: float(np.median(s)) for way, s in taken.items()}
     bare, ours = (median[way] for way in list(ways)[:2])
     for way, value in median.items():
         print(f"| {way} | {value:.2f} s | {value / bare:.2f} | {value / ours:.2f} |", flush=True)
@@ -211,8 +212,7 @@ def main() -> None:
     parser.add_argument("--layers", type=int, metavar="K", help="layers that the reference runs for; all by default")
     parser.add_argument("--memory", type=int, metavar="N")
     arguments = parser.parse_args()
-    threads = f"{torch.get_num_threads()} thread(s) of {os.cpu_count()}"
-    print(f"torch {torch.__version__}, {platform.machine()}, {threads}", flush=True)
+    print(machine(), flush=True)
     if arguments.memory:
         memory(arguments.memory)
     else:

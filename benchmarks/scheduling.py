@@ -7,12 +7,14 @@ small result for each into a store, without computing anything.
 import argparse
 import resource
 import tempfile
-import time
 from pathlib import Path
+
+from measure import machine, stopwatch
 
 from permask.study.budget import budgets
 from permask.study.engines.schedule import Schedule
 from permask.study.load import Prepared
+from permask.study.messages import Computed
 from permask.study.plan import Plan, make_plan
 from permask.study.spec import Study
 from permask.study.store import Store
@@ -31,32 +33,31 @@ GRID = {
 
 
 def plan_of(pairs: int) -> Plan:
-    started, processor = time.perf_counter(), time.process_time()
-    plan = make_plan(Prepared(Study.model_validate(GRID | {"pairs": pairs})))
-    budgets(plan, None)
-    wall, processor = time.perf_counter() - started, time.process_time() - processor
-    print(f"{len(plan.steps):,} steps planned in {wall:.2f} s ({processor:.2f} s of processor)")
+    with stopwatch() as spent:
+        plan = make_plan(Prepared(Study.model_validate(GRID | {"pairs": pairs})))
+        budgets(plan, None)
+    print(f"{len(plan.steps):,} steps planned in {spent}")
     return plan
 
 
 def hand_out(plan: Plan, store: Store) -> None:
-    started, processor = time.perf_counter(), time.process_time()
-    schedule = Schedule(plan, store, lambda *happening: None, retries=0)
-    while step := schedule.next():
-        with store.claim(step.key) as mine:
-            assert mine
-            with store.writing(step.key, {"kind": step.kind}) as folder:
-                (folder / "metrics.json").write_text("{}")
-        schedule.take(step, ("ended", "computed"))
-    assert len(schedule.report.computed) == len(plan.steps)
-    wall, processor = time.perf_counter() - started, time.process_time() - processor
-    per_step = 1000 / len(plan.steps)
-    print(f"scheduled and stored: {wall * per_step:.1f} ms a step ({processor * per_step:.1f} ms of processor)")
+    with stopwatch() as spent:
+        schedule = Schedule(plan, store, lambda *happening: None, retries=0)
+        while step := schedule.next():
+            with store.claim(step.key) as mine:
+                assert mine
+                with store.writing(step.key, {"kind": step.kind}) as folder:
+                    (folder / "metrics.json").write_text("{}")
+            schedule.take(step, Computed())
+        assert len(schedule.report.computed) == len(plan.steps)
+    per_step = 1000 * spent.processor / len(plan.steps)
+    print(f"scheduled and stored in {spent}, {per_step:.1f} ms of the processor a step")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--pairs", type=int, default=70)
+    print(machine())
     plan_of(3)
     plan = plan_of(parser.parse_args().pairs)
     with tempfile.TemporaryDirectory() as folder:

@@ -14,6 +14,7 @@ import time
 
 import numpy as np
 import torch
+from measure import machine, with_range
 
 from permask.study.data import Digits, StreamedImages
 from permask.study.load import load_study
@@ -75,9 +76,7 @@ def main() -> None:
     steps = arguments.steps
     torch.set_flush_denormal(True)
     keep_freed_memory()
-    print(
-        f"torch {torch.__version__}, {torch.get_num_threads()} threads, median of {steps} steps, slowest and fastest\n"
-    )
+    print(f"{machine()}; median of {steps} steps, slowest and fastest\n")
     print("| study | images/s | epochs | images | hours |\n|---|--:|--:|--:|--:|")
     measured: dict[tuple, np.ndarray] = {}
     for path, _ in shipped_studies():
@@ -96,8 +95,7 @@ def main() -> None:
         rates = measured[what]
         hours = epochs * count / np.median(rates) / 3600
         print(
-            f"| {study.name} | {shown(np.median(rates))} [{shown(rates.min())}, {shown(rates.max())}] "
-            f"| {epochs:,} | {count:,} | {float(f'{hours:.2g}'):,g} |",
+            f"| {study.name} | {with_range(rates, shown)} | {epochs:,} | {count:,} | {float(f'{hours:.2g}'):,g} |",
             flush=True,
         )
 

@@ -13,12 +13,10 @@ all. It prints Markdown.
 """
 
 import argparse
-import math
-import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import count
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
@@ -27,8 +25,8 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
+from measure import Clock, add_cpu_time, machine, seconds, take_turns, with_interval, with_range
 from PIL import Image
-from scipy import stats
 from torch import nn
 from torch.nn.utils import prune
 from torch.utils.data import DataLoader, Dataset
@@ -36,6 +34,8 @@ from torchvision import transforms
 
 from permask.mask import Mask
 from permask.masks.scores import magnitude_mask
+from permask.report.statistics import summarise, t_interval
+from permask.report.tables import format_difference, format_summary
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.folder import Listing, list_splits
 from permask.training.data.resident import Resident
@@ -124,7 +124,6 @@ def train_ours(network: nn.Module, split: Resident, recipe: Recipe, mask: Mask |
     train(network, split, recipe, Streams(seed), mask=mask, execution=execution)
 
 
-Clock = Callable[[], float]
 Epoch = Callable[[bool], float]  # sparse or not, to the seconds that an epoch took
 
 
@@ -137,21 +136,14 @@ def speed(images: np.ndarray, labels: np.ndarray, rounds: int, steps: int, compi
         executions[f"ours, {decided.precision}, compiled"] = replace(decided, compile=True)
     with plain_epoch(images, labels, clock) as plain:
         loops = {"plain": plain} | {name: our_epoch(split, execution, clock) for name, execution in executions.items()}
-        seconds = {(name, sparse): [] for name in loops for sparse in (False, True)}
-        for number in range(rounds + 1):
-            for (name, sparse), taken in seconds.items():
-                epoch = loops[name](sparse)
-                if number:  # the first round starts workers, compiles, allocates
-                    taken.append(epoch)
+        ways = {(name, sparse): partial(epoch, sparse) for name, epoch in loops.items() for sparse in (False, True)}
+        taken = take_turns(ways, rounds)
     print("| loop | dense, images/s | × plain | sparse, images/s | × plain |\n|---|---|---|---|---|")
     for name in loops:
         cells = []
         for sparse in (False, True):
-            ratios = np.array(seconds["plain", sparse]) / np.array(seconds[name, sparse])
-            cells += [
-                f"{len(images) / np.median(seconds[name, sparse]):.0f}",
-                f"{np.median(ratios):.2f} {spread(ratios)}",
-            ]
+            ratios = taken["plain", sparse] / taken[name, sparse]
+            cells += [f"{len(images) / np.median(taken[name, sparse]):.0f}", with_range(ratios)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
     costs(split, decided, clock, steps)
 
@@ -189,49 +181,45 @@ def answer(connection: Connection, images: np.ndarray, labels: np.ndarray, clock
 def timed(clock: Clock, sparse: bool, train_epoch: Callable[[nn.Module, Mask | None], None]) -> float:
     network = new_network(0)
     mask = magnitude_mask(network, SPARSITY) if sparse else None
-    started = clock()
-    train_epoch(network, mask)
-    return clock() - started
-
-
-def spread(values: np.ndarray) -> str:
-    return f"[{values.min():.2f}, {values.max():.2f}]"
+    return seconds(clock, lambda: train_epoch(network, mask))
 
 
 def costs(split: Resident, execution: Execution, clock: Clock, steps: int) -> None:
     """What a sparse step and what the loader take, of a dense step; side by side, one or the other first."""
-    networks = [execution.place(new_network(0)).train() for _ in range(2)]
-    masks = (None, magnitude_mask(networks[1], SPARSITY))
-    optimizers = [MomentumSGD(n, 0.9, 5e-4, mask=mask) for n, mask in zip(networks, masks, strict=True)]
     batches = (b for e in count() for b in split.epoch(BATCH_SIZE, stream(e, "order"), stream(e, "augmentation")))
-    seconds = np.empty((steps + WARM_UP, 5))  # dense step, sparse step, the optimizer's part of each, the loader
-    for step in range(len(seconds)):
+    batch = next(batches)
+
+    def load() -> float:
+        nonlocal batch
         started = clock()
         batch = next(batches)
-        seconds[step, 4] = clock() - started
-        for which in (0, 1) if step % 2 else (1, 0):
+        return clock() - started
+
+    def steps_of(sparse: bool) -> Callable[[], tuple[float, float]]:
+        network = execution.place(new_network(0)).train()
+        mask = magnitude_mask(network, SPARSITY) if sparse else None
+        optimizer = MomentumSGD(network, 0.9, 5e-4, mask=mask)
+
+        def step() -> tuple[float, float]:
             started = clock()
-            execution.loss_function(networks[which])(*batch).backward()
+            execution.loss_function(network)(*batch).backward()
             computed = clock()
-            optimizers[which].step(0.01)
+            optimizer.step(0.01)
             ended = clock()
-            seconds[step, [which, 2 + which]] = ended - started, ended - computed
-    dense, sparse, of_dense, of_sparse, loader = seconds[WARM_UP:].T
+            return ended - started, ended - computed
+
+        return step
+
+    taken = take_turns({"loader": load, "dense": steps_of(False), "sparse": steps_of(True)}, steps, warm_up=WARM_UP)
+    (dense, of_dense), (sparse, of_sparse) = taken["dense"].T, taken["sparse"].T  # whole step, optimizer's part
     ratios = {
         "sparse step": sparse / dense,
         "sparse step, by the optimizer's part": 1 + (of_sparse - of_dense) / np.median(dense),
-        "loader": loader / dense,
+        "loader": taken["loader"] / dense,
     }
     print(f"\n| of a dense step, {1e3 * np.median(dense):.0f} ms | median of {steps}, 95% interval |\n|---|---|")
     for name, found in ratios.items():
-        print(f"| {name} | {np.median(found):.4f} {interval(found)} |")
-
-
-def interval(values: np.ndarray) -> str:
-    """95% percentile bootstrap interval of the median."""
-    resampled = np.random.default_rng(0).choice(values, (2000, len(values)))
-    low, high = np.percentile(np.median(resampled, axis=1), [2.5, 97.5])
-    return f"[{low:.4f}, {high:.4f}]"
+        print(f"| {name} | {with_interval(found)} |")
 
 
 def accuracy(images, labels, test: Resident, seeds: int, epochs: int) -> None:
@@ -245,17 +233,9 @@ def accuracy(images, labels, test: Resident, seeds: int, epochs: int) -> None:
         train_ours(ours, split, recipe, None, Execution.of(ours, "cpu"), seed)
         found[seed] = [evaluate(network, test).accuracy for network in (plain, ours)]
         print(f"seed {seed}: plain {found[seed, 0]:.2f}, ours {found[seed, 1]:.2f}", flush=True)
-    difference = found[:, 1] - found[:, 0]
-    half = stats.t.ppf(0.975, seeds - 1) * difference.std(ddof=1) / math.sqrt(seeds)
-    print(
-        f"| plain | ours | ours − plain, 95% interval |\n|---|---|---|\n| {show(found[:, 0])} | {show(found[:, 1])} ",
-        end="",
-    )
-    print(f"| {difference.mean():+.2f} ± {half:.2f} |")
-
-
-def show(values: np.ndarray) -> str:
-    return f"{values.mean():.2f} ± {values.std(ddof=1):.2f}"
+    cells = [format_summary(summarise(accuracies)) for accuracies in found.T]
+    cells.append(format_difference(t_interval(found[:, 1] - found[:, 0])))
+    print(f"| plain | ours | ours − plain, 95% interval |\n|---|---|---|\n| {' | '.join(cells)} |")
 
 
 def main() -> None:
@@ -266,27 +246,20 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--steps", type=int, default=40, help="by which what a mask and the loader cost is measured")
     parser.add_argument("--compile", action="store_true", help="the compiled loop besides")
-    parser.add_argument(
-        "--cpu-time",
-        action="store_true",
-        help="count the seconds of the training process on the CPU, for a machine that others share; the plain loop's "
-        "workers then cost nothing",
-    )
+    add_cpu_time(parser, but="the plain loop's workers then cost nothing")
     parser.add_argument("--accuracy", action="store_true")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--epochs", type=int, default=5)
     arguments = parser.parse_args()
     torch.set_flush_denormal(True)
-    print(f"torch {torch.__version__}, {torch.get_num_threads()} thread(s) of {os.cpu_count()} cores, ", end="")
-    print(f"{arguments.train} training images")
+    print(f"{machine()}; {arguments.train} training images")
     listings = list_splits(arguments.images)
     images, labels = decode(listings[0], arguments.train)
     if arguments.accuracy:
         test = resident(*decode(listings[1], arguments.test))
         accuracy(images, labels, test, arguments.seeds, arguments.epochs)
     else:
-        clock = time.process_time if arguments.cpu_time else time.perf_counter
-        speed(images, labels, arguments.rounds, arguments.steps, arguments.compile, clock)
+        speed(images, labels, arguments.rounds, arguments.steps, arguments.compile, arguments.clock)
 
 
 if __name__ == "__main__":

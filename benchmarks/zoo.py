@@ -3,18 +3,17 @@
 Run from the root of the repository: `python benchmarks/zoo.py [NAME ...]`; with names, it prints their rows only.
 """
 
-import os
-import platform
 import sys
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from importlib.metadata import version
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from unittest import mock
+
+from measure import machine
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
@@ -88,20 +87,6 @@ def row(name: str, found: dict[str, Any]) -> str:
     )
 
 
-def provenance() -> str:
-    """The versions and the machine that the numbers were made with."""
-    versions = [f"{package} {version(package)}" for package in ("permask", "torch", "torchvision")]
-    model = next(
-        (
-            line.partition(":")[2].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if "model name" in line
-        ),
-        platform.processor(),
-    )
-    return f"{', '.join(versions)}, Python {platform.python_version()}; {os.cpu_count()} cores of {model}."
-
-
 def main(names: Sequence[str]) -> None:
     """Measure the networks that are named, or all of them, and write the page."""
     import torch
@@ -114,7 +99,7 @@ def main(names: Sequence[str]) -> None:
         rows.append(row(name, measure(name)))
         print(rows[-1], flush=True)
     if not names:
-        PAGE.write_text(f"{INTRODUCTION}{chr(10).join(rows)}\n\n{provenance()}\n")
+        PAGE.write_text(f"{INTRODUCTION}{chr(10).join(rows)}\n\n{machine('cpu', 'torchvision')}.\n")
 
 
 if __name__ == "__main__":

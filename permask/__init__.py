@@ -92,20 +92,22 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    if name in _RENAMED:
-        new = _RENAMED[name]
-        warnings.warn(
-            f"permask.{name} is now permask.{new}; the old name goes with the next release",
-            DeprecationWarning,
-            stacklevel=2,
-        )
-        return __getattr__(new)
-    if name == "dynamic":
-        return import_module("permask.dynamic")
-    if name not in _HOME:
-        raise AttributeError(f"module 'permask' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+if not TYPE_CHECKING:  # a type checker knows the names imported above, and no others
+
+    def __getattr__(name: str) -> Any:
+        if name in _RENAMED:
+            new = _RENAMED[name]
+            warnings.warn(
+                f"permask.{name} is now permask.{new}; the old name goes with the next release",
+                DeprecationWarning,
+                stacklevel=2,
+            )
+            return __getattr__(new)
+        if name == "dynamic":
+            return import_module("permask.dynamic")
+        if name not in _HOME:
+            raise AttributeError(f"module 'permask' has no attribute {name!r}")
+        return getattr(import_module(_HOME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,5 +1,6 @@
 """What `permask store` does: list, verify, clean and copy, beside running processes and without losing a result."""
 
+import hashlib
 import json
 
 import pytest
@@ -8,7 +9,7 @@ from support.small_study import SMALL, run, write_study
 from permask.errors import StoreError
 from permask.study.load import open_study
 from permask.study.plan import make_plan
-from permask.study.store import Store
+from permask.study.store import MANIFEST, Store, _as_text, _seal
 from permask.study.upkeep import export, find_garbage, find_key, list_results, remove_garbage, verify
 
 KEYS = ["ab" * 32, "cd" * 32, "ce" * 32]
@@ -75,6 +76,22 @@ def test_an_export_is_the_same_store(store, tmp_path):
     for key in KEYS:
         assert target.damage(key) is None
         assert target.manifest(key) == store.manifest(key)
+
+
+def test_export_writes_nothing_outside_the_other_store(tmp_path):
+    made, content = Store(tmp_path / "theirs" / "store"), b"not a result"
+    with made.writing(KEYS[0], {"kind": "made", "seconds": 0}):
+        pass
+    (tmp_path / "theirs" / "outside").write_bytes(content)
+    manifest = made.manifest(KEYS[0])
+    del manifest["seal"]
+    manifest["files"] = {"../../../outside": hashlib.sha256(content).hexdigest()}
+    sealed = manifest | {"seal": _seal(manifest)}  # as one would who means harm
+    (made.folder(KEYS[0]) / MANIFEST).write_text(_as_text(sealed))
+    (tmp_path / "ours").mkdir()
+    with pytest.raises(StoreError, match="is truncated or altered"):
+        export(made, KEYS[:1], Store(tmp_path / "ours" / "store"))
+    assert not (tmp_path / "ours" / "outside").exists()
 
 
 def test_damage_is_not_exported(store, tmp_path):

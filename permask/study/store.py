@@ -103,6 +103,8 @@ class Store:
             seal = manifest.pop("seal")
             if seal != _seal(manifest) or text != _as_text({**manifest, "seal": seal}):
                 raise ValueError
+            if any(Path(name).name != name for name in manifest["files"]):  # elsewhere: written by no store
+                raise ValueError
         except OSError as error:
             return f"{folder / MANIFEST} cannot be read: {error.strerror}"
         except (ValueError, KeyError, AttributeError):
