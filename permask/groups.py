@@ -1,4 +1,4 @@
-"""Units that can trade places, and where each of them lives in a network's parameters and activations.
+"""Units that can trade places, and where each of them lives in a network's parameters and is seen inside it.
 
 Arrays are named by the shape of what they hold: B blocks, N units, M positions per unit.
 """
@@ -32,13 +32,19 @@ class Axis:
 
 
 @dataclass(frozen=True, eq=False)
-class Activation:
-    """A value inside the captured graph whose entries along one dim are the units of a group.
+class Site:
+    """A place inside a network where the units of a group are seen: along one dim of one value of its program.
+
+    The names of nodes count the ops before them, so that another input shape may give another name to the same
+    place. Function, module and length say what has to be found at the node of that name.
 
     Attributes:
-        node: Name of the node in the graph that `permask.discovery.capture` gives.
+        node: Name of the node in the program that `permask.discovery.capture` gives.
         dim: The dim of that node's tensor.
         table: As in `Axis`, positions along `dim`.
+        function: The op that the node calls; empty where it is not known, as in files of older versions.
+        module: Path of the module whose `forward` calls it; empty for the network itself, or where it is not known.
+        length: Number of positions along `dim`; None where it is not known.
         moved: Other dims along which units of other groups lie, which two networks have in different orders.
         mixed: Whether other groups also permute the positions of one unit among themselves.
     """
@@ -46,6 +52,9 @@ class Activation:
     node: str
     dim: int
     table: Int[np.ndarray, "*blocks units positions"]
+    function: str = ""
+    module: str = ""
+    length: int | None = None
     moved: tuple[int, ...] = ()
     mixed: bool = False
 
@@ -64,7 +73,7 @@ class Group:
         name: Unique within a symmetry.
         size: N, the number of units (per block).
         axes: Every axis on which the units live.
-        activation: Where matching observes the units; None if no captured value shows them one by one.
+        site: Where matching observes the units; None if no value of the program shows them one by one.
         parent: Name of the group whose units contain this one's, if any.
         blocks: B, how many independent copies there are; 1 without a parent.
     """
@@ -72,7 +81,7 @@ class Group:
     name: str
     size: int
     axes: tuple[Axis, ...]
-    activation: Activation | None = None
+    site: Site | None = None
     parent: str | None = None
     blocks: int = 1
 

@@ -11,10 +11,11 @@ import numpy as np
 from torch import nn
 
 from permask.errors import NetworkError, PermaskError
-from permask.groups import Activation, Axis, Group
+from permask.groups import Axis, Group, Site
 from permask.permutation import Permutation
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+READABLE = (1, 2)  # version 1 calls a group's site its activation
 
 PinKind = Literal["genuine", "unsupported op", "search incomplete"]
 
@@ -93,8 +94,11 @@ class Symmetry:
     @property
     def hash(self) -> str:
         """SHA-256 of the groups and shapes: what an `Alignment` file refers to."""
-        content = self.to_json()
-        return hashlib.sha256(json.dumps([content["groups"], content["shapes"]], sort_keys=True).encode()).hexdigest()
+        content = [
+            [_hashed(group) for group in self.groups],
+            {name: list(shape) for name, shape in self.shapes.items()},
+        ]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
         """Write the symmetry as JSON."""
@@ -115,8 +119,10 @@ class Symmetry:
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
         """The symmetry that `to_json` described; a schema version not known here raises a `PermaskError`."""
-        if content["schema"] != SCHEMA_VERSION:
-            raise PermaskError(f"schema version {content['schema']}, this permask reads version {SCHEMA_VERSION}")
+        if content["schema"] not in READABLE:
+            raise PermaskError(
+                f"schema version {content['schema']}, this permask reads versions up to {SCHEMA_VERSION}"
+            )
         return cls(
             groups=tuple(_group(entry) for entry in content["groups"]),
             pinned=tuple(Pin(**entry) for entry in content["pinned"]),
@@ -143,14 +149,21 @@ def _shape(shape: tuple[int, ...] | None) -> str:
 
 def _entry(group: Group) -> dict[str, Any]:
     axes = [vars(axis) | {"table": axis.table.tolist()} for axis in group.axes]
-    activation = group.activation and vars(group.activation) | {"table": group.activation.table.tolist()}
-    return vars(group) | {"axes": axes, "activation": activation}
+    site = group.site and vars(group.site) | {"table": group.site.table.tolist()}
+    return vars(group) | {"axes": axes, "site": site}
 
 
 def _group(entry: dict[str, Any]) -> Group:
     axes = tuple(Axis(**axis | {"table": np.asarray(axis["table"], dtype=np.int64)}) for axis in entry["axes"])
-    seen = entry["activation"]
-    activation = seen and Activation(
-        **seen | {"table": np.asarray(seen["table"], dtype=np.int64), "moved": tuple(seen["moved"])}
-    )
-    return Group(**entry | {"axes": axes, "activation": activation})
+    rest = dict(entry)
+    seen = rest.pop("activation") if "activation" in rest else rest["site"]  # as version 1 calls it
+    site = seen and Site(**seen | {"table": np.asarray(seen["table"], dtype=np.int64), "moved": tuple(seen["moved"])})
+    return Group(**rest | {"axes": axes, "site": site})
+
+
+def _hashed(group: Group) -> dict[str, Any]:
+    """A group as version 1 wrote it: a hash that was written into a file stays the hash of its symmetry."""
+    entry = _entry(group)
+    site = entry.pop("site")
+    known = ("node", "dim", "table", "moved", "mixed")
+    return entry | {"activation": site and {name: site[name] for name in known}}

@@ -6,22 +6,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from permask.discovery import layout
-from permask.discovery.atoms import Bundle, Dim, Value, constant, pinned, same, value
+from permask.discovery.atoms import Bundle, Digit, Value, constant, pinned, same, value
 from permask.discovery.concatenate import concatenate
 from permask.discovery.constraints import Constraints
 from permask.discovery.contract import contract
 
 
 def free(constraints: Constraints, *shape: int) -> Value:
-    """A value with one bundle over all of its axes: every entry is an atom."""
-    axes = tuple((Dim(size),) if size != 1 else () for size in shape)
-    return value(axes, [constraints.fresh([dim for axis in axes for dim in axis])])
+    """A value with one bundle over all of its dims: every entry is an atom."""
+    dims = tuple((Digit(size),) if size != 1 else () for size in shape)
+    return value(dims, [constraints.fresh([digit for digits in dims for digit in digits])])
 
 
 def entries(x: Value) -> np.ndarray:
     """The atom of every entry of a value that has one bundle over all of its dims."""
     (bundle,) = x.bundles
-    return bundle.ordered(x.dims).reshape(x.shape)
+    return bundle.ordered(x.digits).reshape(x.shape)
 
 
 shapes = st.lists(st.integers(1, 4), min_size=1, max_size=4).filter(lambda shape: max(shape) > 1).map(tuple)
@@ -42,7 +42,7 @@ def test_a_view_keeps_the_order_of_entries(shape, random):
 
 def test_an_uneven_view_joins_what_it_cuts():
     constraints = Constraints()
-    rows, columns = Dim(6), Dim(4)
+    rows, columns = Digit(6), Digit(4)
     x = value([[rows], [columns]], [constraints.fresh([rows]), constraints.fresh([columns])])
     y = layout.view(constraints, x, [8, 3])
     assert y.shape == (8, 3) and entries(y).size == 24
@@ -90,7 +90,7 @@ def test_a_contraction_ties_what_shares_a_name():
     constraints = Constraints()
     x, weight = (
         free(constraints, 4),
-        value([[a := Dim(5)], [b := Dim(4)]], [constraints.fresh([a]), constraints.fresh([b])]),
+        value([[a := Digit(5)], [b := Digit(4)]], [constraints.fresh([a]), constraints.fresh([b])]),
     )
     y = contract(constraints, [(x, ["in"]), (weight, ["out", "in"])], to=["out"])
     assert entries(y).tolist() == weight.bundles[0].atoms.tolist()
@@ -125,8 +125,8 @@ def test_a_constant_ties_nothing():
 
 def test_axes_factored_differently_are_pinned_and_said_to_be():
     constraints = Constraints()
-    x, y = (value([[Dim(a), Dim(6 // a)]], []) for a in (2, 3))
-    x, y = (value(z.axes, [constraints.fresh([dim]) for dim in z.dims]) for z in (x, y))
+    x, y = (value([[Digit(a), Digit(6 // a)]], []) for a in (2, 3))
+    x, y = (value(z.dims, [constraints.fresh([digit]) for digit in z.digits]) for z in (x, y))
     assert not contract(constraints, [(x, "u"), (y, "u")], to="u").bundles
     assert {reason.kind for _, reason in constraints.pins} == {"search incomplete"}
 
@@ -134,5 +134,5 @@ def test_axes_factored_differently_are_pinned_and_said_to_be():
 @pytest.mark.parametrize("other", [pinned([4], "order"), constant([4])])
 def test_same_tells_values_apart(other):
     x = free(Constraints(), 4)
-    assert same(x, value(x.axes, [Bundle(x.bundles[0].dims, x.bundles[0].atoms.copy())]))
+    assert same(x, value(x.dims, [Bundle(x.bundles[0].digits, x.bundles[0].atoms.copy())]))
     assert not same(x, other) and not same(other, x)

@@ -12,11 +12,11 @@ from support.zoo_vision import UNet, wide_resnet
 from torch import nn
 
 import permask
+from permask.discovery.capture import capture
 from permask.discovery.certify import certify
 from permask.discovery.discover import tied
-from permask.discovery.graph import capture
+from permask.discovery.propagate import propagate
 from permask.discovery.rules import RULES
-from permask.discovery.walk import walk
 from permask.errors import NetworkError
 from permask.groups import Group
 from permask.symmetry import Symmetry
@@ -89,8 +89,8 @@ def test_groups_are_named_after_the_module_that_makes_their_units(resnet20):
 
 def test_a_residual_stream_is_observed_at_the_last_block_of_its_stage(resnet20):
     captured = capture(ResNet20((3, 32, 32), 10), (torch.zeros(1, 3, 32, 32),))
-    modules = {op.name: (op.function, op.module) for op in captured.ops if op.kind == "call"}
-    seen = {group.name: modules[group.activation.node] for group in resnet20.groups}
+    modules = {node.name: (node.function, node.module) for node in captured.nodes if node.kind == "call"}
+    seen = {group.name: modules[group.site.node] for group in resnet20.groups}
     assert seen["conv1"] == ("relu", "layer1.2")
     assert seen["layer3.1.conv1"] == ("relu", "layer3.1")
     assert {seen[group.name] for group in resnet20.groups if group.size == 64} >= {("relu", "layer3.2")}
@@ -98,37 +98,37 @@ def test_a_residual_stream_is_observed_at_the_last_block_of_its_stage(resnet20):
 
 def test_convolutions_are_observed_before_they_are_flattened():
     network, x = VGG11((3, 32, 32), 10), torch.zeros(1, 3, 32, 32)
-    shapes = {op.name: op.shape for op in capture(network, (x,)).ops}
+    shapes = {node.name: node.shape for node in capture(network, (x,)).nodes}
     for group in permask.discover(network, (x,)).groups:
-        assert shapes[group.activation.node][group.activation.dim] == group.size
-        assert group.activation.table.shape == (group.size, 1)
+        assert shapes[group.site.node][group.site.dim] == group.size
+        assert group.site.table.shape == (group.size, 1)
 
 
 def test_a_gate_of_one_number_per_channel_is_no_place_to_observe_channels():
     symmetry = found("squeeze_excite")
     example = NETWORKS["squeeze_excite"]
-    shapes = {op.name: op.shape for op in capture(example.make(), example.inputs()).ops}
+    shapes = {node.name: node.shape for node in capture(example.make(), example.inputs()).nodes}
     channels = max(symmetry.groups, key=lambda group: len(group.axes))
-    assert np.prod(shapes[channels.activation.node][2:]) > 1
+    assert np.prod(shapes[channels.site.node][2:]) > 1
 
 
 def test_activations_show_the_units_that_weights_have():
-    """Permuting the weights permutes what is observed, by the activation's table."""
+    """Permuting the weights permutes what is observed, by the site's table."""
     for name in ("resnet", "attention", "vgg", "fused_glu", "lstm"):
         network, inputs = NETWORKS[name].make(), NETWORKS[name].inputs()
         symmetry = permask.discover(network, inputs)
         permutation = symmetry.random(1)
         state = network.state_dict()
         values: dict[str, list[torch.Tensor]] = {}
-        shown = [group for group in symmetry.groups if group.activation is not None]  # not inside of an nn.LSTM
-        watch = frozenset(group.activation.node for group in shown)
+        shown = [group for group in symmetry.groups if group.site is not None]  # not inside of an nn.LSTM
+        watch = frozenset(group.site.node for group in shown)
         capture(network, inputs).run([state, permutation.apply(state)], inputs, values.__setitem__, watch)
         for group in shown:
             if group.parent is None and not any(other.parent == group.name for other in symmetry.groups):
-                before, after = values[group.activation.node]
-                table = group.activation.table
+                before, after = values[group.site.node]
+                table = group.site.table
                 moved = table[permutation.index[group.name]]
-                dim = group.activation.dim
+                dim = group.site.dim
                 expected = before.index_select(dim, torch.as_tensor(moved.ravel()))
                 torch.testing.assert_close(after.index_select(dim, torch.as_tensor(table.ravel())), expected)
 
@@ -268,7 +268,7 @@ def test_the_negative_control_names_axes_without_influence():
 
 
 def test_a_broken_rule_is_noticed_and_its_groups_are_left_out(monkeypatch):
-    monkeypatch.setitem(RULES, "batch_norm", lambda step: step["input"])
+    monkeypatch.setitem(RULES, "batch_norm", lambda op: op["input"])
     example = NETWORKS["resnet"]
     network, inputs = example.make(), example.inputs()
     with pytest.warns(UserWarning, match="a rule must be wrong"):
@@ -277,7 +277,7 @@ def test_a_broken_rule_is_noticed_and_its_groups_are_left_out(monkeypatch):
 
 
 def test_a_rule_that_raises_pins_and_says_so(monkeypatch):
-    def failing(step):
+    def failing(op):
         raise KeyError("padding")
 
     monkeypatch.setitem(RULES, "relu", failing)
@@ -316,7 +316,7 @@ def test_what_discovery_keeps_in_memory_grows_linearly_with_width(make):
         inputs = {UNet: floats(2, 3, 16, 16), GPT: tokens(2, 9, below=61)}.get(type(network), floats(2, 9, width))()
         captured = capture(network, inputs)
         names = {name: key for key, names in tied(network).items() for name in names}
-        constraints = walk(captured, names, captured.numbers(network.state_dict())).constraints
+        constraints = propagate(captured, names, captured.numbers(network.state_dict())).constraints
         edges = sum(family.parents.size for family in constraints.edges)
         return constraints.count + edges + sum(atoms.size for atoms, _ in constraints.colours)
 

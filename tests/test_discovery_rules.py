@@ -200,5 +200,5 @@ def test_an_op_has_one_rule():
     from permask.discovery.rules.registry import rule
 
     with pytest.raises(ValueError, match="two rules for relu"):
-        rule("relu")(lambda step: step.values[0])
+        rule("relu")(lambda op: op.values[0])
     assert len(RULES) > 200

@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import nn
 
 from permask.errors import NetworkError, PermaskError
-from permask.groups import Activation, Axis, Group
+from permask.groups import Axis, Group, Site
 from permask.matching.activations import match_activations
 from permask.matching.alignment import Alignment
 from permask.symmetry import Symmetry
@@ -23,7 +23,7 @@ def hidden(name, size, axes, node):
     """A group whose units lie one by one along axes `parameter:dim`, seen along dim 1 of a node."""
     entries = (entry.rpartition(":") for entry in axes.split())
     found = tuple(Axis(parameter, int(dim), size, column(size)) for parameter, _, dim in entries)
-    return Group(name, size, found, Activation(node, 1, column(size)))
+    return Group(name, size, found, Site(node, 1, column(size)))
 
 
 def perceptron(seed):

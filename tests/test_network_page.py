@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from permask.discovery.graph import capture
+from permask.discovery.capture import capture
 from permask.groups import Axis, Group
 from permask.report.network_page import network_page
 from permask.symmetry import Pin, Symmetry

@@ -9,7 +9,7 @@ from support.chromium import Chromium, Tab
 from torch import nn
 
 import permask
-from permask.discovery.graph import capture
+from permask.discovery.capture import capture
 from permask.report.network_page import network_page
 
 pytestmark = pytest.mark.browser

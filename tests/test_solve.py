@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from permask.discovery.atoms import Dim
+from permask.discovery.atoms import Digit
 from permask.discovery.constraints import Constraints, Slot
 from permask.discovery.hierarchy import arrange
 from permask.discovery.solve import solve
@@ -16,7 +16,7 @@ from permask.discovery.solve import solve
 def graph(*sizes: int) -> tuple[Constraints, list]:
     """Constraints with one slot of each size, and the slots' bundles."""
     constraints = Constraints()
-    bundles = [constraints.fresh([Dim(size)]) for size in sizes]
+    bundles = [constraints.fresh([Digit(size)]) for size in sizes]
     for number, bundle in enumerate(bundles):
         constraints.slots.append(Slot(f"p{number}", 0, bundle.atoms))
     return constraints, bundles
@@ -39,7 +39,7 @@ def test_pinned_atoms_are_not():
 
 def test_tied_slots_move_together():
     constraints, (x, y) = graph(4, 4)
-    y = type(y)(x.dims, y.atoms)
+    y = type(y)(x.digits, y.atoms)
     constraints.equate(x, y)
     (units,) = solve(constraints)
     assert sorted(map(tuple, units)) == [*zip(x.atoms, y.atoms, strict=True)]
@@ -47,7 +47,7 @@ def test_tied_slots_move_together():
 
 def heads(constraints: Constraints, x, count: int):
     """Demand that a bundle moves in blocks; gives the bundle of blocks."""
-    head, inside = Dim(count), Dim(x.atoms.size // count)
+    head, inside = Digit(count), Digit(x.atoms.size // count)
     joint = type(x)((head, inside), x.atoms.reshape(count, -1))
     return constraints.marginal(joint, [head]), joint
 
@@ -69,7 +69,7 @@ def test_blocks_move_as_a_whole_and_inside():
 def test_a_grid_moves_its_rows_and_its_columns():
     constraints, (x,) = graph(12)
     _, joint = heads(constraints, x, 3)
-    constraints.marginal(joint, [joint.dims[1]])
+    constraints.marginal(joint, [joint.digits[1]])
     rows, columns = (units for units in sorted(solve(constraints), key=len))
     assert len(rows) == 3 and len(columns) == 4
     assert all(len(set(row) & set(column)) == 1 for row in rows for column in columns)
@@ -94,7 +94,7 @@ def coloured_graphs(draw):
         constraints.colours.append((np.array(some), np.array(labels)))
     if len(bundles) == 2 and bundles[0].atoms.size == bundles[1].atoms.size and draw(st.booleans()):
         order = np.array(draw(st.permutations(range(bundles[1].atoms.size))))
-        constraints.equate(bundles[0], type(bundles[1])(bundles[0].dims, bundles[1].atoms[order]))
+        constraints.equate(bundles[0], type(bundles[1])(bundles[0].digits, bundles[1].atoms[order]))
     if bundles[0].atoms.size == 4 and draw(st.booleans()):
         heads(constraints, bundles[0], 2)
     return constraints
@@ -149,10 +149,10 @@ def test_the_graph_of_a_dense_layer_grows_with_its_width(width):
     import torch
     from torch import nn
 
-    from permask.discovery.graph import capture
-    from permask.discovery.walk import walk
+    from permask.discovery.capture import capture
+    from permask.discovery.propagate import propagate
 
     network = nn.Sequential(nn.Linear(8, width), nn.ReLU(), nn.Linear(width, 8))
     captured = capture(network, (torch.zeros(1, 8),))
-    constraints = walk(captured, {name: name for name in network.state_dict()}, {}).constraints
+    constraints = propagate(captured, {name: name for name in network.state_dict()}, {}).constraints
     assert constraints.count + sum(family.parents.size for family in constraints.edges) < 10 * width

@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from support.networks import NETWORKS
 from torch import nn
 
 import permask
 from permask.errors import NetworkError, PermaskError
+from permask.matching.alignment import Alignment
 from permask.symmetry import Symmetry
 
 
@@ -30,8 +32,62 @@ def test_a_file_gives_back_all_of_it(symmetry, tmp_path):
             other.parent,
             other.blocks,
         )
-        assert group.activation.node == other.activation.node
+        assert {**vars(group.site), "table": 0} == {**vars(other.site), "table": 0}
+        assert np.array_equal(group.site.table, other.site.table)
         assert all(np.array_equal(a.table, b.table) for a, b in zip(group.axes, other.axes, strict=True))
+
+
+# Linear(2, 2)-ReLU-Linear(2, 1) without biases, as version 1 saved it, and its hash then
+VERSION_1 = {
+    "schema": 1,
+    "groups": [
+        {
+            "name": "0",
+            "size": 2,
+            "parent": None,
+            "blocks": 1,
+            "activation": {"node": "relu", "dim": 1, "table": [[0], [1]], "moved": [], "mixed": False},
+            "axes": [
+                {"parameter": "0.weight", "dim": 0, "length": 2, "table": [[0], [1]], "convolution_groups": 1},
+                {"parameter": "2.weight", "dim": 1, "length": 2, "table": [[0], [1]], "convolution_groups": 1},
+            ],
+        }
+    ],
+    "pinned": [],
+    "movable": 1.0,
+    "shapes": {"0.weight": [2, 2], "2.weight": [1, 2]},
+    "report": {},
+}
+HASH_1 = "83e6a50af18f8312c029b8f5beefaf711a4702b58163c3dcb2c485ed3f209fe7"
+
+
+def test_a_file_of_version_1_still_loads_with_its_hash(tmp_path):
+    path = tmp_path / "symmetry.json"
+    path.write_text(json.dumps(VERSION_1))
+    symmetry = Symmetry.load(path)
+    site = symmetry.groups[0].site
+    assert (site.node, site.dim, site.function, site.length) == ("relu", 1, "", None)
+    assert symmetry.hash == HASH_1
+    network = nn.Sequential(nn.Linear(2, 2, bias=False), nn.ReLU(), nn.Linear(2, 1, bias=False))
+    symmetry.check(network)
+    assert permask.discover(network, (torch.randn(3, 2),)).hash == HASH_1
+    symmetry.save(path)
+    assert json.loads(path.read_text())["schema"] == 2
+    assert Symmetry.load(path).hash == HASH_1
+
+
+def test_an_alignment_of_version_1_still_loads(tmp_path):
+    path = tmp_path / "alignment.json"
+    rest = {"permutation": {"0": [1, 0]}, "groups": [], "history": [], "used": {}, "seconds": 0.0, "objective": 1.0}
+    content = {"format": "permask-alignment", "schema": 1, "method": "weights", **rest}
+    path.write_text(json.dumps(content | {"symmetry": VERSION_1, "symmetry_hash": HASH_1}))
+    assert Alignment.load(path).permutation.index["0"].tolist() == [1, 0]
+
+
+def test_a_site_says_what_is_found_there():
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 2, 3))
+    (group,) = permask.discover(network, (torch.randn(1, 3, 8, 8),)).groups
+    assert (group.site.function, group.site.module, group.site.dim, group.site.length) == ("relu", "1", 1, 4)
 
 
 def test_the_hash_is_that_of_groups_and_shapes():

@@ -65,21 +65,21 @@ def test_rounding_inside_a_float64_network_is_not_mistaken_for_a_wrong_rule():
     assert symmetry.report["error"] <= TOLERANCE
 
 
-def without_statistics(step):
+def without_statistics(op):
     """BatchNorm whose scales and statistics stay behind when channels move."""
-    return step["input"]
+    return op["input"]
 
 
-def without_groups(step):
+def without_groups(op):
     """GroupNorm that forgets which channels are normalised together."""
-    axes = list(range(step["input"].ndim))
-    return step.contract((step["input"], axes), (step["weight"], [1]), (step["bias"], [1]), to=axes)
+    axes = list(range(op["input"].ndim))
+    return op.contract((op["input"], axes), (op["weight"], [1]), (op["bias"], [1]), to=axes)
 
 
-def without_bias(step):
+def without_bias(op):
     """A linear layer whose bias stays behind when units move."""
-    axes = list(range(step["input"].ndim - 1))
-    return step.contract((step["input"], [*axes, "in"]), (step["weight"], ["out", "in"]), to=[*axes, "out"])
+    axes = list(range(op["input"].ndim - 1))
+    return op.contract((op["input"], [*axes, "in"]), (op["weight"], ["out", "in"]), to=[*axes, "out"])
 
 
 @pytest.mark.parametrize(

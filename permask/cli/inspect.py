@@ -57,7 +57,7 @@ def inspect(
     if save is not None:
         write_whole(save, symmetry.save)
     if html is not None:
-        from permask.discovery.graph import capture
+        from permask.discovery.capture import capture
         from permask.report.network_page import network_page
 
         page = network_page(capture(network, examples), symmetry, title, inspection.summary)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from permask.discovery.program import Capture
+from permask.discovery.program import Program
 from permask.groups import Axis, Group
 from permask.permutation import Permutation
 
@@ -40,12 +40,12 @@ class Certificate:
 
 
 def certify(
-    capture: Capture, groups: tuple[Group, ...], model: nn.Module, inputs: Sequence[Tensor], seed: int = 0
+    program: Program, groups: tuple[Group, ...], model: nn.Module, inputs: Sequence[Tensor], seed: int = 0
 ) -> Certificate:
     """Permute every group at random and compare outputs; find the groups that fail by bisection.
 
     Args:
-        capture: The network.
+        program: The network.
         groups: What is claimed.
         model: The network itself, for its weights.
         inputs: Example inputs.
@@ -53,10 +53,10 @@ def certify(
     """
     state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    trial = _Trial(capture, groups, randomised(state, parameters, seed), inputs, parameters, seed)
+    trial = _Trial(program, groups, randomised(state, parameters, seed), inputs, parameters, seed)
     if not all(torch.isfinite(y).all() for y in trial.expected):
         plain = {name: x.double() if x.is_floating_point() else x for name, x in state.items()}
-        trial = _Trial(capture, groups, plain, inputs, parameters, seed)
+        trial = _Trial(program, groups, plain, inputs, parameters, seed)
     error, failed = trial.error([group.name for group in groups]), set()
     if not error <= TOLERANCE:
         failed = set(trial.failing([group.name for group in groups]))
@@ -131,14 +131,14 @@ class _Trial:
 
     def __init__(
         self,
-        capture: Capture,
+        program: Program,
         groups: tuple[Group, ...],
         state: State,
         inputs: Sequence[Tensor],
         parameters: Set[str],
         seed: int,
     ):
-        self.capture = capture
+        self.program = program
         self.groups = groups
         self.state = state
         self.inputs = [x.double() if x.is_floating_point() else x for x in inputs]
@@ -146,7 +146,7 @@ class _Trial:
         leaves = {id(x): x.detach().requires_grad_() for name, x in state.items() if name in parameters}
         tied = {name: leaves.get(id(x), x) for name, x in state.items()}
         with torch.enable_grad():
-            outputs = tensors(capture.run([tied], self.inputs)[0])
+            outputs = tensors(program.run([tied], self.inputs)[0])
             generator = torch.Generator().manual_seed(seed)
             parts = [(y * torch.randn(y.shape, generator=generator).to(y)).sum() for y in outputs if y.requires_grad]
             if parts:
@@ -164,7 +164,7 @@ class _Trial:
         if not names:
             return 0.0
         permutation = Permutation(self.groups, {g.name: self.index(g) for g in self.groups if g.name in names})
-        outputs = self.capture.run([permutation.apply(self.state)], self.inputs)
+        outputs = self.program.run([permutation.apply(self.state)], self.inputs)
         return relative_error(tensors(outputs[0]), self.expected)
 
     def failing(self, names: list[str]) -> list[str]:

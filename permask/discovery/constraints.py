@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from jaxtyping import Int
 
-from permask.discovery.atoms import Atoms, Bundle, Dim, Places, Value, value
+from permask.discovery.atoms import Atoms, Bundle, Digit, Places, Value, value
 from permask.symmetry import PinKind
 
 
@@ -74,13 +74,13 @@ class Constraints:
     _known: dict[Hashable, tuple[Bundle, Atoms]] = field(default_factory=dict)
     _registered: dict[int, Atoms] = field(default_factory=dict)
 
-    def fresh(self, dims: Sequence[Dim]) -> Bundle:
+    def fresh(self, digits: Sequence[Digit]) -> Bundle:
         """A bundle of new atoms."""
-        shape = [dim.size for dim in dims]
+        shape = [digit.size for digit in digits]
         size = int(np.prod(shape, dtype=np.int64))
         atoms = np.arange(self.count, self.count + size).reshape(shape)
         self.count += size
-        return Bundle(tuple(dims), atoms)
+        return Bundle(tuple(digits), atoms)
 
     def register(self, *values: Value) -> None:
         """Demand that every bundle of these values maps to itself: an op computes with them."""
@@ -90,9 +90,9 @@ class Constraints:
                     self._registered[id(bundle.atoms)] = bundle.atoms  # kept, so that its id stays its own
                     self.colours.append((bundle.atoms.ravel(), np.zeros(bundle.atoms.size, np.int64)))
 
-    def pin_dim(self, bundle: Bundle, dim: Dim, reason: str, kind: PinKind = "genuine") -> None:
-        """Forbid every movement along a dim of a bundle."""
-        where = np.arange(dim.size).reshape([-1 if other is dim else 1 for other in bundle.dims])
+    def pin_digit(self, bundle: Bundle, digit: Digit, reason: str, kind: PinKind = "genuine") -> None:
+        """Forbid every movement along a digit of a bundle."""
+        where = np.arange(digit.size).reshape([-1 if other is digit else 1 for other in bundle.digits])
         self.colours.append((bundle.atoms.ravel(), np.broadcast_to(where, bundle.atoms.shape).ravel()))
         self.pins.append((bundle.atoms.ravel(), Reason(self.here, reason, kind)))
 
@@ -100,7 +100,7 @@ class Constraints:
         """Forbid every movement of a value; gives the value, pinned."""
         for bundle in x.bundles:
             self.fix(bundle.atoms, reason, kind)
-        return value((Dim(dim.size, dim.why or reason) for dim in axis) for axis in x.axes)
+        return value((Digit(digit.size, digit.why or reason) for digit in dim) for dim in x.dims)
 
     def fix(self, atoms: Atoms, reason: str, kind: PinKind = "genuine") -> None:
         """Forbid every movement of some atoms."""
@@ -109,21 +109,21 @@ class Constraints:
 
     def settle(self, x: Places) -> Value:
         """The value of places that are read: what they are places of may not move."""
-        for axis in x.along:
-            for dim in x.source.axes[axis]:
-                for bundle in x.source.bundles_of(dim):
-                    self.pin_dim(bundle, dim, "places along it are read")
-        return value(x.axes, x.bundles, x.constant)
+        for dim in x.along:
+            for digit in x.source.dims[dim]:
+                for bundle in x.source.bundles_of(digit):
+                    self.pin_digit(bundle, digit, "places along it are read")
+        return value(x.dims, x.bundles, x.constant)
 
     def equate(self, a: Bundle, b: Bundle) -> None:
-        """Demand that two bundles over the same dims move alike."""
-        if a.atoms is not b.atoms or a.dims != b.dims:
+        """Demand that two bundles over the same digits move alike."""
+        if a.atoms is not b.atoms or a.digits != b.digits:
             self.refine(a, b)
 
     def refine(self, coarse: Bundle, fine: Bundle) -> None:
-        """Demand that `fine` moves along the dims of `coarse` as `coarse` does; its other dims are free."""
-        rest = [dim for dim in fine.dims if dim not in coarse.dims]
-        children = fine.ordered([*coarse.dims, *rest]).reshape(coarse.atoms.size, -1)
+        """Demand that `fine` moves along the digits of `coarse` as `coarse` does; its other digits are free."""
+        rest = [digit for digit in fine.digits if digit not in coarse.digits]
+        children = fine.ordered([*coarse.digits, *rest]).reshape(coarse.atoms.size, -1)
         per_parent = children.shape[1]
         self.edges.append(
             Edges(
@@ -134,14 +134,14 @@ class Constraints:
             )
         )
 
-    def copies(self, original: Atoms, dims: Sequence[Dim]) -> Bundle:
+    def copies(self, original: Atoms, digits: Sequence[Digit]) -> Bundle:
         """A bundle of new atoms that follow given ones, of which some occur several times."""
         flat = original.ravel()
         order = np.argsort(flat, kind="stable")
         starts = np.flatnonzero(np.r_[True, np.diff(flat[order]) != 0])
         occurrence = np.empty(flat.size, np.int64)
         occurrence[order] = np.arange(flat.size) - np.repeat(starts, np.diff(np.r_[starts, flat.size]))
-        new = self.fresh(dims)
+        new = self.fresh(digits)
         self.edges.append(Edges(flat, new.atoms.ravel(), occurrence, block=False))
         return new
 
@@ -158,41 +158,41 @@ class Constraints:
             if idle.size:
                 self.fix(idle, "not used with inputs of these shapes")
 
-    def marginal(self, bundle: Bundle, keep: Sequence[Dim]) -> Bundle:
-        """How a bundle moves along some of its dims, which demands that this does not depend on the others."""
-        kept = tuple(dim for dim in bundle.dims if dim in keep)
-        if len(kept) == len(bundle.dims) or not kept:
+    def marginal(self, bundle: Bundle, keep: Sequence[Digit]) -> Bundle:
+        """How a bundle moves along some of its digits, which demands that this does not depend on the others."""
+        kept = tuple(digit for digit in bundle.digits if digit in keep)
+        if len(kept) == len(bundle.digits) or not kept:
             return bundle if kept else Bundle((), np.empty(0, np.int64))
-        key = (id(bundle.atoms), tuple(bundle.dims.index(dim) for dim in kept))
+        key = (id(bundle.atoms), tuple(bundle.digits.index(digit) for digit in kept))
         if key not in self._known:
             coarse = self.fresh(kept)
             self.refine(coarse, bundle)
             self._known[key] = (coarse, bundle.atoms)
         return Bundle(kept, self._known[key][0].atoms)
 
-    def joint(self, x: Value, dims: Sequence[Dim]) -> Bundle:
-        """One bundle over some dims of a value, and over all that its bundles tie them to.
+    def joint(self, x: Value, digits: Sequence[Digit]) -> Bundle:
+        """One bundle over some digits of a value, and over all that its bundles tie them to.
 
-        The atoms are new ones unless a single bundle covers the dims already.
+        The atoms are new ones unless a single bundle covers the digits already.
         """
-        parts = [bundle for bundle in x.bundles if set(bundle.dims) & set(dims)]
-        every = tuple(dict.fromkeys([dim for part in parts for dim in part.dims if dim not in dims]))
-        every = (*every, *dims)
-        if len(parts) == 1 and len(parts[0].dims) == len(every):
+        parts = [bundle for bundle in x.bundles if set(bundle.digits) & set(digits)]
+        every = tuple(dict.fromkeys([digit for part in parts for digit in part.digits if digit not in digits]))
+        every = (*every, *digits)
+        if len(parts) == 1 and len(parts[0].digits) == len(every):
             return Bundle(every, parts[0].ordered(every))
         joint = self.fresh(every)
         for part in parts:
             self.refine(part, joint)
-        for dim in x.pinned.intersection(dims):
-            self.pin_dim(joint, dim, f"joined with {dim.why}")
+        for digit in x.pinned.intersection(digits):
+            self.pin_digit(joint, digit, f"joined with {digit.why}")
         return joint
 
     def keep_blocks(self, x: Value, mixed: Sequence[int]) -> None:
-        """Demand that the movement of a value's other axes does not depend on those that an op mixes.
+        """Demand that the movement of a value's other dims does not depend on those that an op mixes.
 
         This is what softmax and norms need: entries that are mixed together must stay together.
         """
-        dims = {dim for axis in mixed for dim in x.axes[axis]}
+        digits = {digit for dim in mixed for digit in x.dims[dim]}
         for bundle in x.bundles:
-            if dims & set(bundle.dims):
-                self.marginal(bundle, [dim for dim in bundle.dims if dim not in dims])
+            if digits & set(bundle.digits):
+                self.marginal(bundle, [digit for digit in bundle.digits if digit not in digits])

@@ -1,6 +1,6 @@
 """The one rule behind most ops: an einsum over values.
 
-Operands name their axes. Axes of the same name are indexed together, so that they move alike; names that the
+Operands name their dims. Dims of the same name are indexed together, so that they move alike; names that the
 result lacks are contracted. Elementwise ops, linear layers, convolutions, products of matrices, attention,
 embeddings, pooling, reductions and recurrent cells are all of this form: whatever the arithmetic, entry (i, j)
 of the result depends on the entries of the operands in the same way for every i and j that may move.
@@ -10,7 +10,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from permask.discovery.atoms import Axis, Bundle, Dim, Value, value
+from permask.discovery.atoms import Bundle, Digit, Digits, Value, value
 from permask.discovery.constraints import Constraints, UnsupportedError
 from permask.discovery.layout import collapse, cuts
 
@@ -29,93 +29,93 @@ def contract(
 
     Args:
         constraints: Takes the constraints.
-        operands: Values with a name for each axis; a None is left out, an axis of size 1 is broadcast.
-        to: Names of the result's axes.
+        operands: Values with a name for each dim; a None is left out, a dim of size 1 is broadcast.
+        to: Names of the result's dims.
         pin: Names along which the op treats every index in a way of its own, and what they count.
-        new: Names in `to` that no operand has, with their sizes: pinned axes of the result.
+        new: Names in `to` that no operand has, with their sizes: pinned dims of the result.
     """
     given = [(x, list(names)) for x, names in operands if x is not None]
     values, shared = align(constraints, given)
-    own = {dim: why for name, why in (pin or {}).items() for dim in shared.get(name, ())}
-    for dim, why in own.items():
-        dim.why = dim.why or why
+    own = {digit: why for name, why in (pin or {}).items() for digit in shared.get(name, ())}
+    for digit, why in own.items():
+        digit.why = digit.why or why
     pinned = own.keys() | set().union(*(x.pinned for x in values))
     constraints.register(*values)
     covers = _tie(constraints, [bundle for x in values for bundle in x.bundles])
     for bundle in covers:
-        for dim in bundle.dims:
-            if dim in pinned:
-                constraints.pin_dim(bundle, dim, own.get(dim) or f"indexed together with {dim.why}")
-    kept = [dim for name in to for dim in shared.get(name, ())]
-    moving = [bundle for bundle in covers if not pinned.issuperset(bundle.dims)]
+        for digit in bundle.digits:
+            if digit in pinned:
+                constraints.pin_digit(bundle, digit, own.get(digit) or f"indexed together with {digit.why}")
+    kept = [digit for name in to for digit in shared.get(name, ())]
+    moving = [bundle for bundle in covers if not pinned.issuperset(bundle.digits)]
     bundles = _largest([constraints.marginal(bundle, kept) for bundle in moving])
-    varying = {dim for x in values for dim in x.dims if dim not in x.constant}
+    varying = {digit for x in values for digit in x.digits if digit not in x.constant}
     made = next(iter((pin or {}).values()), f"what {constraints.here} numbers")
-    fresh = {name: (Dim(size, made),) if size != 1 else () for name, size in (new or {}).items()}
-    axes = [fresh[name] if name in fresh else shared.get(name, ()) for name in to]
-    return value(axes, bundles, set(kept) - varying - pinned)
+    fresh = {name: (Digit(size, made),) if size != 1 else () for name, size in (new or {}).items()}
+    dims = [fresh[name] if name in fresh else shared.get(name, ()) for name in to]
+    return value(dims, bundles, set(kept) - varying - pinned)
 
 
 def align(
     constraints: Constraints, operands: Sequence[tuple[Value, Sequence[Name]]]
-) -> tuple[list[Value], dict[Name, Axis]]:
-    """Give axes of the same name the same dims, splitting dims where another operand does.
+) -> tuple[list[Value], dict[Name, Digits]]:
+    """Give dims of the same name the same digits, splitting digits where another operand does.
 
     Returns:
-        The operands with the dims they share, and these dims by the names of the axes.
+        The operands with the digits they share, and these digits by the names of the dims.
     """
     values = [x for x, _ in operands]
-    shared: dict[Name, Axis] = {}
+    shared: dict[Name, Digits] = {}
     for name in dict.fromkeys(name for _, names in operands for name in names):
         places = [(k, names.index(name)) for k, (_, names) in enumerate(operands) if name in names]
-        full = max(values[k].shape[axis] for k, axis in places)
-        if any(values[k].shape[axis] not in (1, full) for k, axis in places):
-            raise UnsupportedError("axes of different sizes are indexed together")
-        places = [(k, axis) for k, axis in places if values[k].shape[axis] == full and full != 1]
-        strides = sorted({cut for k, axis in places for cut in cuts([dim.size for dim in values[k].axes[axis]])})
+        full = max(values[k].shape[dim] for k, dim in places)
+        if any(values[k].shape[dim] not in (1, full) for k, dim in places):
+            raise UnsupportedError("dims of different sizes are indexed together")
+        places = [(k, dim) for k, dim in places if values[k].shape[dim] == full and full != 1]
+        strides = sorted({cut for k, dim in places for cut in cuts([digit.size for digit in values[k].dims[dim]])})
         if any(b % a for a, b in pairwise(strides)):
-            for k, axis in places:
-                flat = collapse(constraints, values[k], axis)
+            for k, dim in places:
+                flat = collapse(constraints, values[k], dim)
                 values[k] = constraints.pin(
-                    flat, f"axes of size {full} are indexed together but factored differently", "search incomplete"
+                    flat, f"dims of size {full} are indexed together but factored differently", "search incomplete"
                 )
             strides = [full]
         sizes = [b // a for a, b in pairwise([1, *strides])][::-1]
-        shared[name] = tuple(Dim(size) for size in sizes)
-        for k, axis in places:
-            values[k] = _refactor(values[k], axis, sizes)
-            for old, new in zip(values[k].axes[axis], shared[name], strict=True):
+        shared[name] = tuple(Digit(size) for size in sizes)
+        for k, dim in places:
+            values[k] = _refactor(values[k], dim, sizes)
+            for old, new in zip(values[k].dims[dim], shared[name], strict=True):
                 new.why = new.why or (old.why if old in values[k].pinned else "")
-            values[k] = values[k].rename(dict(zip(values[k].axes[axis], shared[name], strict=True)))
+            values[k] = values[k].rename(dict(zip(values[k].dims[dim], shared[name], strict=True)))
     return values, shared
 
 
-def _refactor(x: Value, axis: int, sizes: Sequence[int]) -> Value:
-    """Split the dims of an axis so that their sizes are `sizes`."""
+def _refactor(x: Value, dim: int, sizes: Sequence[int]) -> Value:
+    """Split the digits of a dim so that their sizes are `sizes`."""
     position = 0
-    for dim in x.axes[axis]:
+    for digit in x.dims[dim]:
         end, size = position, 1
-        while size < dim.size:
+        while size < digit.size:
             size *= sizes[end]
             end += 1
         if end - position > 1:
-            x = x.split(dim, sizes[position:end])
+            x = x.split(digit, sizes[position:end])
         position = end
     return x
 
 
 def _tie(constraints: Constraints, bundles: Sequence[Bundle]) -> list[Bundle]:
-    """Demand that bundles that share dims move consistently; gives one bundle per set of dims."""
-    covers: dict[frozenset[Dim], Bundle] = {}
+    """Demand that bundles that share digits move consistently; gives one bundle per set of digits."""
+    covers: dict[frozenset[Digit], Bundle] = {}
     for bundle in bundles:
-        cover = covers.setdefault(frozenset(bundle.dims), bundle)
+        cover = covers.setdefault(frozenset(bundle.digits), bundle)
         constraints.equate(bundle, cover)
-    ordered = sorted(covers.values(), key=lambda bundle: len(bundle.dims))
-    agreed: dict[frozenset[Dim], Bundle] = {}
+    ordered = sorted(covers.values(), key=lambda bundle: len(bundle.digits))
+    agreed: dict[frozenset[Digit], Bundle] = {}
     for i, small in enumerate(ordered):
         for large in ordered[i + 1 :]:
-            common = tuple(dim for dim in small.dims if dim in large.dims)
-            if len(common) == len(small.dims):
+            common = tuple(digit for digit in small.digits if digit in large.digits)
+            if len(common) == len(small.digits):
                 constraints.refine(small, large)
             elif common:
                 marginal = agreed.setdefault(frozenset(common), constraints.marginal(small, common))
@@ -125,9 +125,9 @@ def _tie(constraints: Constraints, bundles: Sequence[Bundle]) -> list[Bundle]:
 
 
 def _largest(bundles: Sequence[Bundle]) -> list[Bundle]:
-    """Leave out bundles over dims that another one is over, too: it moves as they do."""
+    """Leave out bundles over digits that another one is over, too: it moves as they do."""
     result: list[Bundle] = []
-    for bundle in sorted(bundles, key=lambda b: -len(b.dims)):
-        if not any(set(bundle.dims) <= set(other.dims) for other in result):
+    for bundle in sorted(bundles, key=lambda b: -len(b.digits)):
+        if not any(set(bundle.digits) <= set(other.digits) for other in result):
             result.append(bundle)
     return result

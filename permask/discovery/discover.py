@@ -1,4 +1,4 @@
-"""From a network to its symmetry: capture, walk, solve, present, certify."""
+"""From a network to its symmetry: capture, propagate, solve, name, certify."""
 
 import time
 import warnings
@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from permask.discovery import present
+from permask.discovery.capture import capture
 from permask.discovery.certify import certify
-from permask.discovery.graph import capture
 from permask.discovery.hierarchy import arrange
+from permask.discovery.naming import named
+from permask.discovery.pins import movable, moving, pins
+from permask.discovery.propagate import propagate
 from permask.discovery.solve import solve
-from permask.discovery.walk import walk
 from permask.errors import NetworkError
 from permask.symmetry import Symmetry
 
@@ -31,20 +32,20 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
             `strict` and an op without a rule.
     """
     started = time.perf_counter()
-    captured = capture(model, example_inputs)
+    program = capture(model, example_inputs)
     seconds = {"capture": time.perf_counter() - started}
     aliases = tied(model)
     names = {name: key for key, names in aliases.items() for name in names}
 
     started = time.perf_counter()
-    found = walk(captured, names, captured.numbers(model.state_dict()))
+    found = propagate(program, names, program.numbers(model.state_dict()))
     families = arrange(solve(found.constraints))
-    groups = present.present(families, found, captured, aliases)
+    groups = named(families, found, program, aliases)
     seconds["solve"] = time.perf_counter() - started
 
     started = time.perf_counter()
     try:
-        certificate = certify(captured, groups, model, example_inputs)
+        certificate = certify(program, groups, model, example_inputs)
     except NetworkError as error:
         raise NetworkError(f"the network does not run in float64, so that nothing can be certified: {error}") from error
     if certificate.failed:
@@ -56,8 +57,8 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
         groups = tuple(group for group in groups if group.name not in certificate.failed)
     seconds["certify"] = time.perf_counter() - started
 
-    moving = present.moving(groups)
-    pinned = present.pins(found.constraints, moving, aliases)
+    moved = moving(groups)
+    pinned = pins(found.constraints, moved, aliases)
     unsupported = dict.fromkeys(f"{pin.op}: {pin.reason}" for pin in pinned if pin.kind == "unsupported op")
     if strict and unsupported:
         raise NetworkError(f"ops without a rule pin parts of the network: {'; '.join(unsupported)}")
@@ -66,7 +67,7 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
     return Symmetry(
         groups=groups,
         pinned=pinned,
-        movable=present.movable(found.constraints, moving, used),
+        movable=movable(found.constraints, moved, used),
         shapes={name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
         report={
             "seconds": seconds,

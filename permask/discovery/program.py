@@ -1,4 +1,4 @@
-"""A captured network: its ops in order of execution, and how to run several networks through them at once."""
+"""A captured network: its nodes in order of execution, and how to run several networks through them at once."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
@@ -18,14 +18,14 @@ Kind = Literal["state", "constant", "input", "call", "output"]
 
 @dataclass(frozen=True)
 class Ref:
-    """Stands for the value of another op inside an op's arguments."""
+    """Stands for the value of another node inside a node's arguments."""
 
     name: str
 
 
 @dataclass(frozen=True, eq=False)
-class Op:
-    """One node of the captured graph.
+class Node:
+    """One node of the captured graph: a tensor that the network has or is given, or the call of an op.
 
     Attributes:
         name: Unique, and the same whenever the same code is captured at the same input shapes.
@@ -34,9 +34,9 @@ class Op:
         overload: Of a call, the op's overload: `default`, `dim`, `Tensor`.
         arguments: Of a call, by the names of the op's schema and with its defaults; values are `Ref`s.
             Of the output, `values`: everything that the network returns.
-        outputs: The (fake) tensors that the op returns, for shape and dtype; None stands for anything else.
+        outputs: The (fake) tensors that it gives, for shape and dtype; None stands for anything else.
         many: Whether the op returns a sequence.
-        writes: Names of the ops whose value this one modifies in place.
+        writes: Names of the nodes whose value this one modifies in place.
         key: Of a state, its key in the `state_dict`.
         module: Path of the module whose `forward` made the call, as in `named_modules`.
         line: Where in the user's code, `file:line`.
@@ -56,18 +56,18 @@ class Op:
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Shape of the only, or first, tensor that the op returns."""
+        """Shape of the only, or first, tensor that the node gives."""
         first = self.outputs[0] if self.outputs else None
         return () if first is None else tuple(first.shape)
 
     @property
     def storages(self) -> set[int]:
-        """Identities of the memory that the op's tensors live in; values that share one alias each other."""
+        """Identities of the memory that the node's tensors live in; values that share one alias each other."""
         return {x.untyped_storage()._cdata for x in self.outputs if x is not None}
 
     @cached_property
     def inputs(self) -> tuple[str, ...]:
-        """Names of the ops whose values are used."""
+        """Names of the nodes whose values are used."""
         names: list[str] = []
         substitute(self.arguments, lambda ref: names.append(ref.name))
         return tuple(dict.fromkeys(names))
@@ -75,7 +75,7 @@ class Op:
 
 @dataclass(frozen=True, eq=False)
 class Call:
-    """How to execute an op: what the graph calls, with what, under which autocast."""
+    """How to execute a node: what the graph calls, with what, under which autocast."""
 
     target: Callable[..., Any]
     args: Any
@@ -83,32 +83,32 @@ class Call:
     autocast: tuple[Any, ...] | None
 
 
-class Capture:
-    """A network's ops in the order of execution.
+class Program:
+    """A network's nodes in the order of execution.
 
     Attributes:
-        ops: Every op; each uses only values of earlier ones.
-        constants: The network's own tensors that are in no `state_dict`, by op.
+        nodes: Every node; each uses only values of earlier ones.
+        constants: The network's own tensors that are in no `state_dict`, by node.
         device: Where the network was when it was captured.
         dtype: Its floating-point type then.
     """
 
     def __init__(
         self,
-        ops: tuple[Op, ...],
+        nodes: tuple[Node, ...],
         calls: Mapping[str, Call],
         constants: Mapping[str, Any],
         example: Sequence[Tensor],
     ):
-        self.ops = ops
+        self.nodes = nodes
         self.constants = constants
         self._calls = calls
-        parameters = [x for op in ops if op.kind == "state" for x in op.outputs if x is not None]
+        parameters = [x for node in nodes if node.kind == "state" for x in node.outputs if x is not None]
         floating = next((x for x in [*parameters, *example] if x.is_floating_point()), torch.empty(0))
         self.device, self.dtype = floating.device, floating.dtype
-        written = {name for op in ops for name in op.writes}
-        storages = set().union(*(op.storages for op in ops if op.name in written))
-        self._modified = {op.name for op in ops if op.kind != "call" and op.storages & storages}
+        written = {name for node in nodes for name in node.writes}
+        storages = set().union(*(node.storages for node in nodes if node.name in written))
+        self._modified = {node.name for node in nodes if node.kind != "call" and node.storages & storages}
 
     def run(
         self,
@@ -117,7 +117,7 @@ class Capture:
         visit: Callable[[str, list[Tensor]], None] | None = None,
         watch: frozenset[str] | None = None,
     ) -> list[Any]:
-        """Run networks in lockstep over the same inputs, op by op, dropping every value after its last use.
+        """Run networks in lockstep over the same inputs, node by node, dropping every value after its last use.
 
         Neither the states nor the inputs are modified. In float64, or in another floating-point
         type than at capture, casts inside the network go to that type too.
@@ -125,106 +125,112 @@ class Capture:
         Args:
             states: One `state_dict` per network (K in all), of the architecture that was captured.
             inputs: What the networks take, of the shapes that were captured.
-            visit: Called as `visit(name, values)` right after op `name`, with its K values.
-            watch: Names of the ops to visit (all calls by default); execution stops after the last of them.
+            visit: Called as `visit(name, values)` right after node `name`, with its K values.
+            watch: Names of the nodes to visit (all calls by default); execution stops after the last of them.
 
         Returns:
             K outputs, each a tensor or the tuple of all that the network returns; none if `watch` is given.
 
         Raises:
             NetworkError: A state that lacks a tensor, or inputs of other shapes.
-            PermaskError: A watched op that does not exist.
+            PermaskError: A watched node that does not exist.
         """
         self._check(inputs, watch)
         count = (
-            1 + max((i for i, op in enumerate(self.ops) if op.name in watch), default=-1) if watch is not None else None
+            1 + max((i for i, node in enumerate(self.nodes) if node.name in watch), default=-1)
+            if watch is not None
+            else None
         )
-        ops = self.ops[:count]
-        last_use = {name: i for i, op in enumerate(ops) for name in (op.name, *op.inputs)}
+        nodes = self.nodes[:count]
+        last_use = {name: i for i, node in enumerate(nodes) for name in (node.name, *node.inputs)}
         expiring: dict[int, list[str]] = {}
         for name, i in last_use.items():
             expiring.setdefault(i, []).append(name)
         adapt = self._adaptation(states, inputs)
-        given = {op.name: x for op, x in zip((op for op in self.ops if op.kind == "input"), inputs, strict=True)}
+        given = {
+            node.name: x for node, x in zip((node for node in self.nodes if node.kind == "input"), inputs, strict=True)
+        }
         environments: list[dict[str, Any]] = [{} for _ in states]
-        for i, op in enumerate(ops):
-            if op.kind == "output":
-                values = (op.arguments or {})["values"]
+        for i, node in enumerate(nodes):
+            if node.kind == "output":
+                values = (node.arguments or {})["values"]
                 results = [substitute(values, lambda ref, env=env: env[ref.name]) for env in environments]
                 return [result[0] if len(result) == 1 else tuple(result) for result in results]
             for state, environment in zip(states, environments, strict=True):
-                environment[op.name] = self._evaluate(op, state, environment, given, adapt)
-            if visit is not None and (op.name in watch if watch is not None else op.kind == "call"):
-                visit(op.name, [environment[op.name] for environment in environments])
+                environment[node.name] = self._evaluate(node, state, environment, given, adapt)
+            if visit is not None and (node.name in watch if watch is not None else node.kind == "call"):
+                visit(node.name, [environment[node.name] for environment in environments])
             for name in expiring.get(i, ()):
                 for environment in environments:
                     del environment[name]
         return []
 
     def numbers(self, state: Mapping[str, Tensor], limit: int = 2**20) -> dict[str, np.ndarray]:
-        """The integers that the network computes from constants alone, by op.
+        """The integers that the network computes from constants alone, by node.
 
         Args:
             state: Its `state_dict`, for the integer buffers.
             limit: The largest number of entries to know.
         """
-        written = {name for op in self.ops for name in op.writes}
-        modified = set().union(*(op.storages for op in self.ops if op.name in written))
+        written = {name for node in self.nodes for name in node.writes}
+        modified = set().union(*(node.storages for node in self.nodes if node.name in written))
         known: dict[str, Any] = {}
-        for op in self.ops:
-            (first, *rest) = op.outputs or (None,)
-            if first is None or rest or op.many or first.numel() > limit or op.storages & modified:
+        for node in self.nodes:
+            (first, *rest) = node.outputs or (None,)
+            if first is None or rest or node.many or first.numel() > limit or node.storages & modified:
                 continue
             exact = first.dtype in INTEGERS
-            if op.kind == "constant" or (op.kind == "state" and exact and op.key in state):
-                known[op.name] = self.constants.get(op.name, state.get(op.key))
-            elif op.kind == "call" and exact and not op.writes and known.keys() >= set(op.inputs):
-                call = self._calls[op.name]
+            if node.kind == "constant" or (node.kind == "state" and exact and node.key in state):
+                known[node.name] = self.constants.get(node.name, state.get(node.key))
+            elif node.kind == "call" and exact and not node.writes and known.keys() >= set(node.inputs):
+                call = self._calls[node.name]
                 if (
                     torch.Tag.nondeterministic_seeded not in getattr(call.target, "tags", ())
-                    and "empty" not in op.function
+                    and "empty" not in node.function
                 ):
-                    known[op.name] = self._evaluate(op, {}, known, {}, lambda x: x)
+                    known[node.name] = self._evaluate(node, {}, known, {}, lambda x: x)
         return {name: x.numpy(force=True) for name, x in known.items() if x.dtype in INTEGERS}
 
     def _check(self, inputs: Sequence[Tensor], watch: frozenset[str] | None) -> None:
-        expected = [op.shape for op in self.ops if op.kind == "input"]
+        expected = [node.shape for node in self.nodes if node.kind == "input"]
         got = [tuple(x.shape) for x in inputs]
         if expected != got:
             raise NetworkError(f"the network was captured with inputs of shapes {expected}, got {got}")
-        unknown = (watch or frozenset()) - {op.name for op in self.ops}
+        unknown = (watch or frozenset()) - {node.name for node in self.nodes}
         if unknown:
-            raise PermaskError(f"the captured network has no op named {', '.join(sorted(unknown))}")
+            raise PermaskError(f"the captured network has no node named {', '.join(sorted(unknown))}")
 
     def _evaluate(
         self,
-        op: Op,
+        node: Node,
         state: Mapping[str, Tensor],
         environment: Mapping[str, Any],
         given: Mapping[str, Tensor],
         adapt: Callable[[Any], Any],
     ) -> Any:
-        if op.kind == "call":
-            call = self._calls[op.name]
+        if node.kind == "call":
+            call = self._calls[node.name]
             args, kwargs = (substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs))
             try:
                 with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):
                     result = call.target(*args, **kwargs)
             except Exception as error:
                 first = next(iter(str(error).strip().splitlines()), "")
-                where = f" at {op.line}" if op.line else ""
-                raise NetworkError(f"{op.function} cannot be run{where}: {type(error).__name__}: {first}") from error
+                where = f" at {node.line}" if node.line else ""
+                raise NetworkError(f"{node.function} cannot be run{where}: {type(error).__name__}: {first}") from error
             # what an op makes from integers has the default type, whatever the type of this run
             return substitute(result, lambda ref: ref, adapt)
-        if op.kind == "input":
-            value = given[op.name]
-        elif op.name in self.constants:
-            value = adapt(self.constants[op.name])
-        elif op.key in state:
-            value = state[op.key]
+        if node.kind == "input":
+            value = given[node.name]
+        elif node.name in self.constants:
+            value = adapt(self.constants[node.name])
+        elif node.key in state:
+            value = state[node.key]
         else:
-            raise NetworkError(f"{op.key}: the network was captured with this tensor, the state has none of that name")
-        return value.clone() if op.name in self._modified else value
+            raise NetworkError(
+                f"{node.key}: the network was captured with this tensor, the state has none of that name"
+            )
+        return value.clone() if node.name in self._modified else value
 
     def _adaptation(self, states: Sequence[Mapping[str, Tensor]], inputs: Sequence[Tensor]) -> Callable[[Any], Any]:
         """What turns the constants, devices and types of the capture into those of this run."""

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from permask.discovery.capture import capture
 from permask.discovery.certify import relative_error, tensors
-from permask.discovery.graph import capture
 from permask.permutation import overwrite
 from permask.symmetry import Symmetry
 

@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from permask.batches import Batch
-from permask.groups import Activation, Group
+from permask.groups import Group, Site
 from permask.matching.alignment import Alignment, group_matches
 from permask.matching.assignment import Score, assign_nested, families
 from permask.matching.matchers import MatchOptions
@@ -30,7 +30,7 @@ def match_activations(
     source: nn.Module,
     target: nn.Module,
     batches: Iterable[Inputs],
-    at: Mapping[str, Activation] | None = None,
+    at: Mapping[str, Site] | None = None,
 ) -> Alignment:
     """The permutation of the source whose units correlate best with the target's (Li et al. 2016).
 
@@ -43,7 +43,7 @@ def match_activations(
         source: The network to permute.
         target: The network to line up with.
         batches: Inputs: tensors, or tuples of tensors for a network that takes several.
-        at: Group name to the activation to correlate, in place of the one that discovery chose.
+        at: Group name to the site to correlate, in place of the one that discovery chose.
 
     Returns:
         An alignment with `alignment.permutation.apply(source) ≈ target`.

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from permask.errors import NetworkError
-from permask.groups import Activation
+from permask.groups import Site
 
 # a standard deviation below 1e-5 of the root mean square is float32 rounding, not a signal
 DEAD = 1e-10
@@ -24,12 +24,12 @@ class Moments:
     network, B the target. U is the number of units, blocks included.
 
     Args:
-        activation: Where the units are seen; its table says which positions belong to which unit.
+        site: Where the units are seen; its table says which positions belong to which unit.
     """
 
-    def __init__(self, activation: Activation):
-        self.activation = activation
-        *blocks, units, self._positions_per_unit = activation.table.shape
+    def __init__(self, site: Site):
+        self.site = site
+        *blocks, units, self._positions_per_unit = site.table.shape
         self.units = int(np.prod(blocks, dtype=int)) * units
         self.count = 0
         self._pivot: list[Tensor] = []
@@ -38,7 +38,7 @@ class Moments:
         self._cross: Tensor | None = None
 
     def add(self, source: Tensor, target: Tensor) -> None:
-        """Add a batch: the activation's value in the source and in the target network, of equal shape."""
+        """Add a batch: the site's value in the source and in the target network, of equal shape."""
         values = [self._units_first(source), self._units_first(target)]
         if self._cross is None:
             self._pivot = [z.flatten(1)[:, 0].clone() for z in values]
@@ -62,7 +62,7 @@ class Moments:
         mean, deviation = [], []
         for network, total, square in zip(("source", "target"), self._sum, self._square, strict=True):
             if not square.isfinite().all():
-                raise NetworkError(f"activation {self.activation.node} of the {network} network is not finite")
+                raise NetworkError(f"activation {self.site.node} of the {network} network is not finite")
             mean.append(total / self.count)
             deviation.append((square / self.count - mean[-1].square()).clamp(min=0).sqrt())
         covariance = self._cross / self.count - torch.outer(mean[1], mean[0])
@@ -87,11 +87,11 @@ class Moments:
 
         What the two networks have in different orders, because other groups move there, is averaged.
         """
-        others = [dim for dim in range(z.ndim) if dim != self.activation.dim]
-        averaged = [2 + others.index(dim) for dim in self.activation.moved] + [1] * self.activation.mixed
-        z = z.movedim(self.activation.dim, 0)
+        others = [dim for dim in range(z.ndim) if dim != self.site.dim]
+        averaged = [2 + others.index(dim) for dim in self.site.moved] + [1] * self.site.mixed
+        z = z.movedim(self.site.dim, 0)
         z = z.to(torch.promote_types(z.dtype, torch.float32))
-        positions = self.activation.table.ravel()
+        positions = self.site.table.ravel()
         if not np.array_equal(positions, np.arange(z.shape[0])):
             z = z.index_select(0, torch.as_tensor(positions, device=z.device))
         z = z.unflatten(0, (self.units, self._positions_per_unit))

@@ -5,9 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 import torch
 from torch import Tensor, nn
 
-from permask.discovery.graph import Capture, capture
+from permask.discovery.capture import capture
+from permask.discovery.program import Program
 from permask.errors import PermaskError
-from permask.groups import Activation
+from permask.groups import Site
 from permask.matching.moments import Moments
 from permask.symmetry import Symmetry
 
@@ -23,7 +24,7 @@ def observe(
     networks: Sequence[nn.Module],
     batches: Iterable[Inputs],
     pairs: Sequence[Pair] = ((0, 1),),
-    at: Mapping[str, Activation] | None = None,
+    at: Mapping[str, Site] | None = None,
 ) -> tuple[dict[Pair, dict[str, Moments]], dict[str, int]]:
     """Pool, for pairs of networks, the moments of every group that an activation shows.
 
@@ -37,7 +38,7 @@ def observe(
         networks: The networks.
         batches: Inputs: tensors, or tuples of tensors for a network that takes several.
         pairs: Numbers of source and target network.
-        at: Group name to where to look, in place of the group's own activation.
+        at: Group name to where to look, in place of the group's own site.
 
     Returns:
         Pair to group name to moments, and how many batches and samples there were.
@@ -48,21 +49,21 @@ def observe(
     """
     for network in networks:
         symmetry.check(network)
-    shown = {g.name for g in symmetry.groups if g.activation is not None}
+    shown = {g.name for g in symmetry.groups if g.site is not None}
     inside = {g.parent for g in symmetry.groups if g.name in shown}
     # a block is as good as what is matched inside it
-    where = {g.name: g.activation for g in symmetry.groups if g.activation and g.name not in inside}
+    where = {g.name: g.site for g in symmetry.groups if g.site and g.name not in inside}
     unknown = set(at or ()) - {group.name for group in symmetry.groups}
     if unknown:
         raise PermaskError(f"no such group to look at: {', '.join(sorted(unknown))}")
     where |= at or {}
-    moments = {pair: {name: Moments(activation) for name, activation in where.items()} for pair in pairs}
-    watch = frozenset(activation.node for activation in where.values())
+    moments = {pair: {name: Moments(site) for name, site in where.items()} for pair in pairs}
+    watch = frozenset(site.node for site in where.values())
 
     def visit(node: str, values: list[Tensor]) -> None:
         for (source, target), by_group in moments.items():
             for seen in by_group.values():
-                if seen.activation.node == node:
+                if seen.site.node == node:
                     seen.add(values[source], values[target])
 
     device = next((p.device for p in networks[0].parameters()), torch.device("cpu"))
@@ -70,7 +71,7 @@ def observe(
     # once a large block was freed, glibc keeps up to twice its size; giving activations back to the system after every
     # op and faulting them in again takes a fifth of a pass
     torch.empty(LARGE, dtype=torch.uint8)
-    captures: dict[tuple[torch.Size, ...], Capture] = {}
+    captures: dict[tuple[torch.Size, ...], Program] = {}
     used = {"batches": 0, "samples": 0}
     with torch.no_grad():
         for batch in batches:

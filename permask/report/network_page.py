@@ -15,8 +15,7 @@ from operator import and_
 from string import Template
 
 from permask import __version__
-from permask.discovery.graph import Capture
-from permask.discovery.program import Op
+from permask.discovery.program import Node, Program
 from permask.groups import Group
 from permask.report.layers import Layout, lay_out
 from permask.symmetry import Symmetry
@@ -32,8 +31,8 @@ Axis = tuple[str, int]
 class Box:
     """An op as drawn: the parameters it uses, the boxes it takes values from, what was done to them on the way."""
 
-    op: Op
-    states: list[Op]
+    op: Node
+    states: list[Node]
     sources: list[int]
     passed: list[str]
 
@@ -43,16 +42,16 @@ class Box:
         return PADDING + LINE * (1 + bool(self.passed) + len(self.states))
 
 
-def network_page(capture: Capture, symmetry: Symmetry, title: str, summary: str) -> str:
+def network_page(program: Program, symmetry: Symmetry, title: str, summary: str) -> str:
     """The whole page, which loads nothing from elsewhere.
 
     Args:
-        capture: The network's ops, as `permask.discovery.capture` gives them.
+        program: The network's nodes, as `permask.discovery.capture` gives them.
         symmetry: What was found on that network.
         title: Of the page.
         summary: One sentence below the title.
     """
-    boxes = _boxes(capture)
+    boxes = _boxes(program)
     layout = lay_out([box.sources for box in boxes], [BOX + GAP] * len(boxes), PASSAGE)
     tops = _tops(boxes, layout)
     colours = _colours(symmetry.groups)
@@ -75,12 +74,12 @@ def network_page(capture: Capture, symmetry: Symmetry, title: str, summary: str)
     )
 
 
-def _boxes(capture: Capture) -> list[Box]:
+def _boxes(program: Program) -> list[Box]:
     """Ops that use parameters or join several values, with what lies between them folded in."""
-    by_name = {op.name: op for op in capture.ops}
+    by_name = {op.name: op for op in program.nodes}
     boxes: list[Box] = []
     carried: dict[str, tuple[int, list[str]]] = {}  # op -> (the box its value comes from, ops since then)
-    for op in capture.ops:
+    for op in program.nodes:
         states = [by_name[name] for name in op.inputs if by_name[name].kind == "state"]
         values = [carried[name] for name in op.inputs if name in carried]
         if op.kind == "call" and len(values) == 1 and not states:
@@ -185,7 +184,7 @@ def _box(
 
 
 def _dim(
-    state: Op, dim: int, groups: Mapping[Axis, list[str]], pins: Mapping[Axis, str], colours: Mapping[str, str]
+    state: Node, dim: int, groups: Mapping[Axis, list[str]], pins: Mapping[Axis, str], colours: Mapping[str, str]
 ) -> str:
     """One dim of a parameter: its size, in the colours of its groups."""
     names = groups.get((state.key, dim), [])

@@ -53,7 +53,7 @@ def worst_change(symmetry: Symmetry, network: nn.Module, inputs: tuple[Tensor, .
 
 def rolled(group: Group, keep: int) -> Permutation:
     """The units of one group moved on by one along a single axis, where all its axes would have to move."""
-    lone = dataclasses.replace(group, axes=(group.axes[keep],), parent=None, blocks=1, activation=None)
+    lone = dataclasses.replace(group, axes=(group.axes[keep],), parent=None, blocks=1, site=None)
     table = lone.axes[0].table.reshape(-1, *lone.axes[0].table.shape[-2:])[0]
     lone = dataclasses.replace(lone, axes=(dataclasses.replace(lone.axes[0], table=table),))
     return Permutation((lone,), {group.name: torch.arange(group.size).roll(1).numpy()})

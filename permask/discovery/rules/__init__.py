@@ -15,12 +15,12 @@ from permask.discovery.rules import (
     shape,
     spatial,
 )
-from permask.discovery.rules.registry import READ_PLACES, RULES, Step, UnsupportedError
+from permask.discovery.rules.registry import READ_PLACES, RULES, Op, UnsupportedError
 
 __all__ = [
     "READ_PLACES",
     "RULES",
-    "Step",
+    "Op",
     "UnsupportedError",
     "attention",
     "convolution",

@@ -1,7 +1,7 @@
 """Ops that treat every entry by itself, or entries at the same place of several tensors together."""
 
 from permask.discovery.atoms import Value, constant, pinned
-from permask.discovery.rules.registry import Step, UnsupportedError, names, rule
+from permask.discovery.rules.registry import Op, UnsupportedError, names, rule
 
 NONLINEAR = names("""
 relu relu6 gelu silu mish sigmoid log_sigmoid hardsigmoid hardswish hardtanh tanh elu selu celu leaky_relu rrelu
@@ -26,44 +26,44 @@ DROPOUTS = names("dropout feature_dropout alpha_dropout")
 
 
 @rule(*COPIES)
-def copies(step: Step) -> Value:
+def copies(op: Op) -> Value:
     """The same entries."""
-    return step.values[0]
+    return op.values[0]
 
 
 @rule(*(name + suffix for name in NONLINEAR + UNARY + BINARY if name != "prelu" for suffix in ("", "_")))
-def elementwise(step: Step) -> Value:
+def elementwise(op: Op) -> Value:
     """Entries at the same place move together; a tensor that an op only takes the type of does not matter."""
-    values = step.values[:1] if step.op.function in ("type_as", "to") else step.values
-    if len(values) == 1 and values[0].shape == step.shape:
-        step.constraints.register(*values)
+    values = op.values[:1] if op.node.function in ("type_as", "to") else op.values
+    if len(values) == 1 and values[0].shape == op.shape:
+        op.constraints.register(*values)
         return values[0]
-    n = len(step.shape)
-    return step.contract(*((x, range(n - x.ndim, n)) for x in values), to=range(n))
+    n = len(op.shape)
+    return op.contract(*((x, range(n - x.ndim, n)) for x in values), to=range(n))
 
 
 @rule("copy_")
-def copy(step: Step) -> Value:
+def copy(op: Op) -> Value:
     """What was there does not matter."""
-    n = len(step.shape)
-    old = constant(step.shape)
-    return step.contract((old, range(n)), (step["src"], range(n - step["src"].ndim, n)), to=range(n))
+    n = len(op.shape)
+    old = constant(op.shape)
+    return op.contract((old, range(n)), (op["src"], range(n - op["src"].ndim, n)), to=range(n))
 
 
 @rule(*DROPOUTS, *(name + "_" for name in DROPOUTS))
-def dropout(step: Step) -> Value:
+def dropout(op: Op) -> Value:
     """Does nothing in evaluation mode."""
-    if step["train"]:
+    if op["train"]:
         raise UnsupportedError("drops out at random in evaluation mode")
-    return step.values[0]
+    return op.values[0]
 
 
 @rule("prelu", "_prelu_kernel")
-def prelu(step: Step) -> Value:
+def prelu(op: Op) -> Value:
     """One slope for all channels, or one for each."""
-    x, slope = step.values
-    axes = list(range(x.ndim))
-    return step.contract((x, axes), (slope, axes if slope.ndim == x.ndim else [min(1, x.ndim - 1)]), to=axes)
+    x, slope = op.values
+    dims = list(range(x.ndim))
+    return op.contract((x, dims), (slope, dims if slope.ndim == x.ndim else [min(1, x.ndim - 1)]), to=dims)
 
 
 @rule(
@@ -85,33 +85,33 @@ def prelu(step: Step) -> Value:
     "zero",
     "zero_",
 )
-def filled(step: Step) -> Value:
+def filled(op: Op) -> Value:
     """The same number everywhere, whatever was there; or what nobody reads before it is written."""
-    return constant(step.shape)
+    return constant(op.shape)
 
 
 @rule("arange", "linspace", "eye", "tril_indices", "triu_indices", "hann_window")
-def numbers(step: Step) -> Value:
+def numbers(op: Op) -> Value:
     """Constants that differ from place to place."""
-    return pinned(step.shape, "numbers that differ from place to place")
+    return pinned(op.shape, "numbers that differ from place to place")
 
 
 @rule("tril", "triu", "tril_", "triu_")
-def triangle(step: Step) -> Value:
+def triangle(op: Op) -> Value:
     """Which entries are kept depends on their places."""
-    axes = list(range(len(step.shape)))
-    return step.contract((step["self"], axes), to=axes, pin=dict.fromkeys(axes[-2:], "rows and columns of a triangle"))
+    dims = list(range(len(op.shape)))
+    return op.contract((op["self"], dims), to=dims, pin=dict.fromkeys(dims[-2:], "rows and columns of a triangle"))
 
 
 @rule(
     "_assert_tensor_metadata", "_assert_async", "_assert_scalar", "sym_constrain_range", "sym_constrain_range_for_size"
 )
-def checks(step: Step) -> list[Value | None]:
+def checks(op: Op) -> list[Value | None]:
     """Ops without a result."""
     return []
 
 
 @rule("getitem")
-def getitem(step: Step) -> Value:
+def getitem(op: Op) -> Value:
     """One of the results of an op that has several."""
-    return step["0"][step["1"]]
+    return op["0"][op["1"]]

@@ -2,106 +2,104 @@
 
 from permask.discovery import concatenate, layout
 from permask.discovery.atoms import Value, pinned
-from permask.discovery.rules.registry import Step, rule
+from permask.discovery.rules.registry import Op, rule
 from permask.discovery.rules.segments import picked
 
 PICKED = "places that are picked by number"
 
 
 @rule("index", "index_select", "_unsafe_index")
-def index(step: Step) -> Value:
-    """Entries by number: numbers that are known pick atoms, others pin the axes that they index."""
-    x = step["self"]
-    if step.op.function == "index_select":
-        picks = {step["dim"] % x.ndim: step["index"]}
-        known = {axis: step.known("index") for axis in picks}
+def index(op: Op) -> Value:
+    """Entries by number: numbers that are known pick atoms, others pin the dims that they index."""
+    x = op["self"]
+    if op.node.function == "index_select":
+        picks = {op["dim"] % x.ndim: op["index"]}
+        known = {dim: op.known("index") for dim in picks}
     else:
-        picks = {axis: pick for axis, pick in enumerate(step["indices"]) if pick is not None}
-        known = {axis: step.known("indices", axis) for axis in picks}
+        picks = {dim: pick for dim, pick in enumerate(op["indices"]) if pick is not None}
+        known = {dim: op.known("indices", dim) for dim in picks}
     places = sorted(picks)
     if len(places) == 1 and (numbers := known[places[0]]) is not None and numbers.dtype != bool:
-        (axis,) = places
-        taken = step.take(x, axis, numbers.ravel() % x.shape[axis])
-        return step.view(taken, step.shape)
+        (dim,) = places
+        taken = op.take(x, dim, numbers.ravel() % x.shape[dim])
+        return op.view(taken, op.shape)
     first = places[0] if places == list(range(places[0], places[-1] + 1)) else 0
-    picked = len(step.shape) - (x.ndim - len(places))
-    axes = list(range(x.ndim))
-    new = {("picked", k): n for k, n in enumerate(step.shape[first : first + picked])}
-    kept = [axis for axis in axes if axis not in places]
+    picked = len(op.shape) - (x.ndim - len(places))
+    dims = list(range(x.ndim))
+    new = {("picked", k): n for k, n in enumerate(op.shape[first : first + picked])}
+    kept = [dim for dim in dims if dim not in places]
     for pick in picks.values():
-        step.constraints.pin(pick, "numbers that pick entries")
-    return step.contract((x, axes), to=[*kept[:first], *new, *kept[first:]], pin=dict.fromkeys(places, PICKED), new=new)
+        op.constraints.pin(pick, "numbers that pick entries")
+    return op.contract((x, dims), to=[*kept[:first], *new, *kept[first:]], pin=dict.fromkeys(places, PICKED), new=new)
 
 
 @rule("gather", places="index")
-def gather(step: Step) -> Value:
-    """Along one axis, entries by numbers that may differ from place to place."""
-    x, numbers = step["self"], step["index"]
-    axis = step["dim"] % x.ndim
-    axes: list[object] = list(range(x.ndim))
-    to = [k if k != axis else "picked" for k in axes]
-    along = step.picks(numbers, x.shape[axis])
-    pin = dict.fromkeys(["picked"] if along is not None else [axis, "picked"], PICKED)
-    return step.contract((x, axes), (numbers, to), (along, [axis]), to=to, pin=pin)
+def gather(op: Op) -> Value:
+    """Along one dim, entries by numbers that may differ from place to place."""
+    x, numbers = op["self"], op["index"]
+    dim = op["dim"] % x.ndim
+    dims: list[object] = list(range(x.ndim))
+    to = [k if k != dim else "picked" for k in dims]
+    along = op.picks(numbers, x.shape[dim])
+    pin = dict.fromkeys(["picked"] if along is not None else [dim, "picked"], PICKED)
+    return op.contract((x, dims), (numbers, to), (along, [dim]), to=to, pin=pin)
 
 
 @rule("scatter", "scatter_", "scatter_add", "scatter_add_", places="index")
-def scatter(step: Step) -> Value:
-    """Along one axis, entries are placed by numbers that may differ from place to place."""
-    x, numbers, source = step["self"], step["index"], step["src"]
-    axis = step["dim"] % x.ndim
-    axes: list[object] = list(range(x.ndim))
-    placed = [k if k != axis else "placed" for k in axes]
-    along = step.picks(numbers, x.shape[axis])
-    pin = dict.fromkeys(["placed"] if along is not None else [axis, "placed"], PICKED)
-    return step.contract((x, axes), (numbers, placed), (source, placed), (along, [axis]), to=axes, pin=pin)
+def scatter(op: Op) -> Value:
+    """Along one dim, entries are placed by numbers that may differ from place to place."""
+    x, numbers, source = op["self"], op["index"], op["src"]
+    dim = op["dim"] % x.ndim
+    dims: list[object] = list(range(x.ndim))
+    placed = [k if k != dim else "placed" for k in dims]
+    along = op.picks(numbers, x.shape[dim])
+    pin = dict.fromkeys(["placed"] if along is not None else [dim, "placed"], PICKED)
+    return op.contract((x, dims), (numbers, placed), (source, placed), (along, [dim]), to=dims, pin=pin)
 
 
 @rule("index_add", "index_add_", "index_copy", "index_copy_", "index_fill", "index_fill_", "scatter_reduce")
-def place(step: Step) -> Value:
-    """Along one axis, entries are placed by number."""
-    x = step["self"]
-    axis = step["dim"] % x.ndim
-    axes: list[object] = list(range(x.ndim))
-    placed = [k if k != axis else "placed" for k in axes]
-    others = [y for y in step.values if y is not x]
+def place(op: Op) -> Value:
+    """Along one dim, entries are placed by number."""
+    x = op["self"]
+    dim = op["dim"] % x.ndim
+    dims: list[object] = list(range(x.ndim))
+    placed = [k if k != dim else "placed" for k in dims]
+    others = [y for y in op.values if y is not x]
     names = [placed if y.ndim == x.ndim else [] if y.ndim == 0 else ["placed"] for y in others]
-    return step.contract(
-        (x, axes), *zip(others, names, strict=True), to=axes, pin=dict.fromkeys([axis, "placed"], PICKED)
-    )
+    return op.contract((x, dims), *zip(others, names, strict=True), to=dims, pin=dict.fromkeys([dim, "placed"], PICKED))
 
 
 @rule("slice_scatter", "select_scatter")
-def slice_scatter(step: Step) -> Value:
-    """A value with a range along an axis replaced: segments before, in and after it."""
-    x, source = step["self"], step["src"]
-    axis, index = picked(step.arguments, x.shape)
-    source = layout.insert(source, axis) if step.op.function == "select_scatter" else source
-    return concatenate.replace(step.constraints, x, axis, index, source)
+def slice_scatter(op: Op) -> Value:
+    """A value with a range along a dim replaced: segments before, in and after it."""
+    x, source = op["self"], op["src"]
+    dim, index = picked(op.arguments, x.shape)
+    source = layout.insert(source, dim) if op.node.function == "select_scatter" else source
+    return concatenate.replace(op.constraints, x, dim, index, source)
 
 
 @rule("one_hot", places="self")
-def one_hot(step: Step) -> Value:
-    """A new axis of classes, which move as what the numbers are places along."""
-    x, classes = step["self"], step.shape[-1]
-    axes = list(range(x.ndim))
-    along = step.picks(x, classes)
+def one_hot(op: Op) -> Value:
+    """A new dim of classes, which move as what the numbers are places along."""
+    x, classes = op["self"], op.shape[-1]
+    dims = list(range(x.ndim))
+    along = op.picks(x, classes)
     if along is not None:
-        return step.contract((x, axes), (along, ["class"]), to=[*axes, "class"])
-    return step.contract((x, axes), to=[*axes, "class"], new={"class": classes})
+        return op.contract((x, dims), (along, ["class"]), to=[*dims, "class"])
+    return op.contract((x, dims), to=[*dims, "class"], new={"class": classes})
 
 
 @rule("diagonal", "diag")
-def diagonal(step: Step) -> Value:
-    """Entries (i, i) of two axes, which stay."""
-    for x in step.values:
-        step.constraints.pin(x, "its diagonal is taken")
-    return pinned(step.shape, "a diagonal")
+def diagonal(op: Op) -> Value:
+    """Entries (i, i) of two dims, which stay."""
+    for x in op.values:
+        op.constraints.pin(x, "its diagonal is taken")
+    return pinned(op.shape, "a diagonal")
 
 
 @rule("masked_scatter", "masked_scatter_", "take")
-def by_order(step: Step) -> Value:
+def by_order(op: Op) -> Value:
     """Which entry goes where depends on all entries before it."""
-    for x in step.values:
-        step.constraints.pin(x, "its entries are counted in order")
-    return pinned(step.shape, "places counted in order")
+    for x in op.values:
+        op.constraints.pin(x, "its entries are counted in order")
+    return pinned(op.shape, "places counted in order")

@@ -1,22 +1,22 @@
 """Linear layers, products of matrices, embeddings."""
 
 from permask.discovery.atoms import Value
-from permask.discovery.rules.registry import Step, UnsupportedError, rule
+from permask.discovery.rules.registry import Op, UnsupportedError, rule
 
 
 @rule("linear")
-def linear(step: Step) -> Value:
+def linear(op: Op) -> Value:
     """y[..., o] = Σ_i x[..., i] W[o, i] + b[o]."""
-    x = step["input"]
+    x = op["input"]
     batch = list(range(x.ndim - 1))
-    out = ["out"] if step["weight"].ndim == 2 else []
-    return step.contract((x, [*batch, "in"]), (step["weight"], [*out, "in"]), (step["bias"], out), to=[*batch, *out])
+    out = ["out"] if op["weight"].ndim == 2 else []
+    return op.contract((x, [*batch, "in"]), (op["weight"], [*out, "in"]), (op["bias"], out), to=[*batch, *out])
 
 
 @rule("matmul", "bmm", "mm", "mv", "dot", "addmm", "addmm_", "baddbmm", "baddbmm_", "addmv", "addbmm_")
-def matmul(step: Step) -> Value:
-    """Products of matrices with broadcast batch axes; a vector is a row on the left and a column on the right."""
-    *added, x, y = step.values
+def matmul(op: Op) -> Value:
+    """Products of matrices with broadcast batch dims; a vector is a row on the left and a column on the right."""
+    *added, x, y = op.values
     n = max(x.ndim, y.ndim) - 2
     batch = [("batch", k) for k in range(n)]
     left = [*batch[n - (x.ndim - 2) :], "row"] if x.ndim > 1 else []
@@ -24,23 +24,23 @@ def matmul(step: Step) -> Value:
     column = ["column"] if y.ndim > 1 else []
     to = [*batch, *left[-1:], *column]
     bias = [(b, to[len(to) - b.ndim :]) for b in added]
-    return step.contract((x, [*left, "inner"]), (y, [*right, "inner", *column]), *bias, to=to)
+    return op.contract((x, [*left, "inner"]), (y, [*right, "inner", *column]), *bias, to=to)
 
 
 @rule("outer", "ger")
-def outer(step: Step) -> Value:
+def outer(op: Op) -> Value:
     """y[i, j] = a[i] b[j]."""
-    a, b = step.values
-    return step.contract((a, ["i"]), (b, ["j"]), to=["i", "j"])
+    a, b = op.values
+    return op.contract((a, ["i"]), (b, ["j"]), to=["i", "j"])
 
 
 @rule("einsum")
-def einsum(step: Step) -> Value:
-    """Einstein summation by its equation; `...` stands for leading broadcast axes."""
-    equation = step["equation"].replace(" ", "")
+def einsum(op: Op) -> Value:
+    """Einstein summation by its equation; `...` stands for leading broadcast dims."""
+    equation = op["equation"].replace(" ", "")
     inputs, arrow, output = equation.partition("->")
     operands = []
-    for letters, x in zip(inputs.split(","), step["tensors"], strict=True):
+    for letters, x in zip(inputs.split(","), op["tensors"], strict=True):
         before, dots, after = letters.partition("...")
         hidden = x.ndim - len(before) - len(after) if dots else 0
         operands.append((x, [*before, *((".", -k) for k in range(hidden, 0, -1)), *after]))
@@ -53,16 +53,16 @@ def einsum(step: Step) -> Value:
         )
     before, dots, after = output.partition("...")
     ellipsis = sorted({name for name in names if isinstance(name, tuple)}, key=lambda name: name[1])
-    return step.contract(*operands, to=[*before, *(ellipsis if dots else ()), *after])
+    return op.contract(*operands, to=[*before, *(ellipsis if dots else ()), *after])
 
 
 @rule("_grouped_mm", "transformers::grouped_mm_fallback")
-def grouped_mm(step: Step) -> Value:
+def grouped_mm(op: Op) -> Value:
     """y[t, o] = Σ_i x[t, i] W[e(t), i, o], where the rows of x come sorted by expert: all experts move alike."""
-    x, weight, ends = step.values[:3]
+    x, weight, ends = op.values[:3]
     if (x.ndim, weight.ndim) != (2, 3):
         raise UnsupportedError("not one matrix for each group of rows")
-    return step.contract(
+    return op.contract(
         (x, ["row", "in"]),
         (weight, ["expert", "in", "out"]),
         (ends, ["expert"]),
@@ -72,28 +72,28 @@ def grouped_mm(step: Step) -> Value:
 
 
 @rule("embedding")
-def embedding(step: Step) -> Value:
+def embedding(op: Op) -> Value:
     """Rows of a table by number: the rows stay, the features may move."""
-    index = step["indices"]
-    axes = list(range(index.ndim))
-    row = step.contract(
-        (step["weight"], ["row", "feature"]),
-        (index, axes),
-        to=[*axes, "feature"],
+    index = op["indices"]
+    dims = list(range(index.ndim))
+    row = op.contract(
+        (op["weight"], ["row", "feature"]),
+        (index, dims),
+        to=[*dims, "feature"],
         pin={"row": "vocabulary: rows picked by number"},
     )
     return row
 
 
 @rule("bilinear")
-def bilinear(step: Step) -> Value:
+def bilinear(op: Op) -> Value:
     """y[..., o] = Σ_ij a[..., i] W[o, i, j] b[..., j] + bias[o]."""
-    a, b = step["input1"], step["input2"]
+    a, b = op["input1"], op["input2"]
     batch = list(range(a.ndim - 1))
-    return step.contract(
+    return op.contract(
         (a, [*batch, "i"]),
-        (step["weight"], ["o", "i", "j"]),
+        (op["weight"], ["o", "i", "j"]),
         (b, [*batch, "j"]),
-        (step["bias"], ["o"]),
+        (op["bias"], ["o"]),
         to=[*batch, "o"],
     )

@@ -4,56 +4,54 @@ Entries whose statistics are taken together must stay together.
 """
 
 from permask.discovery.atoms import Value
-from permask.discovery.rules.registry import Step, rule
+from permask.discovery.rules.registry import Op, rule
 
 
 @rule("batch_norm", "instance_norm")
-def batch_norm(step: Step) -> Value:
+def batch_norm(op: Op) -> Value:
     """Scales and running statistics belong to channels; statistics of this input mix what is not a channel."""
-    x = step["input"]
-    axes = list(range(x.ndim))
-    per_channel = [step[name] for name in ("weight", "bias", "running_mean", "running_var")]
-    result = step.contract((x, axes), *((y, [1]) for y in per_channel), to=axes)
-    if step["training"] or step["use_input_stats"]:
-        mixed = axes[2:] if step.op.function == "instance_norm" else [0, *axes[2:]]
-        step.constraints.keep_blocks(result, mixed)
+    x = op["input"]
+    dims = list(range(x.ndim))
+    per_channel = [op[name] for name in ("weight", "bias", "running_mean", "running_var")]
+    result = op.contract((x, dims), *((y, [1]) for y in per_channel), to=dims)
+    if op["training"] or op["use_input_stats"]:
+        mixed = dims[2:] if op.node.function == "instance_norm" else [0, *dims[2:]]
+        op.constraints.keep_blocks(result, mixed)
     return result
 
 
 @rule("layer_norm", "rms_norm", "native_layer_norm")
-def layer_norm(step: Step) -> Value | list[Value | None]:
-    """Statistics over the last axes, each entry of which has its scale."""
-    x = step["input"]
-    axes = list(range(x.ndim))
-    mixed = axes[x.ndim - len(step["normalized_shape"]) :]
-    result = step.contract((x, axes), (step["weight"], mixed), (step["bias"], mixed), to=axes)
-    step.constraints.keep_blocks(result, mixed)
+def layer_norm(op: Op) -> Value | list[Value | None]:
+    """Statistics over the last dims, each entry of which has its scale."""
+    x = op["input"]
+    dims = list(range(x.ndim))
+    mixed = dims[x.ndim - len(op["normalized_shape"]) :]
+    result = op.contract((x, dims), (op["weight"], mixed), (op["bias"], mixed), to=dims)
+    op.constraints.keep_blocks(result, mixed)
     return (
-        [result, *(step.contract((result, axes), to=axes[: mixed[0]]) for _ in step.shapes[1:])]
-        if step.op.many
-        else result
+        [result, *(op.contract((result, dims), to=dims[: mixed[0]]) for _ in op.shapes[1:])] if op.node.many else result
     )
 
 
 @rule("group_norm")
-def group_norm(step: Step) -> Value:
+def group_norm(op: Op) -> Value:
     """Statistics over the channels of each group, and positions."""
-    x, groups = step["input"], step["num_groups"]
+    x, groups = op["input"], op["num_groups"]
     batch, channels, *places = x.shape
-    x = step.view(x, [batch, groups, channels // groups, *places])
-    axes = list(range(x.ndim))
-    scales = (step[name] and step.view(step[name], [groups, channels // groups]) for name in ("weight", "bias"))
-    result = step.contract((x, axes), *((scale, [1, 2]) for scale in scales), to=axes)
-    step.constraints.keep_blocks(result, axes[2:])
-    return step.view(result, step.shape)
+    x = op.view(x, [batch, groups, channels // groups, *places])
+    dims = list(range(x.ndim))
+    scales = (op[name] and op.view(op[name], [groups, channels // groups]) for name in ("weight", "bias"))
+    result = op.contract((x, dims), *((scale, [1, 2]) for scale in scales), to=dims)
+    op.constraints.keep_blocks(result, dims[2:])
+    return op.view(result, op.shape)
 
 
 @rule("_weight_norm", "_weight_norm_interface")
-def weight_norm(step: Step) -> Value | list[Value]:
-    """g v / ‖v‖, with a norm for every entry along one axis."""
-    v, g = step["v"], step["g"]
-    axes = list(range(v.ndim))
-    kept = step["dim"] % v.ndim
-    result = step.contract((v, axes), (g, axes), to=axes)
-    step.constraints.keep_blocks(result, [axis for axis in axes if axis != kept])
-    return [result, g] if step.op.many else result
+def weight_norm(op: Op) -> Value | list[Value]:
+    """g v / ‖v‖, with a norm for every entry along one dim."""
+    v, g = op["v"], op["g"]
+    dims = list(range(v.ndim))
+    kept = op["dim"] % v.ndim
+    result = op.contract((v, dims), (g, dims), to=dims)
+    op.constraints.keep_blocks(result, [dim for dim in dims if dim != kept])
+    return [result, g] if op.node.many else result

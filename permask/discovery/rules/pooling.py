@@ -1,7 +1,7 @@
 """Pooling and interpolation: they mix positions within each channel."""
 
 from permask.discovery.atoms import Value
-from permask.discovery.rules.registry import Step, names, rule
+from permask.discovery.rules.registry import Op, names, rule
 
 POSITIONS = "positions that a window slides over"
 POOLS = names("""
@@ -15,23 +15,23 @@ upsample_nearest{}d _upsample_nearest_exact{}d _adaptive_avg_pool{}d
     *("upsample_linear1d", "upsample_bilinear2d", "upsample_bicubic2d", "upsample_trilinear3d"),
     *("_upsample_bilinear2d_aa", "_upsample_bicubic2d_aa"),
 )
-def pool(step: Step) -> Value | list[Value]:
+def pool(op: Op) -> Value | list[Value]:
     """Mixes positions, which stay, within each channel; so do the positions that a maximum came from."""
-    x = step.values[0]
-    spatial = int(next(character for character in step.op.function if character.isdigit()))
-    axes = list(range(x.ndim - spatial))
+    x = op.values[0]
+    spatial = int(next(character for character in op.node.function if character.isdigit()))
+    dims = list(range(x.ndim - spatial))
     places = {("place", k): POSITIONS for k in range(spatial)}
-    new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
-    result = step.contract((x, [*axes, *places]), to=[*axes, *new], pin=places, new=new)
-    return [result] * len(step.shapes) if step.op.many else result
+    new = {("out", k): size for k, size in enumerate(op.shape[x.ndim - spatial :])}
+    result = op.contract((x, [*dims, *places]), to=[*dims, *new], pin=places, new=new)
+    return [result] * len(op.shapes) if op.node.many else result
 
 
 @rule("max_unpool2d", "max_unpool3d")
-def unpool(step: Step) -> Value:
+def unpool(op: Op) -> Value:
     """Puts maxima back to the positions that they came from, within each channel."""
-    x, places = step["self"], step["indices"]
-    spatial = int(step.op.function[-2])
-    axes = list(range(x.ndim - spatial))
+    x, places = op["self"], op["indices"]
+    spatial = int(op.node.function[-2])
+    dims = list(range(x.ndim - spatial))
     pooled = {("place", k): POSITIONS for k in range(spatial)}
-    new = {("out", k): size for k, size in enumerate(step.shape[x.ndim - spatial :])}
-    return step.contract((x, [*axes, *pooled]), (places, [*axes, *pooled]), to=[*axes, *new], pin=pooled, new=new)
+    new = {("out", k): size for k, size in enumerate(op.shape[x.ndim - spatial :])}
+    return op.contract((x, [*dims, *pooled]), (places, [*dims, *pooled]), to=[*dims, *new], pin=pooled, new=new)

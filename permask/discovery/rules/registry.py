@@ -3,8 +3,8 @@
 A rule reads one call of an op and gives the values of its results:
 
     @rule("relu", "gelu")
-    def elementwise(step: Step) -> Value:
-        return step.values[0]
+    def elementwise(op: Op) -> Value:
+        return op.values[0]
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -16,25 +16,25 @@ import numpy as np
 from permask.discovery import concatenate, contract, layout
 from permask.discovery.atoms import Places, Value, constant
 from permask.discovery.constraints import Constraints, UnsupportedError
-from permask.discovery.program import Op, Ref
+from permask.discovery.program import Node, Ref
 
-__all__ = ["READ_PLACES", "RULES", "Result", "Step", "UnsupportedError", "names", "rule"]
+__all__ = ["READ_PLACES", "RULES", "Op", "Result", "UnsupportedError", "names", "rule"]
 
 Result = Value | Sequence[Value | None]
 
 
 @dataclass(frozen=True, eq=False)
-class Step:
+class Op:
     """A call that a rule reads: its arguments by the names of the op's schema, with values for tensors.
 
     Attributes:
-        op: The call.
+        node: The node of the program.
         arguments: Its arguments.
         constraints: Takes what the rule demands.
-        numbers: The ops whose entries are known, since they depend on neither parameters nor inputs.
+        numbers: The nodes whose entries are known, since they depend on neither parameters nor inputs.
     """
 
-    op: Op
+    node: Node
     arguments: Mapping[str, Any]
     constraints: Constraints
     numbers: Mapping[str, np.ndarray]
@@ -54,31 +54,31 @@ class Step:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the (first) result."""
-        return self.op.shape
+        return self.node.shape
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
         """Shapes of all results."""
-        return [() if x is None else tuple(x.shape) for x in self.op.outputs]
+        return [() if x is None else tuple(x.shape) for x in self.node.outputs]
 
     def known(self, name: str, item: int | None = None) -> np.ndarray | None:
         """The entries of an argument, or of one in a list, if they are known."""
-        ref = (self.op.arguments or {}).get(name)
+        ref = (self.node.arguments or {}).get(name)
         ref = ref if item is None or ref is None else ref[item]
         return self.numbers.get(ref.name) if isinstance(ref, Ref) else None
 
     def places(self, result: Value, source: Value, along: Sequence[int]) -> Value:
-        """A result whose entries are places along axes of another value."""
-        return Places(result.axes, result.bundles, result.constant, source, tuple(along))
+        """A result whose entries are places along dims of another value."""
+        return Places(result.dims, result.bundles, result.constant, source, tuple(along))
 
     def picks(self, numbers: Value, size: int) -> Value | None:
-        """The axis that numbers are places along, if it moves by itself and has the size of what they pick from.
+        """The dim that numbers are places along, if it moves by itself and has the size of what they pick from.
 
         Otherwise what picks them is pinned, and so has to be what they pick from.
         """
-        axis = numbers.axis if isinstance(numbers, Places) else None
-        if axis is not None and axis.shape == (size,):
-            return axis
+        dim = numbers.counted if isinstance(numbers, Places) else None
+        if dim is not None and dim.shape == (size,):
+            return dim
         if isinstance(numbers, Places):
             self.constraints.settle(numbers)
         return None
@@ -97,20 +97,20 @@ class Step:
         """See `layout.view`."""
         return layout.view(self.constraints, x, shape)
 
-    def take(self, x: Value, axis: int, index: Any) -> Value:
+    def take(self, x: Value, dim: int, index: Any) -> Value:
         """See `layout.take`."""
-        return layout.take(self.constraints, x, axis, index)
+        return layout.take(self.constraints, x, dim, index)
 
     def fill(self, shape: Sequence[int]) -> Value:
         """A value whose entries are all the same."""
         return constant(shape)
 
-    def concatenate(self, values: Sequence[Value], axis: int) -> Value:
+    def concatenate(self, values: Sequence[Value], dim: int) -> Value:
         """See `concatenate.concatenate`."""
-        return concatenate.concatenate(self.constraints, values, axis)
+        return concatenate.concatenate(self.constraints, values, dim)
 
 
-Rule = Callable[[Step], Result]
+Rule = Callable[[Op], Result]
 RULES: dict[str, Rule] = {}
 READ_PLACES: dict[str, str] = {}
 
@@ -120,7 +120,7 @@ def rule(*functions: str, places: str = "") -> Callable[[Rule], Rule]:
 
     Args:
         functions: The ops.
-        places: Name of an argument that may come as `Places`, which `Step.picks` looks through.
+        places: Name of an argument that may come as `Places`, which `Op.picks` looks through.
     """
 
     def register(read: Rule) -> Rule:

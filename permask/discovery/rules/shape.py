@@ -4,7 +4,7 @@ import math
 
 from permask.discovery import layout
 from permask.discovery.atoms import Value
-from permask.discovery.rules.registry import Step, UnsupportedError, rule
+from permask.discovery.rules.registry import Op, UnsupportedError, rule
 
 
 @rule(
@@ -23,30 +23,30 @@ from permask.discovery.rules.registry import Step, UnsupportedError, rule
     "view_copy",
     "ravel",
 )
-def view(step: Step) -> Value:
+def view(op: Op) -> Value:
     """The same entries in the same order."""
-    x = step.values[0]
-    if math.prod(x.shape) != math.prod(step.shape):
+    x = op.values[0]
+    if math.prod(x.shape) != math.prod(op.shape):
         raise UnsupportedError("a view of another type")
-    return step.view(x, step.shape)
+    return op.view(x, op.shape)
 
 
 @rule("permute", "permute_copy")
-def permute(step: Step) -> Value:
+def permute(op: Op) -> Value:
     """Axes in another order."""
-    x = step["self"]
-    return layout.permute(x, [axis % x.ndim for axis in step["dims"]])
+    x = op["self"]
+    return layout.permute(x, [dim % x.ndim for dim in op["dims"]])
 
 
 @rule("transpose", "transpose_", "swapaxes", "swapdims", "t", "t_", "numpy_T", "mT", "adjoint", "mH", "matrix_H")
-def transpose(step: Step) -> Value:
-    """Two axes trade places."""
-    x = step["self"]
+def transpose(op: Op) -> Value:
+    """Two dims trade places."""
+    x = op["self"]
     if x.ndim < 2:
         return x
-    a = step.arguments.get("dim0", step.arguments.get("axis0", -2)) % x.ndim
-    b = step.arguments.get("dim1", step.arguments.get("axis1", -1)) % x.ndim
-    if step.op.function == "numpy_T":
+    a = op.arguments.get("dim0", op.arguments.get("axis0", -2)) % x.ndim
+    b = op.arguments.get("dim1", op.arguments.get("axis1", -1)) % x.ndim
+    if op.node.function == "numpy_T":
         return layout.permute(x, range(x.ndim)[::-1])
     order = list(range(x.ndim))
     order[a], order[b] = b, a
@@ -54,49 +54,49 @@ def transpose(step: Step) -> Value:
 
 
 @rule("movedim", "moveaxis")
-def movedim(step: Step) -> Value:
-    """Some axes move to given places, the others keep their order."""
-    x = step["self"]
+def movedim(op: Op) -> Value:
+    """Some dims move to given places, the others keep their order."""
+    x = op["self"]
     source, destination = (
-        [axis % x.ndim for axis in ([given] if isinstance(given, int) else given)]
-        for given in (step["source"], step["destination"])
+        [dim % x.ndim for dim in ([given] if isinstance(given, int) else given)]
+        for given in (op["source"], op["destination"])
     )
     moved = dict(zip(destination, source, strict=True))
-    rest = iter(axis for axis in range(x.ndim) if axis not in source)
+    rest = iter(dim for dim in range(x.ndim) if dim not in source)
     return layout.permute(x, [moved[k] if k in moved else next(rest) for k in range(x.ndim)])
 
 
 @rule("expand", "expand_as", "broadcast_to", "expand_copy")
-def expand(step: Step) -> Value:
-    """Repeated along axes of size 1."""
-    return layout.expand(step.values[0], step.shape)
+def expand(op: Op) -> Value:
+    """Repeated along dims of size 1."""
+    return layout.expand(op.values[0], op.shape)
 
 
 @rule("broadcast_tensors")
-def broadcast(step: Step) -> list[Value]:
+def broadcast(op: Op) -> list[Value]:
     """All repeated to the same shape."""
-    return [layout.expand(x, shape) for x, shape in zip(step["tensors"], step.shapes, strict=True)]
+    return [layout.expand(x, shape) for x, shape in zip(op["tensors"], op.shapes, strict=True)]
 
 
 @rule("repeat", "tile")
-def repeat(step: Step) -> Value:
-    """Repeated as a whole along some axes."""
-    counts = step["repeats"] or step["dims"]
-    x = step["self"]
+def repeat(op: Op) -> Value:
+    """Repeated as a whole along some dims."""
+    counts = op["repeats"] or op["dims"]
+    x = op["self"]
     counts = [*[1] * (x.ndim - len(counts)), *counts]
     for _ in range(len(counts) - x.ndim):
         x = layout.insert(x, 0)
-    for axis, count in enumerate(counts):
-        x = layout.tile(x, axis, count)
+    for dim, count in enumerate(counts):
+        x = layout.tile(x, dim, count)
     return x
 
 
 @rule("repeat_interleave")
-def repeat_interleave(step: Step) -> Value:
-    """Every entry along an axis repeated."""
-    x, count, axis = step["self"], step["repeats"], step["dim"]
+def repeat_interleave(op: Op) -> Value:
+    """Every entry along a dim repeated."""
+    x, count, dim = op["self"], op["repeats"], op["dim"]
     if not isinstance(count, int):
         raise UnsupportedError("repeats entries different numbers of times")
-    if axis is None:
-        x, axis = step.view(x, [math.prod(x.shape)]), 0
-    return layout.tile(x, axis % x.ndim, count, inner=True)
+    if dim is None:
+        x, dim = op.view(x, [math.prod(x.shape)]), 0
+    return layout.tile(x, dim % x.ndim, count, inner=True)

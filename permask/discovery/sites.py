@@ -1,4 +1,4 @@
-"""Which values inside a network show the units of a group, and where."""
+"""Which values of a program show the units of a group, and along which dim."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -9,29 +9,29 @@ from jaxtyping import Int
 
 from permask.discovery.atoms import Value
 from permask.discovery.hierarchy import Family
-from permask.discovery.program import Op
+from permask.discovery.program import Node
+from permask.discovery.propagate import Propagation
 from permask.discovery.rules.elementwise import NONLINEAR
-from permask.discovery.walk import Walk
-from permask.groups import Activation
+from permask.groups import Site
 
 Atoms = Int[np.ndarray, "length"]
 
 
 @dataclass(frozen=True, eq=False)
-class Sight:
-    """A value that shows the units of a family along one of its axes.
+class Candidate:
+    """A value that shows the units of a family along one of its dims.
 
     Attributes:
-        op: What computes the value.
-        dim: The axis.
-        table: `[B, N, M]` positions of every unit along the axis.
-        order: Number of the op in the graph.
-        share: Entries of the value for each position along the axis.
-        moved: Other axes on which other families lie.
+        node: What computes the value.
+        dim: The dim.
+        table: `[B, N, M]` positions of every unit along the dim.
+        order: Number of the node in the program.
+        share: Entries of the value for each position along the dim.
+        moved: Other dims on which other families lie.
         mixed: Whether other families permute the positions of a unit.
     """
 
-    op: Op
+    node: Node
     dim: int
     table: Int[np.ndarray, "blocks units positions"]
     order: int
@@ -39,28 +39,36 @@ class Sight:
     moved: tuple[int, ...]
     mixed: bool
 
-    def activation(self, family: Family) -> Activation:
+    def site(self, family: Family) -> Site:
         """As a part of a group."""
-        table = self.table if family.parent else self.table[0]
-        return Activation(self.op.name, self.dim, table, self.moved, self.mixed)
+        return Site(
+            self.node.name,
+            self.dim,
+            table=self.table if family.parent else self.table[0],
+            function=self.node.function,
+            module=self.node.module,
+            length=self.node.shape[self.dim],
+            moved=self.moved,
+            mixed=self.mixed,
+        )
 
 
-def sights(families: Sequence[Family], walk: Walk, ops: Sequence[Op]) -> list[list[Sight]]:
-    """For every family, the values that show it, in the order of the graph."""
-    seen: list[list[Sight]] = [[] for _ in families]
+def candidates(families: Sequence[Family], found: Propagation, nodes: Sequence[Node]) -> list[list[Candidate]]:
+    """For every family, the values that show it, in the order of the program."""
+    seen: list[list[Candidate]] = [[] for _ in families]
     index = _Index(families)
-    for order, op in enumerate(ops):
-        x = walk.values.get(op.name)
-        if op.kind != "call" or op.name not in walk.depends or not isinstance(x, Value):
+    for order, node in enumerate(nodes):
+        x = found.values.get(node.name)
+        if node.kind != "call" or node.name not in found.depends or not isinstance(x, Value):
             continue
-        for dim, atoms in _single_axes(x):
+        for dim, atoms in _single_dims(x):
             moved = tuple(other for other in range(x.ndim) if other != dim and index.lies_on(x, other))
             share = prod(x.shape) // x.shape[dim]
             tables = index.tables(atoms)
             for number, table in tables:
                 inside = [families[other] for other, _ in tables if not _contains(families[other], families[number])]
                 mixed = table.shape[-1] > 1 and bool(inside)
-                seen[number].append(Sight(op, dim, table, order, share, moved, mixed))
+                seen[number].append(Candidate(node, dim, table, order, share, moved, mixed))
     return seen
 
 
@@ -69,25 +77,25 @@ def _contains(outer: Family, inner: Family | None) -> bool:
     return inner is not None and (inner is outer or _contains(outer, inner.parent))
 
 
-def best(seen: Sequence[Sight]) -> Sight | None:
+def best(candidates: Sequence[Candidate]) -> Candidate | None:
     """Where to observe units: the last nonlinearity that shows them one by one at the most places.
 
     Without a nonlinearity, the last value that does; and rather a value in which no other family moves.
     """
 
-    def merit(sight: Sight) -> tuple[bool, bool, int, int, int]:
-        nonlinear = sight.op.function.removesuffix("_") in NONLINEAR
-        return not (sight.moved or sight.mixed), nonlinear, -sight.table.shape[-1], sight.share, sight.order
+    def merit(seen: Candidate) -> tuple[bool, bool, int, int, int]:
+        nonlinear = seen.node.function.removesuffix("_") in NONLINEAR
+        return not (seen.moved or seen.mixed), nonlinear, -seen.table.shape[-1], seen.share, seen.order
 
-    return max(seen, key=merit, default=None)
+    return max(candidates, key=merit, default=None)
 
 
-def _single_axes(x: Value) -> Iterator[tuple[int, Atoms]]:
-    """The axes of a value whose entries are atoms, one each, and these atoms."""
-    for dim, axis in enumerate(x.axes):
+def _single_dims(x: Value) -> Iterator[tuple[int, Atoms]]:
+    """The dims of a value whose entries are atoms, one each, and these atoms."""
+    for dim, digits in enumerate(x.dims):
         for bundle in x.bundles:
-            if set(bundle.dims) == set(axis):
-                yield dim, bundle.ordered(axis).ravel()
+            if set(bundle.digits) == set(digits):
+                yield dim, bundle.ordered(digits).ravel()
 
 
 class _Index:
@@ -101,9 +109,9 @@ class _Index:
         self.atoms, self.number = atoms[order], number[order]
         self._known: dict[bytes, list[tuple[int, np.ndarray]]] = {}
 
-    def lies_on(self, x: Value, axis: int) -> bool:
-        """Whether a family lies on an axis of a value."""
-        bundles = {bundle for dim in x.axes[axis] for bundle in x.bundles_of(dim)}
+    def lies_on(self, x: Value, dim: int) -> bool:
+        """Whether a family lies on a dim of a value."""
+        bundles = {bundle for digit in x.dims[dim] for bundle in x.bundles_of(digit)}
         return any(np.isin(bundle.atoms, self.atoms).any() for bundle in bundles)
 
     def tables(self, atoms: Atoms) -> list[tuple[int, np.ndarray]]:

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from permask.discovery.graph import capture
+from permask.discovery.capture import capture
 from permask.errors import NetworkError, PermaskError
 
 
@@ -80,18 +80,18 @@ def test_capturing_keeps_every_module_in_its_mode():
 def test_names_are_the_same_at_every_capture():
     x = torch.randn(4, 6)
     first, second = (capture(net, (x,)) for net in networks(2))
-    assert [op.name for op in first.ops] == [op.name for op in second.ops]
+    assert [node.name for node in first.nodes] == [node.name for node in second.nodes]
 
 
 def test_ops_know_their_arguments_by_name_and_who_called_them():
     (net,) = networks(1)
-    ops = {op.name: op for op in capture(net, (torch.randn(4, 6),)).ops}
-    norm = ops["batch_norm"]
+    nodes = {node.name: node for node in capture(net, (torch.randn(4, 6),)).nodes}
+    norm = nodes["batch_norm"]
     assert (norm.function, norm.module, norm.shape) == ("batch_norm", "norm", (4, 8))
     assert norm.arguments["training"] is False
-    assert norm.arguments["weight"].name == "p_norm_weight" and ops["p_norm_weight"].key == "norm.weight"
-    assert ops["relu_"].writes == ("view",)
-    assert "test_discovery_graph.py" in ops["view"].line
+    assert norm.arguments["weight"].name == "p_norm_weight" and nodes["p_norm_weight"].key == "norm.weight"
+    assert nodes["relu_"].writes == ("view",)
+    assert "test_discovery_capture.py" in nodes["view"].line
 
 
 class Branches(nn.Module):
@@ -104,7 +104,7 @@ class Branches(nn.Module):
 def test_a_graph_that_depends_on_the_data_is_refused_with_the_line(capsys):
     with pytest.raises(NetworkError, match="its graph depends on the data") as caught:
         capture(Branches(), (torch.randn(3),))
-    assert "test_discovery_graph.py" in str(caught.value) and "if x.sum() > 0:" in str(caught.value)
+    assert "test_discovery_capture.py" in str(caught.value) and "if x.sum() > 0:" in str(caught.value)
     assert capsys.readouterr().err == ""
 
 
@@ -114,7 +114,7 @@ class Picks(nn.Module):
 
 
 def test_a_shape_that_depends_on_the_data_is_refused_with_the_line():
-    with pytest.raises(NetworkError, match=r"test_discovery_graph\.py:\d+: its graph depends on the data: .* index"):
+    with pytest.raises(NetworkError, match=r"test_discovery_capture\.py:\d+: its graph depends on the data: .* index"):
         capture(Picks(), (torch.randn(3),))
 
 

@@ -1,0 +1,128 @@
+"""From a network to its program: the only file that knows `torch.export`.
+
+`capture` traces a network once with static shapes and without decomposition, so that high-level ops survive
+(`conv2d`, `layer_norm`, `scaled_dot_product_attention`): the fewer kinds of ops, the fewer rules.
+"""
+
+import io
+import logging
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from permask.discovery.program import Node, Program
+from permask.discovery.reader import TORCH, Reader, outputs_of
+from permask.errors import NetworkError
+
+
+def capture(model: nn.Module, inputs: tuple[Tensor, ...], training: bool = False) -> Program:
+    """Trace a network into its nodes, without changing it.
+
+    Args:
+        model: Any network that `torch.export` can trace.
+        inputs: Example inputs; the shapes are fixed to theirs.
+        training: Capture what the network does in training mode rather than in evaluation mode.
+
+    Raises:
+        NetworkError: The graph depends on the data, or cannot be traced for another reason; the message
+            names the line of the network's code.
+    """
+    with _mode(model, training), _readable_attention(), torch.no_grad(), _quiet():
+        try:
+            exported = torch.export.export(model, tuple(inputs), strict=False)
+        except Exception as error:
+            raise NetworkError(_explain(error)) from error
+    program = _program(exported, inputs)
+    for node in program.nodes:
+        if not all(isinstance(size, int) for x in node.outputs if x is not None for size in x.shape):
+            raise NetworkError(
+                f"the network cannot be captured at {node.line}: its graph depends on the data: the shape of what "
+                f"{node.function} returns is not known before it runs"
+            )
+    return program
+
+
+@contextmanager
+def _mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Put every module of a network in training or evaluation mode, and back as it was."""
+    before = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
+
+
+@contextmanager
+def _readable_attention() -> Iterator[None]:
+    """Keep transformer layers from running as one opaque op, as they do in evaluation mode."""
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep torch from warning of its own ways, and from writing pages about an error explained in one line."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    written = io.StringIO()
+    try:
+        with redirect_stderr(written), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+        sys.stderr.write(written.getvalue())
+    finally:
+        logging.disable(before)
+
+
+def _program(exported: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> Program:
+    """The nodes of an exported program, by name, with what they are: parameters, inputs, calls."""
+    signature = exported.graph_signature
+    keys = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
+    aside = {**signature.inputs_to_lifted_tensor_constants}
+    aside |= {name: key for name, key in keys.items() if key in signature.non_persistent_buffers}
+    reader = Reader(exported.graph_module)
+    for node in exported.graph.nodes:
+        if node.op == "placeholder":
+            if node.name in aside:
+                reader.constants[node.name] = exported.constants[aside[node.name]]
+            kind = "constant" if node.name in aside else "state" if node.name in keys else "input"
+            reader.enter(node, Node(node.name, kind, outputs_of(node), key=keys.get(node.name, "")))
+        elif node.op == "output":
+            wanted = [spec.arg.name for spec in signature.output_specs if spec.kind.name == "USER_OUTPUT"]
+            by_name = {source.name: reader.references[source] for source in node.all_input_nodes}
+            values = [by_name[name] for name in wanted if name in by_name]
+            reader.nodes.append(Node(node.name, "output", (), arguments={"values": values}))
+        else:
+            reader.read(node)
+    return Program(tuple(reader.nodes), reader.calls, reader.constants, inputs)
+
+
+def _explain(error: BaseException) -> str:
+    """What went wrong in a trace, and on which line of the network's code."""
+    own = Path(__file__)
+    where = ""
+    cause: BaseException | None = error
+    while cause is not None and not where:
+        frames = traceback.extract_tb(cause.__traceback__)
+        users = [f for f in frames if not Path(f.filename).is_relative_to(TORCH) and Path(f.filename) != own]
+        if users:
+            where = f' at {users[-1].filename}:{users[-1].lineno}: "{users[-1].line}"'
+        cause = cause.__cause__ or cause.__context__
+    names = {type(x).__name__ for x in (error, error.__cause__, error.__context__) if x is not None}
+    depends = any("DataDependent" in name for name in names) or "data-dependent" in str(error)
+    why = (
+        "its graph depends on the data" if depends else f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
+    )
+    return f"the network cannot be captured{where}: {why}"
