@@ -58,6 +58,7 @@ class MaskSource:
 SOURCES: Mapping[str, MaskSource] = {
     "magnitude": MaskSource("permask.masks.scores:by_magnitude", prunes_further=True),
     "layer-magnitude": MaskSource("permask.masks.layerwise:by_layer_magnitude"),
+    "uniform": MaskSource("permask.masks.layerwise:by_random"),
     "random": MaskSource("permask.masks.layerwise:by_random"),
     "erk": MaskSource("permask.masks.layerwise:by_erk"),
     "snip": MaskSource("permask.masks.sensitivity:by_snip", needs="labels"),

@@ -26,6 +26,9 @@ _origin = attrgetter(*ORIGIN)
 
 _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 _SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "x": "x", "D": "diamond"} | {
+    "<": "triangle-left",
+    ">": "triangle-right",
+    "h": "hexagon",
     "P": "cross",
     "*": "star",
     "": "line-ew",

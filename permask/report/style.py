@@ -29,12 +29,20 @@ METHOD_STYLES = {
     "permuted": Style("#D55E00", "s", "-"),
     "naive": Style("#009E73", "^", "--"),
     "random": Style("#888888", "x", "-."),
+    "any-symmetry": Style("#888888", "P", ":"),
+    "own-ticket": Style("#E69F00", "D", "-"),
+    "one-shot": Style("#E69F00", "<", "--"),
+    "snip": Style("#CC79A7", "*", "-"),
+    "grasp": Style("#CC79A7", "P", "--"),
+    "synflow": Style("#CC79A7", "D", "-."),
+    "erk": Style("#332288", "x", "--"),
+    "uniform": Style("#332288", "*", ":"),
 }
 _OTHERS = (
-    Style("#CC79A7", "D", "-"),
-    Style("#332288", "<", "--"),
+    Style("#117733", ">", "-"),
+    Style("#332288", "<", "-."),
     Style("#E69F00", "P", "-."),
-    Style("#882255", "*", "-"),
+    Style("#882255", "h", "-"),
 )
 
 

@@ -22,11 +22,12 @@ def explain(error: ValidationError, model: type[BaseModel], content: Content, pl
         places: Of its keys.
     """
     details = error.errors()
-    inside = {detail["loc"][:-1] for detail in details}  # a list of bad items is not too short besides
+    # a list of bad items is not too short besides
+    around = {detail["loc"][:n] for detail in details for n in range(len(detail["loc"]))}
     return [
         _render(detail, model, content, places)
         for detail in details
-        if not (detail["type"] == "too_short" and detail["loc"] in inside)
+        if not (detail["type"] == "too_short" and detail["loc"] in around)
     ]
 
 
@@ -58,7 +59,7 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
             return f"expected a section with keys; got {show(detail['input'])}"
         case "tuple_type" | "list_type":
             return f"expected a list; got {show(detail['input'])}"
-        case "measurement":
+        case "measurement" | "name" | "method":
             known = context["known"].split(", ")
             return f"expected {' or '.join(known)}; got {context['name']}{_nearest(context['name'], known)}"
         case "repeated" | "late":
@@ -71,7 +72,7 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
 def _keys_beside(model: type[BaseModel], path: KeyPath) -> list[str]:
     """The keys that a study knows where a path ends."""
     sections: list[type[BaseModel]] = [model]
-    for part in path[:-1]:
+    for part in (part for part in path[:-1] if isinstance(part, str)):
         fields = [section.model_fields[part] for section in sections if part in section.model_fields]
         sections = [section for field in fields for section in _sections(field.annotation)]
     return sorted({key for section in sections for key in section.model_fields})

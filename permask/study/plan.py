@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from permask.study.load import Prepared
+from permask.study.method import IMP, MaskFrom
 from permask.study.spec import Optimisation, Study
 from permask.study.step import Reported, Specification, Step, Task
 from permask.study.steps import kind_of, reporting_kinds
@@ -69,6 +70,7 @@ class Ticket:
         dense_b: Epoch to network B.
         masks: Sparsity to the round of pruning A that reaches it.
         rounds: Every round of pruning A, by rising sparsity.
+        own_masks: Sparsity to the round of pruning B that reaches it; empty unless a method asks for it.
     """
 
     labels: Specification
@@ -76,6 +78,7 @@ class Ticket:
     dense_b: dict[int, Step]
     masks: dict[float, Step]
     rounds: list[Step]
+    own_masks: dict[float, Step]
 
 
 class Planner:
@@ -136,7 +139,7 @@ class Planner:
     @property
     def match_epochs(self) -> tuple[int, ...]:
         """The epochs of B at which masks are permuted by an early match."""
-        return self.study.match_epochs if "permuted" in self.study.methods else ()
+        return self.study.match_epochs if self.study.has("permuted") else ()
 
     @cached_property
     def tickets(self) -> list[Ticket]:
@@ -146,14 +149,22 @@ class Planner:
     def _ticket(self, number: int) -> Ticket:
         study = self.study
         seed_a, seed_b = study.seeds(number)
-        others = [method for method in study.methods if method != "lth"]
-        rewinds_a = set(study.rewinds if "lth" in study.methods else ())
+        starts = {method.start for method in study.methods}
+        scored_a = any(method.mask.of == "A" and method.mask.by != IMP for method in study.methods)
+        rewinds_a = set(study.rewinds if "A" in starts or scored_a else ())
         if study.prune.policy == "rewind_weights":
             rewinds_a.add(study.prune.rewind)
         dense_a = train_dense(self, seed_a, rewinds_a)
-        dense_b = train_dense(self, seed_b, {*(study.rewinds if others else ()), *self.match_epochs})
+        at = {method.carry.at for method in study.methods if method.carry and method.carry.at is not None}
+        rewinds_b = {*(study.rewinds if "B" in starts else ()), *self.match_epochs, *at}
+        own = any(method.mask == MaskFrom(by=IMP, of="B") for method in study.methods)
+        if own and study.prune.policy == "rewind_weights":
+            rewinds_b.add(study.prune.rewind)
+        dense_b = train_dense(self, seed_b, rewinds_b)
         masks, rounds = prune(self, seed_a, dense_a)
-        return Ticket({"pair": number, "seed_a": seed_a, "seed_b": seed_b}, dense_a, dense_b, masks, rounds)
+        own_masks = prune(self, seed_b, dense_b)[0] if own else {}
+        labels = {"pair": number, "seed_a": seed_a, "seed_b": seed_b}
+        return Ticket(labels, dense_a, dense_b, masks, rounds, own_masks)
 
 
 def _in_order(ends: Iterable[Step]) -> dict[str, Step]:

@@ -2,10 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, JsonValue, field_serializer, field_validator
 from pydantic_core import PydanticCustomError
 
 from permask.study.data import DataSet
+from permask.study.method import BUILT_IN, AnyMethod, Method
 from permask.study.network import Network
 from permask.study.section import Count, PositiveInt, Section, Seed, Share
 from permask.study.steps import MEASUREMENTS
@@ -14,7 +15,6 @@ Epoch = Count
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, lt=1)]
-Method = Literal["lth", "naive", "permuted", "random"]
 Policy = Literal["fine_tune", "rewind_weights", "rewind_learning_rate"]
 
 
@@ -161,7 +161,10 @@ class Study(Section):
         tuple[Epoch, ...],
         Field(min_length=1, description="epochs k of dense training that sparse training starts from"),
     ] = (0,)
-    methods: Annotated[tuple[Method, ...], Field(min_length=1)] = ("lth", "naive", "permuted")
+    methods: Annotated[
+        tuple[AnyMethod, ...],
+        Field(min_length=1, description=f"a mapping, or the name of one that is built in: {', '.join(BUILT_IN)}"),
+    ] = (BUILT_IN["lth"], BUILT_IN["naive"], BUILT_IN["permuted"])
     match_epochs: Annotated[
         tuple[Epoch, ...],
         Field(
@@ -187,8 +190,9 @@ class Study(Section):
 
     @field_validator("sparsities", "rewinds", "methods", "match_epochs", "measure")
     @classmethod
-    def _no_repeats(cls, values: tuple[float | str, ...]) -> tuple[float | str, ...]:
-        repeated = sorted({str(value) for value in values if values.count(value) > 1})
+    def _no_repeats(cls, values: tuple[float | str | Method, ...]) -> tuple[float | str | Method, ...]:
+        names = [value.name if isinstance(value, Method) else value for value in values]
+        repeated = sorted({str(name) for name in names if names.count(name) > 1})
         if repeated:
             raise PydanticCustomError(
                 "repeated",
@@ -244,6 +248,20 @@ class Study(Section):
                 {"members": ensembles.members, "step": ensembles.step, "pairs": pairs},
             )
         return ensembles
+
+    @field_serializer("methods")
+    def _as_written(self, methods: tuple[Method, ...]) -> list[str | dict[str, JsonValue]]:
+        """Built-in methods by their names."""
+        return [
+            method.name
+            if BUILT_IN.get(method.name) == method
+            else method.model_dump(mode="json", exclude_defaults=True)
+            for method in methods
+        ]
+
+    def has(self, *names: str) -> bool:
+        """Whether one of its methods has one of these names."""
+        return any(method.name in names for method in self.methods)
 
     def seeds(self, pair: int) -> tuple[int, int]:
         """The seeds of networks A and B of a pair."""

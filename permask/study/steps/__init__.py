@@ -20,7 +20,19 @@ if TYPE_CHECKING:
 MEASUREMENTS = ("gradient_norm",)
 
 # in the order in which what they report is planned
-KINDS = ("dense", "prune", "sparse", "symmetry", "match", "connect", "connect_round", "mask", "ensemble", *MEASUREMENTS)
+KINDS = (
+    "dense",
+    "prune",
+    "score",
+    "sparse",
+    "symmetry",
+    "match",
+    "connect",
+    "connect_round",
+    "mask",
+    "ensemble",
+    *MEASUREMENTS,
+)
 
 
 class Kind(Protocol):

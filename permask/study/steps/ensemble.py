@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
+from permask.study.method import BUILT_IN
 from permask.study.rows import Line, PairRow
 from permask.study.step import Reported, Step
 from permask.study.steps.outcome import Outcome
@@ -77,9 +78,9 @@ def plan(planner: "Planner") -> Iterator[Reported]:
                 where = {"sparsity": sparsity, "rewind": rewind}
                 for method in study.methods:
                     networks = [train_sparse(planner, method, a, b, **where) for b in members]
-                    yield around_a(method, sparsity, rewind, networks)
-                if "lth" in study.methods:
-                    networks = [train_sparse(planner, "lth", b, b, **where) for b in members]
+                    yield around_a(method.name, sparsity, rewind, networks)
+                if study.has("lth"):
+                    networks = [train_sparse(planner, BUILT_IN["lth"], b, b, **where) for b in members]
                     yield around_a("imp", sparsity, rewind, networks)
 
 

@@ -45,7 +45,7 @@ def plan(planner: "Planner") -> Iterator[Reported]:
     """One for every sparse network, from the same weights and mask."""
     for trained in sparse.plan(planner):
         own = trained.step.specification
-        start = {name: own[name] for name in ("shuffle", "rescale") if name in own}
+        start = {name: own[name] for name in ("shuffle", "element", "rescale") if name in own}
         yield Reported(trained.labels, planner.step("gradient_norm", start, dict(trained.step.parents)))
 
 

@@ -45,17 +45,18 @@ class MatchedGroup(PairRow):
 ROW = MatchedGroup
 
 
-def match(planner: "Planner", a: "Ticket", b: "Ticket", epoch: int | None = None) -> Step:
+def match(planner: "Planner", a: "Ticket", b: "Ticket", epoch: int | None = None, by: str = "activations") -> Step:
     """The alignment of one pair's dense A to one pair's dense B, after its last epoch or an earlier one."""
     last = planner.study.epochs
     networks = {"source": a.dense_a[last], "target": b.dense_b[last if epoch is None else epoch]}
-    return planner.step("match", {}, networks | {"symmetry": find_symmetry(planner)})
+    how = {} if by == "activations" else {"by": by, "seed": b.labels["seed_b"]}
+    return planner.step("match", how, networks | {"symmetry": find_symmetry(planner)})
 
 
 def matches(planner: "Planner") -> bool:
     """Whether the pairs of a study are matched."""
     study = planner.study
-    return bool(study.connect or study.connect_rounds or "permuted" in study.methods)
+    return bool(study.connect or study.connect_rounds or study.has("permuted"))
 
 
 def plan(planner: "Planner") -> Iterator[Reported]:
@@ -66,12 +67,18 @@ def plan(planner: "Planner") -> Iterator[Reported]:
 
 
 def compute(run: "Run") -> Outcome:
-    """Match by activations on all training images, in one pass."""
+    """Match on all training images, by activations in one pass unless another matcher is asked for."""
+    from permask.batches import Batch
     from permask.matching.activations import match_activations
+    from permask.matching.matchers import MATCHERS, MatchOptions
 
-    source, target = run.network_of("source"), run.network_of("target")
-    images = run.data.train.inputs(BATCH_SIZE)
-    alignment = match_activations(run.symmetry_of("symmetry"), source, target, images)
+    source, target, symmetry = run.network_of("source"), run.network_of("target"), run.symmetry_of("symmetry")
+    if "by" not in run.specification:
+        alignment = match_activations(symmetry, source, target, run.data.train.inputs(BATCH_SIZE))
+    else:
+        batches = [Batch((images,), labels) for images, labels in run.data.train.batches(BATCH_SIZE)]
+        options = MatchOptions(seed=run.specification["seed"])
+        alignment = MATCHERS[run.specification["by"]](symmetry, source, target, batches, options)
     measures = ("group", "size", "correlation", "correlation_identity", "dead_source", "dead_target")
     groups = [{name: getattr(group, name) for name in measures} for group in alignment.groups]
     return Outcome(

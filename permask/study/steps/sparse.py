@@ -1,16 +1,19 @@
 """Train a sparse network: a dense network's early weights under a mask, as it is, permuted or shuffled.
 
-The methods of a study differ in the parents alone: `lth` has A's weights and A's mask, `naive` B's weights and A's
-mask, `permuted` has the alignment of A to B besides, `random` a seed to shuffle the mask within each layer.
+The methods of a study differ in the parents: `lth` has A's weights and A's mask, `naive` B's weights and A's mask,
+`permuted` has the alignment of A to B besides, `snip` the mask that was scored at B's weights. Where positions or units
+are drawn, a seed in the specification says so.
 """
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from permask.study.spec import Method
+from permask.study.method import BUILT_IN, IMP, Carry, Method
 from permask.study.step import Reported, Step
-from permask.study.steps.match import match
+from permask.study.steps.match import match as match_networks
 from permask.study.steps.outcome import Outcome
+from permask.study.steps.score import score
+from permask.study.steps.symmetry import find_symmetry
 from permask.study.steps.trained import Trained, trained_row
 
 if TYPE_CHECKING:
@@ -33,19 +36,27 @@ def train_sparse(
     *,
     sparsity: float,
     rewind: int,
-    match_epoch: int | None = None,
 ) -> Step:
-    """Sparse training under A's mask; B's seed gives the order of the data, the same for every method."""
+    """Sparse training by a method; B's seed gives the order of the data, the same for every method."""
     study = planner.study
     epochs, seed = study.epochs - rewind, b.labels["seed_b"]
     specification: dict[str, Any] = {"seed": seed, "recipe": planner.recipe(epochs, "sparse")}
     specification |= study.sparse.model_dump(include={"rescale", "reset_batchnorm"}, exclude_defaults=True)
-    weights = (a.dense_a if method == "lth" else b.dense_b)[rewind]
-    parents = {"weights": weights, "mask": a.masks[sparsity]}
-    if method == "permuted":
-        parents["alignment"] = match(planner, a, b, match_epoch)
-    if method == "random":
-        specification["shuffle"] = seed
+    if method.mask.by == IMP:
+        mask = a.masks[sparsity] if method.mask.of == "A" else b.own_masks[sparsity]
+    else:
+        mask = score(planner, a if method.mask.of == "A" else b, method.mask, sparsity, rewind)
+    parents = {"weights": (a.dense_a if method.start == "A" else b.dense_b)[rewind], "mask": mask}
+    match method.carry:
+        case None:
+            pass
+        case Carry(by="shuffle"):
+            specification["shuffle"] = seed
+        case Carry(by="random"):
+            specification["element"] = seed
+            parents["symmetry"] = find_symmetry(planner)
+        case Carry(by=by, at=at):
+            parents["alignment"] = match_networks(planner, a, b, at, by)
     return planner.step("sparse", specification, parents, epochs=epochs)
 
 
@@ -56,13 +67,18 @@ def plan(planner: "Planner") -> Iterator[Reported]:
         for sparsity in study.sparsities:
             for rewind in study.rewinds:
                 label = {**ticket.labels, "sparsity": sparsity, "rewind": rewind}
-                for method in study.methods:
+                for method in (*study.methods, *_early(planner)):
                     step = train_sparse(planner, method, ticket, ticket, sparsity=sparsity, rewind=rewind)
-                    yield Reported(label | {"method": method, "trained": "A" if method == "lth" else "B"}, step)
-                for t in planner.match_epochs:
-                    where = {"sparsity": sparsity, "rewind": rewind, "match_epoch": t}
-                    step = train_sparse(planner, "permuted", ticket, ticket, **where)
-                    yield Reported(label | {"method": f"permuted t={t}", "trained": "B"}, step)
+                    yield Reported(label | {"method": method.name, "trained": method.start}, step)
+
+
+def _early(planner: "Planner") -> list[Method]:
+    """The method `permuted` with a match at each of the epochs `match_epochs` of B."""
+    permuted = BUILT_IN["permuted"]
+    return [
+        permuted.model_copy(update={"name": f"permuted t={t}", "carry": Carry(by="activations", at=t)})
+        for t in planner.match_epochs
+    ]
 
 
 def compute(run: "Run") -> Outcome:
@@ -84,6 +100,8 @@ def start(run: "Run") -> "tuple[nn.Module, Mask]":
     assert mask is not None
     if "alignment" in run.parents:
         mask = transport(mask, run.alignment_of("alignment"))
+    if "element" in run.specification:
+        mask = mask.permuted(run.symmetry_of("symmetry").random(run.specification["element"]))
     if "shuffle" in run.specification:
         mask = random_mask_like(mask, run.specification["shuffle"])
     if "rescale" in run.specification:

@@ -1,0 +1,172 @@
+"""Methods are compositions: where the weights start, where the mask comes from, how it is carried."""
+
+import json
+
+import pytest
+import torch
+import yaml
+from safetensors.torch import load_file
+from support.small_study import SMALL, run, write_study
+
+from permask.errors import PermaskError, StudyError
+from permask.mask import Mask
+from permask.masks import sources
+from permask.masks.layerwise import erk_mask
+from permask.masks.scores import magnitude_mask
+from permask.study.collect import collect
+from permask.study.load import Prepared, load_study
+from permask.study.messages import Computed
+from permask.study.method import BUILT_IN
+from permask.study.plan import make_plan
+from permask.study.provenance import provenance
+from permask.study.spec import Study
+from permask.study.steps.trained import Trained
+from permask.study.store import Store
+from permask.study.worker import Worker
+from permask.symmetry import Symmetry
+from permask.training.networks import create_network
+
+BY_WEIGHTS = {"name": "by-weights", "mask": {"by": "imp", "of": "A"}, "carry": {"by": "weights"}}
+EARLY = {"name": "early", "mask": {"by": "imp", "of": "A"}, "carry": {"by": "activations", "at": 1}}
+TICKET_OF_A = {"name": "snip-a", "start": "A", "mask": {"by": "snip", "of": "A"}}
+CHANGES = {"pairs": 1, "sparsities": [0.8], "rewinds": [2], "connect": None}
+
+
+def plan_of(*methods, **changes):
+    return make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | CHANGES | {"methods": methods} | changes)))
+
+
+@pytest.fixture(scope="module")
+def computed(tmp_path_factory):
+    """Every built-in method and three others, on one pair."""
+    plan, store = plan_of(*BUILT_IN, BY_WEIGHTS, EARLY, TICKET_OF_A), Store(tmp_path_factory.mktemp("study") / "store")
+    for step in plan.steps.values():
+        assert Worker(store, provenance()).compute(step.task) == Computed()
+    return plan, store
+
+
+def step_of(plan, method):
+    (step,) = (reported.step for reported in plan.of("sparse") if reported.labels["method"] == method)
+    return step
+
+
+def mask_in(store, step):
+    return Mask.load(store.folder(step.key) / "mask.safetensors")
+
+
+def weights_in(store, step):
+    network = create_network("mlp", widths=(16, 16), image_shape=(1, 8, 8), classes=10, generator=torch.Generator())
+    network.load_state_dict(load_file(store.folder(step.key) / "weights.safetensors"))
+    return network
+
+
+def test_every_method_has_a_row_with_its_exact_sparsity(computed):
+    plan, store = computed
+    rows = {row.method: row for row in collect(plan, store).of(Trained)}
+    assert set(rows) == {"dense", *BUILT_IN, "by-weights", "early", "snip-a"}
+    size = 64 * 16 + 16 * 16 + 16 * 10
+    for method in set(rows) - {"dense"}:
+        assert mask_in(store, step_of(plan, method)).count == round(0.2 * size)
+    assert {method for method, row in rows.items() if row.trained == "A"} == {"lth", "snip-a", "dense"} - {"dense"}
+
+
+def test_masks_come_from_where_they_say(computed):
+    plan, store = computed
+    ticket = step_of(plan, "naive").parents["mask"]
+    moved = {name: step_of(plan, name) for name in ("any-symmetry", "by-weights", "permuted", "random")}
+    assert all(step.parents["mask"] is ticket for step in moved.values())
+    symmetry = Symmetry.load(store.folder(moved["any-symmetry"].parents["symmetry"].key) / "symmetry.json")
+    element = symmetry.random(moved["any-symmetry"].specification["element"])
+    assert mask_in(store, moved["any-symmetry"]) == mask_in(store, ticket).permuted(element)
+    assert len({tuple(next(iter(mask_in(store, step).values())).flatten().tolist()) for step in moved.values()}) == 4
+    own = step_of(plan, "own-ticket").parents["mask"]
+    assert own.kind == "prune" and own.specification["seed"] == 1
+    one_shot = step_of(plan, "one-shot").parents["mask"]
+    last = one_shot.parents["network"]
+    assert last.specification["epoch"] == 4 and last.specification["seed"] == 1
+    assert mask_in(store, one_shot) == magnitude_mask(weights_in(store, last), 0.8)
+    erk = step_of(plan, "erk").parents["mask"]
+    assert mask_in(store, erk) == erk_mask(weights_in(store, erk.parents["network"]), 0.8, seed=1)
+    for name, seed in (("snip", 1), ("snip-a", 0)):
+        start = step_of(plan, name).parents["mask"].parents["network"]
+        assert (start.specification["epoch"], start.specification["seed"]) == (2, seed)
+    assert step_of(plan, "early").parents["alignment"].parents["target"].specification["epoch"] == 1
+
+
+def test_all_methods_of_a_pair_see_their_images_in_one_order(computed):
+    plan, _ = computed
+    recipes = {json.dumps([r.step.specification["seed"], r.step.specification["recipe"]]) for r in plan.of("sparse")}
+    assert len(recipes) == 1
+
+
+def test_another_method_leaves_all_other_keys_as_they_were():
+    before = set(plan_of("lth", "naive", "permuted", "random").steps)
+    assert before < set(
+        plan_of(
+            "lth",
+            "naive",
+            "permuted",
+            "random",
+            *sorted(set(BUILT_IN) - {"lth", "random"} - {"naive", "permuted"}),
+            BY_WEIGHTS,
+        ).steps
+    )
+
+
+def test_a_method_may_be_written_out():
+    written = {"name": "permuted", "mask": {"by": "imp", "of": "A"}, "carry": {"by": "activations"}}
+    assert set(plan_of(written).steps) == set(plan_of("permuted").steps)
+    assert plan_of(written).study.model_dump(mode="json")["methods"] == ["permuted"]
+
+
+def test_a_study_says_its_methods_as_they_were_written():
+    study = plan_of("lth", BY_WEIGHTS).study
+    assert study.model_dump(mode="json")["methods"] == ["lth", BY_WEIGHTS]
+    assert Study.model_validate(study.model_dump()) == study
+
+
+@pytest.mark.parametrize(
+    ("methods", "message"),
+    [
+        ("[lth, snap]", "methods.1: expected lth or naive or permuted or .* or synflow; got snap; did you mean snip"),
+        ("[{name: x, mask: {by: snop}}]", "methods.0.mask.by: expected imp or .*; got snop; did you mean snip"),
+        ("[{name: x, mask: {by: imp, of: C}}]", "methods.0.mask.of: expected A or B; got 'C'"),
+        ("[{name: x, start: C, mask: {by: imp}}]", "methods.0.start: expected A or B; got 'C'"),
+        ("[{name: x, mask: {by: imp, oof: A}}]", "methods.0.mask.oof: expected one of the keys by, of; did you"),
+        ("[{name: x}]", "methods.0.mask: expected this key, which has no default"),
+        ("[{name: x, mask: {by: imp, of: A}, carry: {by: wheights}}]", "carry.by: expected .* did you mean weights"),
+        (
+            "[{name: x, mask: {by: imp, of: B}, carry: {by: weights}}]",
+            "methods.0: expected a mask of A and a start",
+        ),
+        ("[lth, {name: lth, mask: {by: erk}}]", "methods: expected each value once, got lth more than once"),
+        ("[{name: x, mask: {by: imp, of: A}, carry: {by: weights, at: -1}}]", "methods.0.carry.at: "),
+    ],
+)
+def test_a_mistake_in_a_method_is_one_line_with_its_place(tmp_path, methods, message):
+    with pytest.raises(StudyError, match=message) as error:
+        load_study(write_study(tmp_path), [f"methods={methods}"])
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_mask_that_misses_its_sparsity_is_refused(tmp_path, monkeypatch):
+    plan, store = plan_of("erk"), Store(tmp_path / "store")
+    short = sources.MaskSource("test_methods:too_few")
+    monkeypatch.setattr(sources, "SOURCES", {**sources.SOURCES, "erk": short})
+    with pytest.raises(PermaskError, match="mask by erk: expected 288 of 1440 weights to be kept, got 287"):
+        for step in plan.steps.values():
+            Worker(store, provenance()).compute(step.task)
+
+
+def too_few(network, batches, sparsity, options):
+    mask = magnitude_mask(network, sparsity, options.exclude)
+    name, kept = next((name, kept.clone()) for name, kept in mask.items() if kept.any())
+    kept.view(-1)[kept.flatten().nonzero()[0]] = False
+    return Mask({**mask, name: kept})
+
+
+def test_from_the_command_line(tmp_path):
+    methods = "methods=[naive, snip, {name: by-weights, mask: {by: imp, of: A}, carry: {by: weights}}]"
+    quick = ["pairs=1", "sparsities=[0.8]", "rewinds=[0]", "connect=null"]
+    found = run("run", write_study(tmp_path), *quick, methods, "--store", tmp_path / "s", "--out", tmp_path / "o")
+    assert all(name in found.stdout for name in ("naive", "snip", "by-weights"))
