@@ -6,7 +6,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from permask import dynamic
+    import permask.dynamic as dynamic
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import LinearPath, connect
     from permask.connectivity.repair import repair

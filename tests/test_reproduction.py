@@ -42,6 +42,6 @@ def test_a_study_of_which_nothing_was_published():
 @pytest.mark.parametrize("name", PUBLISHED_STUDIES)
 def test_studies_compute_what_was_published_of_them(name):
     study = load_study(shipped_study(name))
-    methods = {"dense", *study.methods, *(f"permuted t={t}" for t in study.match_epochs)}
+    methods = {"dense", *(method.name for method in study.methods), *(f"permuted t={t}" for t in study.match_epochs)}
     computed = {(m, s, k) for m in methods for s in study.sparsities for k in study.rewinds} | {("dense", 0, None)}
     assert len(computed & PUBLISHED_STUDIES[name].keys()) >= (4 if PUBLISHED_STUDIES[name] is PUBLISHED else 10)

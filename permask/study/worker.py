@@ -133,11 +133,14 @@ class Worker:
 
         torch.set_num_threads(self.threads)
         torch.set_flush_denormal(True)
-        if self.processes > 1 and task.epochs:
-            from permask.study.torchrun import compute_together
+        try:
+            if self.processes > 1 and task.epochs:
+                from permask.study.torchrun import compute_together
 
-            return compute_together(task, self.store, folder, tell, self.processes)
-        outcome = kind_of(task.kind).compute(Run.of(task, self.store, tell))
+                return compute_together(task, self.store, folder, tell, self.processes)
+            outcome = kind_of(task.kind).compute(Run.of(task, self.store, tell))
+        finally:
+            torch.set_flush_denormal(False)  # what else this process does keeps its numbers
         outcome.write(folder)
         return outcome.measured
 
