@@ -30,6 +30,7 @@ METHOD_STYLES = {
     "naive": Style("#009E73", "^", "--"),
     "random": Style("#888888", "x", "-."),
 }
+BEFORE_AND_AFTER = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
 _OTHERS = (
     Style("#CC79A7", "D", "-"),
     Style("#332288", "<", "--"),
