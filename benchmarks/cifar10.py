@@ -10,14 +10,18 @@ from typing import Any
 
 from study_page import DOCS, figures, how_it_was_run, read_study
 
+from permask.report.accuracy import accuracy_table
 from permask.report.analyses import analyses
+from permask.report.connectivity import barrier_sentence
 from permask.report.figures import plots
+from permask.report.markdown import markdown
+from permask.report.numbers import format_difference, format_summary
 from permask.report.outcomes import Outcomes
 from permask.report.rounds import barriers_by_round
 from permask.report.statistics import Difference
-from permask.report.tables import AccuracyTable, barrier_sentence, format_difference, format_summary, markdown_table
 from permask.report.write import write_tables
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
 from permask.study.steps.connect_round import RoundPoint
 from permask.study.steps.trained import Trained
 
@@ -80,12 +84,11 @@ def write_page(results: Results, steps: list[dict[str, Any]]) -> None:
             gap=gap,
             rounds=_said_of_rounds(results),
         ),
-        f"\n## Accuracy\n\n{markdown_table(AccuracyTable.of(outcomes, rewind))}",
+        f"\n## Accuracy\n\n{markdown(accuracy_table(outcomes, rewind))}",
     ]
     shown = [plot for plot in plots(results) if plot.name in ("connectivity", "matching")]
-    parts.append(
-        f"\n## Connectivity\n\n{barrier_sentence(results)} BatchNorm statistics are recomputed at every point.\n"
-    )
+    barriers = barrier_sentence(results.of(PathPoint))
+    parts.append(f"\n## Connectivity\n\n{barriers} BatchNorm statistics are recomputed at every point.\n")
     parts += figures(shown, "cifar10")
     with tempfile.TemporaryDirectory() as folder:
         write_tables(results, Path(folder))

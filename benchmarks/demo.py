@@ -10,9 +10,12 @@ import tempfile
 import time
 from pathlib import Path
 
+from permask.report.accuracy import accuracy_table
+from permask.report.connectivity import barrier_sentence
+from permask.report.markdown import markdown
 from permask.report.outcomes import Outcomes
-from permask.report.tables import AccuracyTable, barrier_sentence, markdown_table
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
 from permask.study.steps.trained import Trained
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -70,9 +73,9 @@ def main() -> None:
     train = study["data"]["train"]
     parts = [HEAD.format(train=train, test=f"{1797 - train:,}", pairs=study["pairs"], epochs=study["epochs"])]
     for rewind in outcomes.rewinds:
-        parts.append(f"\n## Rewind epoch {rewind}\n\n{markdown_table(AccuracyTable.of(outcomes, rewind))}")
+        parts.append(f"\n## Rewind epoch {rewind}\n\n{markdown(accuracy_table(outcomes, rewind))}")
     parts.append("\n## Figures\n")
-    below = {"connectivity": f"\n{barrier_sentence(results)}\n"}
+    below = {"connectivity": f"\n{barrier_sentence(results.of(PathPoint))}\n"}
     parts += [f"\n![{what}](figures/demo_{name}.png)\n{below.get(name, '')}" for name, what in FIGURES.items()]
     parts.append(TAIL.format(seconds=seconds, networks=len(results.of(Trained)), **results.provenance))
     (DOCS / "demo.md").write_text("".join(parts))

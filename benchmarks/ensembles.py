@@ -11,8 +11,8 @@ from pathlib import Path
 from permask.report.analyses import analyses
 from permask.report.ensembles import MEASURES as ALL
 from permask.report.ensembles import Ensembles, ensembles_of
-from permask.report.sheet import markdown
-from permask.report.tables import format_difference, percent
+from permask.report.markdown import markdown
+from permask.report.numbers import format_difference, percent
 from permask.study.results import Results
 from permask.study.steps.ensemble import MeasuredEnsemble
 from permask.study.steps.trained import Trained
@@ -69,7 +69,7 @@ def main() -> None:
     found = ensembles_of(results.of(MeasuredEnsemble))
     changes = " ".join(f"'{change}'" if " " in change or "[" in change else change for change in CHANGES)
     parts = [HEAD.format(members=found[0].members, changes=changes, verdict=_verdict(found))]
-    parts += [f"\n## {one.title}\n{_analysis(one.title, one.sheets, one.plots)}" for one in analyses(results)]
+    parts += [f"\n## {one.title}\n{_analysis(one.title, one.tables, one.plots)}" for one in analyses(results)]
     parts.append(TAIL.format(networks=len(results.of(Trained)), **results.provenance))
     (DOCS / "ensembles.md").write_text("".join(parts))
 
@@ -86,14 +86,14 @@ def _verdict(found: list[Ensembles]) -> str:
     return "\n".join(lines)
 
 
-def _analysis(title: str, sheets: list, plots: list) -> str:
+def _analysis(title: str, tables: list, plots: list) -> str:
     parts = []
     for plot in plots:
         name = f"ensembles_{plot.name}.png"
         (DOCS / "figures" / name).write_bytes(plot.png)
         parts.append(f"\n![{title}: {plot.name.replace('_', ' ')}](figures/{name})\n\n{plot.caption}\n")
-    shown = sheets if len(sheets) < 3 else sheets[-1:]
-    return "".join([*parts, *(f"\n{markdown(sheet)}" for sheet in shown)])
+    shown = tables if len(tables) < 3 else tables[-1:]
+    return "".join([*parts, *(f"\n{markdown(table)}" for table in shown)])
 
 
 if __name__ == "__main__":

@@ -8,12 +8,14 @@ from matplotlib import rc_context
 from study_page import DOCS, figures, how_it_was_run, read_study
 
 from permask.report import rounds
+from permask.report.connectivity import barrier_sentence
+from permask.report.numbers import format_difference, format_summary
 from permask.report.outcomes import Outcomes
 from permask.report.rounds import STATISTICS, barriers_of_pairs
 from permask.report.statistics import Difference, Summary, summarise, t_interval
 from permask.report.style import PRINT
-from permask.report.tables import barrier_sentence, format_difference, format_summary
 from permask.study.results import Results
+from permask.study.steps.connect import PathPoint
 from permask.study.steps.connect_round import RoundPoint
 from permask.study.steps.trained import Trained
 
@@ -95,7 +97,7 @@ def main() -> None:
         dense=format_summary(dense),
         n_dense=dense.n,
         ticket=format_summary(accuracies[sparsities[-1]]),
-        matched=barrier_sentence(results),
+        matched=barrier_sentence(results.of(PathPoint)),
         plain=PLAIN,
         reset=RESET,
         repaired=REPAIRED,

@@ -64,6 +64,7 @@ def publish(
     alignment: Alignment | None = None,
     symmetry: Symmetry | None = None,
     title: str = "A sparse mask",
+    *,
     description: str = "",
     metadata: Mapping[str, Any] | None = None,
 ) -> list[Path]:
@@ -111,7 +112,8 @@ def publish(
                 symmetry.save(partial / SYMMETRY)
             if alignment:
                 alignment.save(partial / ALIGNMENT)
-            (partial / CARD).write_text(_card(mask, alignment, symmetry, title, description, front), encoding="utf-8")
+            card = _card(Publication(mask, symmetry, alignment, front), title, description)
+            (partial / CARD).write_text(card, encoding="utf-8")
             files = {path.name: _checksum(path) for path in sorted(partial.iterdir())}
             content = {"format": FORMAT, "version": VERSION, "permask": version("permask"), "files": files}
             (partial / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
@@ -177,14 +179,8 @@ def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:
     return front
 
 
-def _card(
-    mask: Mask,
-    alignment: Alignment | None,
-    symmetry: Symmetry | None,
-    title: str,
-    description: str,
-    front: Mapping[str, Any],
-) -> str:
+def _card(published: Publication, title: str, description: str) -> str:
+    mask, symmetry, alignment = published.mask, published.symmetry, published.alignment
     layers = [
         f"| `{name}` | {'×'.join(map(str, kept.shape))} | {int(kept.sum()):,} | {1 - kept.float().mean():.2%} |"
         for name, kept in mask.items()
@@ -202,7 +198,7 @@ def _card(
         f"{mask.count:,} of {mask.size:,} weights are kept: sparsity {mask.sparsity:.4f} of the weights in its scope."
     )
     parts = [
-        f"---\n{yaml.safe_dump(dict(front), sort_keys=False, allow_unicode=True)}---",
+        f"---\n{yaml.safe_dump(published.metadata, sort_keys=False, allow_unicode=True)}---",
         f"# {title}",
         description.strip(),
         said,

@@ -1,6 +1,7 @@
 """What reports say of ensembles, rounds of pruning, masks and costs, against the results and against scipy."""
 
 import csv
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -9,18 +10,24 @@ from scipy import stats
 from support.made_results import changed, made_results, measured_results
 
 from permask.report.analyses import analyses
-from permask.report.costs import sheets as cost_sheets
+from permask.report.costs import tables as cost_tables
 from permask.report.ensembles import MEASURES, ensembles_of
-from permask.report.ensembles import sheet as ensemble_sheet
-from permask.report.masks import layer_sheets, size_sheet
+from permask.report.ensembles import table as ensemble_table
+from permask.report.masks import layer_tables, size_table
 from permask.report.page import page
 from permask.report.rounds import STATISTICS, barriers_by_round
+from permask.report.table import Cell, Table
 from permask.report.write import write_report, write_tables
 from permask.study.results import Results
 from permask.study.steps.connect_round import RoundPoint
 from permask.study.steps.ensemble import MeasuredEnsemble
 from permask.study.steps.mask import MeasuredMask
 from permask.study.steps.trained import Trained
+
+
+def cells(table: Table, name: str) -> Sequence[Cell]:
+    (row,) = (row for row in table.rows if row.name == name)
+    return row.cells
 
 
 def values(results: Results, method: str, sparsity: float, key: str) -> list[float]:
@@ -46,17 +53,17 @@ def test_permuted_against_lth_is_paired_with_the_interval_of_scipy() -> None:
 def test_the_table_of_ensembles_has_measures_down_and_methods_across() -> None:
     results = measured_results()
     (*_, last) = ensembles_of(results.of(MeasuredEnsemble))
-    sheet = ensemble_sheet(last)
-    assert sheet.title == "Sparsity 99%, rewind epoch 5"
+    table = ensemble_table(last)
+    assert table.title == "Sparsity 99%, rewind epoch 5"
     methods = ("dense", "lth", "imp", "permuted", "naive")
-    assert sheet.headings == ("measure", *methods, "permuted − lth")
+    assert table.headings == ["measure", *methods, "permuted − lth"]
     disagreement = [100 * value for value in values(results, "permuted", 0.99, "disagreement")]
     spread = f"{np.mean(disagreement):.2f} ± {np.std(disagreement, ddof=1):.2f}"
-    assert sheet.rows["disagreement (%)"][3].text == spread
-    assert sheet.rows["disagreement (%)"][-1].text.startswith("+")
-    assert sheet.rows["accuracy (%), one member"][-1].text == ""
-    assert "over n = 2 ensembles" in sheet.caption
-    assert "share networks" not in sheet.caption
+    assert cells(table, "disagreement (%)")[3].text == spread
+    assert cells(table, "disagreement (%)")[-1].text.startswith("+")
+    assert cells(table, "accuracy (%), one member")[-1].text == ""
+    assert "over n = 2 ensembles" in table.caption
+    assert "share networks" not in table.caption
 
 
 def test_ensembles_that_share_networks_say_so_and_one_has_no_interval() -> None:
@@ -64,7 +71,7 @@ def test_ensembles_that_share_networks_say_so_and_one_has_no_interval() -> None:
     assert "Ensembles share networks B, which intervals do not allow for." in shared.caption
     (*_, one) = ensembles_of(measured_results(pairs=3).of(MeasuredEnsemble))
     assert one.caption == "one ensemble of 3 networks."
-    assert ensemble_sheet(one).rows["disagreement (%)"][-1].text.endswith("no interval")
+    assert cells(ensemble_table(one), "disagreement (%)")[-1].text.endswith("no interval")
 
 
 def test_barriers_along_rounds_are_those_of_every_pair() -> None:
@@ -85,12 +92,12 @@ def test_barriers_along_rounds_are_those_of_every_pair() -> None:
 
 def test_layers_show_their_sparsity_and_what_suits_b() -> None:
     results = measured_results(pairs=2)
-    first, *_ = layer_sheets(results.of(MeasuredMask))
-    headings = ("layer", "weights", "sparsity (%)", "before permuting (%)", "after permuting (%)", "by chance (%)")
+    first, *_ = layer_tables(results.of(MeasuredMask))
+    headings = ["layer", "weights", "sparsity (%)", "before permuting (%)", "after permuting (%)", "by chance (%)"]
     assert first.headings == headings
     layers = [mask.layers[0] for mask in results.of(MeasuredMask) if mask.sparsity == 0.9]
     after = [100 * layer["kept_by_both_permuted"] / layer["kept"] for layer in layers]
-    assert [cell.text for cell in first.rows["0.weight"]] == [
+    assert [cell.text for cell in cells(first, "0.weight")] == [
         "4,000",
         "90.00 ± 0.00",
         "10.00 ± 0.00",
@@ -104,7 +111,7 @@ def test_studies_without_matching_leave_the_column_after_permuting_out() -> None
     for mask in results.of(MeasuredMask):
         for layer in mask.layers:
             del layer["kept_by_both_permuted"]
-    assert "after permuting (%)" not in layer_sheets(results.of(MeasuredMask))[0].headings
+    assert "after permuting (%)" not in layer_tables(results.of(MeasuredMask))[0].headings
     assert {plot.name for analysis in analyses(results) for plot in analysis.plots} >= {"mask_overlap"}
 
 
@@ -112,20 +119,20 @@ def test_a_layer_that_keeps_nothing_has_no_overlap() -> None:
     results = measured_results(pairs=1)
     masks = results.of(MeasuredMask)
     masks[0].layers[0] |= {"kept": 0, "kept_by_both": 0, "kept_by_both_permuted": 0}
-    assert [cell.text for cell in layer_sheets(masks)[0].rows["0.weight"]] == ["4,000", "100.00", *"–––"]
+    assert [cell.text for cell in cells(layer_tables(masks)[0], "0.weight")] == ["4,000", "100.00", *"–––"]
 
 
 def test_sizes_are_given_with_their_share_of_the_dense_network() -> None:
-    sheet = size_sheet(measured_results(pairs=2).of(MeasuredMask), {0.9: 0.829})
-    assert [cell.text for cell in sheet.rows["dense"]] == ["0.0%", "5.05 k", "20.2 k", "10.0 k"]
-    assert [cell.text for cell in sheet.rows["90%"]] == ["82.9%", "505 (10.0%)", "2.02 k (10.0%)", "1.00 k (10.0%)"]
-    assert sheet.rows["95%"][0].text == "–"
+    table = size_table(measured_results(pairs=2).of(MeasuredMask), {0.9: 0.829})
+    assert [cell.text for cell in cells(table, "dense")] == ["0.0%", "5.05 k", "20.2 k", "10.0 k"]
+    assert [cell.text for cell in cells(table, "90%")] == ["82.9%", "505 (10.0%)", "2.02 k (10.0%)", "1.00 k (10.0%)"]
+    assert cells(table, "95%")[0].text == "–"
 
 
 def test_costs_are_told_from_nothing_and_for_one_more_network() -> None:
-    (sheet, *_) = cost_sheets(measured_results(pairs=2).of(Trained), 5)
-    assert sheet.title == "Sparsity 90%, rewind epoch 5"
-    shown = {name: [cell.text for cell in row] for name, row in sheet.rows.items()}
+    (table, *_) = cost_tables(measured_results(pairs=2).of(Trained), 5)
+    assert table.title == "Sparsity 90%, rewind epoch 5"
+    shown = {name: [cell.text for cell in row] for name, row in ((row.name, row.cells) for row in table.rows)}
     assert shown["dense"] == ["120", "120", "2.4 s", "2.4 s"]
     assert shown["lth"] == ["190", "190", "3.8 s", "3.8 s"]
     assert shown["naive"] == ["190", "60", "3.8 s", "1.2 s"]
@@ -138,8 +145,8 @@ def test_a_run_whose_steps_are_gone_has_no_time() -> None:
         measured_results(pairs=2),
         **{name: lambda row, name=name: None if row.method == "lth" else getattr(row, name) for name in columns},
     )
-    (sheet, *_) = cost_sheets(results.of(Trained), 5)
-    assert [cell.text for cell in sheet.rows["lth"]] == ["190", "190", "–", "–"]
+    (table, *_) = cost_tables(results.of(Trained), 5)
+    assert [cell.text for cell in cells(table, "lth")] == ["190", "190", "–", "–"]
 
 
 def test_results_of_before_have_none_of_it(tmp_path: Path) -> None:
@@ -157,8 +164,8 @@ def test_every_table_is_written_in_three_formats_and_every_figure_is_on_the_page
         assert {f"{analysis.name}{end}" for end in (".md", ".tex", "_table.csv")} <= written
         for plot in analysis.plots:
             assert f'<figure id="{plot.name}">' in html
-        for sheet in analysis.sheets:
-            for cell in [cell for row in sheet.rows.values() for cell in row]:
+        for table in analysis.tables:
+            for cell in [cell for row in table.rows for cell in row.cells]:
                 assert f"<td>{cell.text}</td>".replace(" [", " <small>[").replace("]</", "]</small></") in html
         for source in analysis.sources:
             assert f"<code>{source.step}</code>" in html

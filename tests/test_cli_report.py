@@ -38,7 +38,7 @@ def test_the_tables_in_csv_hold_every_cell_and_both_intervals(folder: Path, tmp_
     outcomes = Outcomes.of(made_results(pairs=6).of(Trained))
     with (out / "accuracy.csv").open() as file:
         cells = list(csv.DictReader(file))
-    assert len(cells) == len(outcomes.cells)
+    assert len(cells) == len(outcomes.conditions)
     for cell in cells:
         rewind = int(cell["rewind"]) if cell["rewind"] else None
         summary = outcomes.summary(cell["method"], float(cell["sparsity"]), rewind)

@@ -42,7 +42,7 @@ def test_equal_seeds_are_compared_in_pairs() -> None:
         of_cell = [
             b.accuracy - a.accuracy
             for a, b in zip(first.of(Trained), second.of(Trained), strict=True)
-            if (a.method, a.sparsity, a.rewind) == row.cell
+            if (a.method, a.sparsity, a.rewind) == row.condition
         ]
         assert row.paired
         assert row.difference == t_interval(of_cell)
@@ -67,13 +67,13 @@ def test_other_seeds_are_compared_by_their_means() -> None:
 
 def test_only_common_cells_are_compared() -> None:
     found = compare(made_results(rewinds=(0, 5)), made_results(rewinds=(5, 20), methods=("lth", "naive")))
-    assert {row.cell[0] for row in found} == {"dense", "lth", "naive"}
-    assert {row.cell[2] for row in found} == {None, 5}
+    assert {row.condition[0] for row in found} == {"dense", "lth", "naive"}
+    assert {row.condition[2] for row in found} == {None, 5}
 
 
 def test_results_are_compared_with_the_published_table() -> None:
     results = made_results(sparsities=(0.8, 0.97), rewinds=(20, 50), methods=("lth", "permuted"))
-    found = {row.cell: row for row in compare_with_means(results, PUBLISHED)}
+    found = {row.condition: row for row in compare_with_means(results, PUBLISHED)}
     assert found.keys() == {
         ("dense", 0, None),
         ("lth", 0.8, 20),

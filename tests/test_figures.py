@@ -8,8 +8,10 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from support.made_results import made_results, without
 
-from permask.report.figures import accuracy_against_sparsity, connectivity, matching, plots
-from permask.report.outcomes import Outcomes, curve
+from permask.report import connectivity, matching
+from permask.report.connectivity import curve
+from permask.report.figures import accuracy_against_sparsity, plots
+from permask.report.outcomes import Outcomes
 from permask.report.panels import Scale
 from permask.report.statistics import Summary, summarise
 from permask.report.style import METHOD_STYLES, styles
@@ -71,12 +73,15 @@ def test_the_connectivity_figure_states_the_barriers() -> None:
     results = made_results()
     before = curve(results.of(PathPoint), permuted=False)
     assert before is not None
-    assert f"{before.barriers.mean:.2f} ± {before.barriers.std:.2f} points before" in connectivity(results).caption
+    assert (
+        f"{before.barriers.mean:.2f} ± {before.barriers.std:.2f} points before"
+        in connectivity.plot(results.of(PathPoint)).caption
+    )
 
 
 def test_the_matching_figure_has_a_row_per_group() -> None:
     results = made_results()
-    axes = matching(results).figure.axes[0]
+    axes = matching.plot(results.of(MatchedGroup)).figure.axes[0]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["hidden.0", "hidden.1"]
     drawn = [[float(x) for x in line.get_xdata()] for line in axes.lines]
     for key in ("correlation", "correlation_identity"):
@@ -107,7 +112,7 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     folders = [tmp_path / "first", tmp_path / "second"]
     for folder in folders:
         folder.mkdir()
-        connectivity(made_results()).save(folder, ("png", "pdf", "svg"))
+        connectivity.plot(made_results().of(PathPoint)).save(folder, ("png", "pdf", "svg"))
     first, second = ([file.read_bytes() for file in sorted(folder.iterdir())] for folder in folders)
     assert len(first) == 3
     assert first == second

@@ -4,15 +4,14 @@ from pathlib import Path
 import pytest
 from support.made_results import made_results, measured_results, three_pairs, without
 
-from permask.report.latex import escape_latex, latex_tables
+from permask.report.accuracy import accuracy_in_print
+from permask.report.latex import escape_latex, latex
 from permask.report.outcomes import Outcomes
-from permask.report.tables import AccuracyTable
 from permask.report.write import write_tables
-from permask.study.steps.trained import Trained
 
 
 def test_a_table_has_sparsities_down_and_methods_across() -> None:
-    text = latex_tables([AccuracyTable.of(Outcomes.of(three_pairs()), 5)], "my_study")
+    text = latex(accuracy_in_print(Outcomes.of(three_pairs()), 5, "my_study"), "my_study-rewind-5")
     lines = [line.strip() for line in text.splitlines()]
     assert r"sparsity & all weights & permuted & naive & permuted $-$ naive \\" in lines
     assert r"90\% & 82.9\% & 94.00 $\pm$ 2.65 & 92.00 $\pm$ 2.00 & +2.00 [$-$0.48, 4.48] \\" in lines
@@ -21,9 +20,9 @@ def test_a_table_has_sparsities_down_and_methods_across() -> None:
     assert "over n = 3 training runs" in text
 
 
-def test_a_study_of_dense_networks_has_no_latex_table() -> None:
-    table = AccuracyTable.of(Outcomes.of(made_results(methods=()).of(Trained)), None)
-    assert "tabular" not in latex_tables([table], "dense")
+def test_a_study_of_dense_networks_has_no_latex_table(tmp_path: Path) -> None:
+    write_tables(made_results(methods=()), tmp_path)
+    assert "tabular" not in (tmp_path / "accuracy.tex").read_text()
 
 
 def test_what_latex_takes_for_commands_is_escaped() -> None:

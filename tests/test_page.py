@@ -12,9 +12,9 @@ import pytest
 from support.made_results import changed, made_results
 
 from permask.report.figures import plots
+from permask.report.numbers import format_summary
 from permask.report.outcomes import Outcomes
 from permask.report.page import page
-from permask.report.tables import format_summary
 from permask.report.write import write_report
 from permask.study.results import Results
 from permask.study.steps.connect import PathPoint
@@ -93,7 +93,7 @@ def test_every_cell_of_every_rewind_is_on_the_page() -> None:
     outcomes = Outcomes.of(results.of(Trained))
     html = page(results, [])
     study = embedded_study(html)
-    for method, sparsity, rewind in outcomes.cells:
+    for method, sparsity, rewind in outcomes.conditions:
         summary = outcomes.summary(method, sparsity, rewind)
         assert summary is not None
         assert f">{format_summary(summary)}</td>" in html

@@ -10,10 +10,10 @@ from support.chromium import Chromium, Tab
 from support.made_results import made_results, measured_results
 
 from permask.report.ensembles import MEASURES
+from permask.report.numbers import format_summary
 from permask.report.outcomes import Outcomes
 from permask.report.rounds import barriers_by_round
 from permask.report.statistics import summarise
-from permask.report.tables import format_summary
 from permask.report.write import write_report
 from permask.study.results import Results
 from permask.study.steps.connect_round import RoundPoint
@@ -179,7 +179,7 @@ def test_runs_can_be_filtered_and_sorted(results: Results, report: Path, browser
 
 def test_every_number_leads_to_its_runs_by_one_press(results: Results, report: Path, browser: Chromium) -> None:
     script = """
-    const cell = document.querySelector("details.rewind[open] tr[data-method=naive] td[data-sparsity='2'] button");
+    const cell = document.querySelector("details.rewind[open] tr[data-method=naive] td[data-sparsity='0.98'] button");
     cell.focus();
     const focused = document.activeElement === cell;
     cell.click();
@@ -210,7 +210,7 @@ def test_a_difference_leads_to_the_pairs_that_it_is_taken_within(
     results: Results, report: Path, browser: Chromium
 ) -> None:
     script = """
-    document.querySelector("details.rewind[open] td[data-runs='permuted naive'][data-sparsity='3'] button").click();
+    document.querySelector("details.rewind[open] td[data-runs='permuted|naive'][data-sparsity='0.99'] button").click();
     const dialog = document.getElementById("behind");
     return {
       title: dialog.querySelector("h2").textContent,

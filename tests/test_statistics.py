@@ -3,7 +3,8 @@ import pytest
 import scipy.stats
 from support.made_results import made_network, made_results
 
-from permask.report.outcomes import Outcomes, curve, in_order
+from permask.report.connectivity import curve
+from permask.report.outcomes import Outcomes, in_order
 from permask.report.statistics import (
     Difference,
     Summary,

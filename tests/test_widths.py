@@ -7,7 +7,8 @@ from support.made_results import made_results
 
 from permask.cli.report import report
 from permask.errors import PermaskError
-from permask.report.outcomes import Outcomes, curve
+from permask.report.connectivity import curve
+from permask.report.outcomes import Outcomes
 from permask.report.statistics import summarise
 from permask.report.widths import plots_against_width, width_of
 from permask.study.results import Results

@@ -1,6 +1,5 @@
 """`permask compare`: two results, cell by cell."""
 
-import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,8 +8,6 @@ import typer
 from permask.errors import PermaskError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from permask.report.comparison import Compared
     from permask.study.results import Results
 
@@ -37,7 +34,9 @@ def compare(
     from rich.console import Console
 
     from permask.report import comparison
+    from permask.report.csvfile import write_lines
     from permask.report.published import PUBLISHED, TITLE
+    from permask.report.terminal import grid
 
     here = _load(first)
     if second == PAPER:
@@ -50,14 +49,13 @@ def compare(
     if not found:
         raise PermaskError(f"{first} and {name} have no method, sparsity and rewind epoch in common")
     console = Console()
-    console.print("Test accuracy in %, mean ± standard deviation; second − first with its 95% interval.\n")
-    console.print(_table(found))
-    console.print()
+    table = comparison.comparison_table(found)
+    console.print(f"{table.caption}\n", grid(table, tight=True), "", sep="\n")
     for note in notes:
         console.print(note, highlight=False, soft_wrap=True, markup=False)
     if out:
         try:
-            _write(found, out)
+            write_lines(out, COLUMNS, map(_line, found))
         except OSError as error:
             raise PermaskError(
                 f"{out}: cannot write there: {error.strerror}; choose another file with --out"
@@ -89,36 +87,7 @@ def _differing(first: "Results", second: "Results") -> list[str]:
     return lines or ["Computed with equal versions, on equal machines, from equal specifications."]
 
 
-def _table(found: "list[Compared]") -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    from permask.report.tables import format_difference, format_summary, percent
-
-    # narrow enough for 80 columns
-    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=0)
-    for heading in ("method", "sparsity", "rewind", "first", "second", "second − first", "n"):
-        table.add_column(heading, justify="left" if heading == "method" else "right", overflow="fold")
-    for row in found:
-        method, sparsity, rewind = row.cell
-        table.add_row(
-            method,
-            percent(sparsity),
-            "–" if rewind is None else str(rewind),
-            format_summary(row.first),
-            format_summary(row.second),
-            format_difference(row.difference),
-            f"{row.difference.n} pairs" if row.paired else f"{row.first.n}, {row.second.n}",
-            style="bold" if row.difference.excludes_zero else "",
-        )
-    return table
-
-
-def _write(found: "list[Compared]", path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in found:
-            means = [value for s in (row.first, row.second) for value in (s.mean, s.std, s.n)]
-            difference = row.difference
-            writer.writerow([*row.cell, *means, difference.mean, difference.low, difference.high, row.paired])
+def _line(row: "Compared") -> tuple[object, ...]:
+    """What a CSV file says of a condition."""
+    means = [value for s in (row.first, row.second) for value in (s.mean, s.std, s.n)]
+    return (*row.condition, *means, row.difference.mean, row.difference.low, row.difference.high, row.paired)

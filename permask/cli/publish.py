@@ -59,8 +59,8 @@ def publish(
         Alignment.load(alignment) if alignment else None,
         Symmetry.load(symmetry) if symmetry else None,
         title,
-        description,
-        {key: value for key, value in given.items() if value},
+        description=description,
+        metadata={key: value for key, value in given.items() if value},
     )
     if as_json:
         typer.echo(json.dumps({"folder": str(out), "files": [file.name for file in files]}, indent=1))

@@ -48,7 +48,7 @@ def report(
     """
     from rich.console import Console
 
-    from permask.report.tables import terminal_table
+    from permask.report.terminal import summary
     from permask.report.widths import plots_against_width
     from permask.report.write import write_report, write_tables
 
@@ -57,7 +57,7 @@ def report(
     against_width = plots_against_width([results, *others]) if others else []
     folder = out or (source if source.is_dir() else source.parent)
     console = Console()
-    console.print(terminal_table(results, rewind))
+    console.print(summary(results, rewind))
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files = [*write_report(results, folder, FORMATS, against_width), *write_tables(results, folder)]

@@ -93,7 +93,7 @@ def run_study(
         from permask.study.engines.local import warm_up
 
         warm_up()
-    from permask.report.tables import terminal_table  # matplotlib loads while torch does
+    from permask.report.terminal import summary  # matplotlib loads while torch does
     from permask.report.write import write_report
     from permask.study.collect import collect
 
@@ -109,7 +109,7 @@ def run_study(
         files = write_report(results, folder)
     except OSError as error:
         raise StoreError(f"{folder}: cannot write results: {error.strerror}; choose another with --out") from error
-    console.print(terminal_table(results))
+    console.print(summary(results))
     console.print(f"wrote {files[0]} and, beside it, {', '.join(file.name for file in files[1:])}", highlight=False)
     for key, log in report.failed.items():
         failed = f"\nfailed: {plan.steps[key].title}\n{log}"

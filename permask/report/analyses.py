@@ -5,11 +5,11 @@ from dataclasses import dataclass, field
 
 from matplotlib import rc_context
 
-from permask.report import costs, ensembles, masks, rounds
+from permask.report import costs, ensembles, masks, measures, rounds
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
-from permask.report.sheet import Sheet
 from permask.report.style import PRINT
+from permask.report.table import Table
 from permask.study.results import Results
 from permask.study.rows import Row
 from permask.study.steps.connect_round import RoundPoint
@@ -25,14 +25,14 @@ class Analysis:
     Attributes:
         name: Of the files of its tables.
         title: Over it on the page.
-        sheets: Its tables.
+        tables: Its tables, one or more.
         plots: Its figures.
         sources: The rows that it is made from; empty for those of the trained networks.
     """
 
     name: str
     title: str
-    sheets: list[Sheet]
+    tables: list[Table]
     plots: list[Plot] = field(default_factory=list)
     sources: Sequence[Row] = ()
 
@@ -46,17 +46,18 @@ def analyses(results: Results) -> list[Analysis]:
     with rc_context(PRINT):
         if found := ensembles.ensembles_of(measured):
             shown = max(found, key=lambda one: (one.rewind == outcomes.middle_rewind, one.sparsity))
-            sheets = [ensembles.sheet(one) for one in found]
-            plots = [ensembles.plot(shown)]
-            made.append(Analysis("ensembles", "Ensembles", sheets, plots, measured))
+            tables = [ensembles.table(one) for one in found]
+            made.append(Analysis("ensembles", "Ensembles", tables, [ensembles.plot(shown)], measured))
         if points:
-            sheet, plot = rounds.sheet(points), rounds.plot(points)
-            made.append(Analysis("barrier_along_rounds", "Rounds of pruning", [sheet], [plot], points))
+            tables, plots = [rounds.table(points)], [rounds.plot(points)]
+            made.append(Analysis("barrier_along_rounds", "Rounds of pruning", tables, plots, points))
         if kept:
-            sheets, plots = masks.layer_sheets(kept), masks.plots(kept)
-            made.append(Analysis("layers", "Layers", sheets, plots, kept))
-            size = masks.size_sheet(kept, outcomes.network_sparsity)
+            made.append(Analysis("layers", "Layers", masks.layer_tables(kept), masks.plots(kept), kept))
+            size = masks.size_table(kept, outcomes.network_sparsity)
             made.append(Analysis("size", "Size of the networks", [size], [], kept))
-        if sheets := costs.sheets(trained, outcomes.middle_rewind):
-            made.append(Analysis("cost", "Cost of training", sheets))
+        if tables := costs.tables(trained, outcomes.middle_rewind):
+            made.append(Analysis("cost", "Cost of training", tables))
+    for kind in measures.other_kinds(results):
+        rows = results.of(kind)
+        made.append(Analysis(kind.table, measures.words(kind.table).capitalize(), [measures.table(rows)], [], rows))
     return made

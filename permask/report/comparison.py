@@ -1,11 +1,13 @@
 """Two results side by side: another commit, another machine, the published table."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from permask.report.outcomes import METHODS, Cell, Outcomes
+from permask.report.numbers import MISSING, percent
+from permask.report.outcomes import METHODS, Condition, Outcomes
 from permask.report.statistics import Difference, Summary, t_interval, welch_interval
+from permask.report.table import Cell, Table, TableRow
 from permask.study.results import Results
 from permask.study.steps.trained import Trained
 
@@ -14,17 +16,17 @@ Run = tuple[int, int, str]  # seed of A, seed of B, which of them was trained
 
 @dataclass(frozen=True)
 class Compared:
-    """One cell of two results.
+    """One condition in two results.
 
     Attributes:
-        cell: Method, sparsity, rewind epoch.
+        condition: Method, sparsity, rewind epoch.
         first: Its accuracy in the first results.
         second: In the second.
         difference: second − first, with its 95% interval.
         paired: Whether it was taken within runs of equal seeds, rather than between means.
     """
 
-    cell: Cell
+    condition: Condition
     first: Summary
     second: Summary
     difference: Difference
@@ -32,7 +34,7 @@ class Compared:
 
 
 def compare(first: Results, second: Results) -> list[Compared]:
-    """Compare the cells that both results have.
+    """Compare the conditions that both results have.
 
     The difference is paired where two runs or more have equal seeds in both, with Student's interval over those;
     elsewhere it is that of the means, with Welch's interval.
@@ -40,41 +42,56 @@ def compare(first: Results, second: Results) -> list[Compared]:
     means = _summaries(first), _summaries(second)
     runs = _runs(first), _runs(second)
     found = []
-    for cell in _common(*means):
-        here, there = runs[0][cell], runs[1][cell]
+    for condition in _common(*means):
+        here, there = runs[0][condition], runs[1][condition]
         differences = [there[run] - here[run] for run in here if run in there]
         paired = len(differences) > 1
-        interval = t_interval(differences) if paired else welch_interval(means[1][cell], means[0][cell])
-        found.append(Compared(cell, means[0][cell], means[1][cell], interval, paired))
+        first_mean, second_mean = (mean[condition] for mean in means)
+        interval = t_interval(differences) if paired else welch_interval(second_mean, first_mean)
+        found.append(Compared(condition, first_mean, second_mean, interval, paired))
     return found
 
 
-def compare_with_means(first: Results, published: Mapping[Cell, Summary]) -> list[Compared]:
+def compare_with_means(first: Results, published: Mapping[Condition, Summary]) -> list[Compared]:
     """Compare results with means, of which no runs are known."""
     means = _summaries(first)
     return [
-        Compared(cell, means[cell], published[cell], welch_interval(published[cell], means[cell]), False)
-        for cell in _common(means, published)
+        Compared(condition, means[condition], there, welch_interval(there, means[condition]), False)
+        for condition in _common(means, published)
+        for there in [published[condition]]
     ]
 
 
-def _summaries(results: Results) -> dict[Cell, Summary]:
+def comparison_table(found: Sequence[Compared]) -> Table:
+    """A row per condition."""
+    rows = []
+    for row in found:
+        method, sparsity, rewind = row.condition
+        n = f"{row.difference.n} pairs" if row.paired else f"{row.first.n}, {row.second.n}"
+        condition = (percent(sparsity), MISSING if rewind is None else str(rewind))
+        values = (row.first, row.second, row.difference)
+        rows.append(TableRow(method, [*map(Cell, condition), *map(Cell.of, values), Cell(n)]))
+    caption = "Test accuracy in %, mean ± standard deviation; second − first with its 95% interval."
+    return Table(caption, ["method", "sparsity", "rewind", "first", "second", "second − first", "n"], [rows])
+
+
+def _summaries(results: Results) -> dict[Condition, Summary]:
     outcomes = Outcomes.of(results.of(Trained))
-    return {cell: summary for cell in outcomes.cells if (summary := outcomes.summary(*cell))}
+    return {condition: found for condition in outcomes.conditions if (found := outcomes.summary(*condition))}
 
 
-def _runs(results: Results) -> dict[Cell, dict[Run, float]]:
-    runs: defaultdict[Cell, dict[Run, float]] = defaultdict(dict)
+def _runs(results: Results) -> dict[Condition, dict[Run, float]]:
+    runs: defaultdict[Condition, dict[Run, float]] = defaultdict(dict)
     for row in results.of(Trained):
         runs[row.method, row.sparsity, row.rewind][row.seed_a, row.seed_b, row.trained] = row.accuracy
     return runs
 
 
-def _common(first: Mapping[Cell, Summary], second: Mapping[Cell, Summary]) -> list[Cell]:
-    """Cells of both, by method, rewind epoch and sparsity."""
+def _common(first: Mapping[Condition, Summary], second: Mapping[Condition, Summary]) -> list[Condition]:
+    """Conditions of both, by method, rewind epoch and sparsity."""
 
-    def place(cell: Cell) -> tuple[int, str, int, float]:
-        method, sparsity, rewind = cell
+    def place(condition: Condition) -> tuple[int, str, int, float]:
+        method, sparsity, rewind = condition
         return METHODS.index(method) if method in METHODS else len(METHODS), method, rewind or 0, sparsity
 
     return sorted(first.keys() & second.keys(), key=place)

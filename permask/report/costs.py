@@ -3,16 +3,16 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
+from permask.report.numbers import MISSING, percent
 from permask.report.outcomes import in_order
-from permask.report.sheet import Cell, Sheet
 from permask.report.statistics import Summary, summarise
-from permask.report.tables import MISSING, percent
+from permask.report.table import Cell, Table, TableRow
 from permask.study.steps.trained import Trained
 
 OWN_TICKET = ("dense", "lth")  # a further network of these shares nothing with the first
 
 
-def sheets(rows: Sequence[Trained], rewind: int | None) -> list[Sheet]:
+def tables(rows: Sequence[Trained], rewind: int | None) -> list[Table]:
     """For every sparsity what networks from a rewind epoch cost, method by method; results of before tell nothing."""
     found: defaultdict[tuple[float, str], dict[str, Trained]] = defaultdict(dict)
     for row in rows:
@@ -23,22 +23,18 @@ def sheets(rows: Sequence[Trained], rewind: int | None) -> list[Sheet]:
     made = []
     for sparsity in sparsities:
         at = {method: runs for (s, method), runs in found.items() if s == sparsity or method == "dense"}
-        lines = {
-            method: (
-                Cell.of(_mean(at[method], "epochs", method, False), 0),
-                Cell.of(_mean(at[method], "epochs", method, True), 0),
-                _time(_mean(at[method], "seconds", method, False)),
-                _time(_mean(at[method], "seconds", method, True)),
-            )
-            for method in in_order(at)
-        }
+        lines = []
+        for method in in_order(at):
+            kinds = [(unit, one_more) for unit in ("epochs", "seconds") for one_more in (False, True)]
+            means = [_mean(at[method], unit, method, one_more) for unit, one_more in kinds]
+            lines.append(TableRow(method, [*(Cell.of(mean, 0) for mean in means[:2]), *map(_time, means[2:])]))
         caption = (
             "what a network costs to train, from nothing (dense networks, pruning, matching and sparse training), "
             "and for one more network: naive, permuted and random go on from the ticket that is there, lth has to "
             "find its own. Means over runs; time on the device, slowed by whatever ran beside it."
         )
         headings = ("method", "epochs", "epochs, one more", "time", "time, one more")
-        made.append(Sheet(f"Sparsity {percent(sparsity)}, rewind epoch {rewind}", caption, headings, lines))
+        made.append(Table(caption, headings, [lines], f"Sparsity {percent(sparsity)}, rewind epoch {rewind}"))
     return made
 
 
@@ -58,11 +54,5 @@ def _time(summary: Summary | None) -> Cell:
     if summary is None:
         return Cell(MISSING)
     seconds = summary.mean
-    text = (
-        f"{seconds:.1f} s"
-        if seconds < 100
-        else f"{seconds / 60:.1f} min"
-        if seconds < 6000
-        else f"{seconds / 3600:.1f} h"
-    )
-    return Cell(text, summary)
+    length, unit = (1, "s") if seconds < 100 else (60, "min") if seconds < 6000 else (3600, "h")
+    return Cell(f"{seconds / length:.1f} {unit}", value=summary)

@@ -6,7 +6,7 @@ from math import ceil
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from permask.report.plot import Rows
+from permask.report.plot import Dots
 
 # inches
 WIDTH, ROW = 1.85, 0.19
@@ -15,7 +15,7 @@ CHARACTER = 0.075
 COLUMNS = 3
 
 
-def lay_out_dots(panels: Sequence[Rows], notes: str) -> Figure:
+def lay_out_dots(panels: Sequence[Dots], notes: str) -> Figure:
     """Draw panels three beside each other; the names of the rows stand at the left."""
     names = panels[0].names
     columns, rows = min(COLUMNS, len(panels)), ceil(len(panels) / COLUMNS)
@@ -37,7 +37,7 @@ def lay_out_dots(panels: Sequence[Rows], notes: str) -> Figure:
     return figure
 
 
-def _draw(axes: Axes, panel: Rows) -> None:
+def _draw(axes: Axes, panel: Dots) -> None:
     for marks in sorted(panel.marks, key=lambda marks: not marks.hollow):  # outlines lie below
         for row, (found, look) in enumerate(zip(marks.summaries, marks.looks, strict=True)):
             if found:

@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from math import isfinite
 from operator import attrgetter
 
-from permask.report.outcomes import Curve, Outcomes, curve, in_order
+from permask.report.connectivity import curves
+from permask.report.numbers import format_summary, percent
+from permask.report.outcomes import Outcomes, in_order
 from permask.report.panels import CONTROL
-from permask.report.plot import Plot, Rows
+from permask.report.plot import Dots, Plot
 from permask.report.rounds import LOOKS as ROUNDS
 from permask.report.rounds import barriers_by_round
 from permask.report.statistics import Summary
-from permask.report.style import METHOD_STYLES, Style, styles
-from permask.report.tables import format_summary, percent
+from permask.report.style import BEFORE_AND_AFTER, Style, styles
 from permask.study.results import Results
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.connect_round import RoundPoint
@@ -25,14 +26,8 @@ ORIGIN = ("permask", "commit", "torch")
 _origin = attrgetter(*ORIGIN)
 
 _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
-_SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "x": "x", "D": "diamond"} | {
-    "<": "triangle-left",
-    ">": "triangle-right",
-    "h": "hexagon",
-    "P": "cross",
-    "*": "star",
-    "": "line-ew",
-}
+_SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "x": "x", "D": "diamond"}
+_SYMBOLS |= {"<": "triangle-left", ">": "triangle-right", "h": "hexagon", "P": "cross", "*": "star", "": "line-ew"}
 
 
 def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str:
@@ -42,9 +37,6 @@ def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str
     """
     trained = results.of(Trained)
     methods = in_order(row.method for row in trained)
-    curves = {False: "before permuting", True: "after permuting"}
-    looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]} | ROUNDS
-    found = {name: curve(results.of(PathPoint), permuted) for permuted, name in curves.items()}
     data = {
         "methods": methods,
         "control": CONTROL,
@@ -52,15 +44,18 @@ def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str
         "percents": [percent(sparsity) for sparsity in outcomes.sparsities],
         "rewinds": outcomes.rewinds,
         "middle": outcomes.rewinds.index(outcomes.middle_rewind) if outcomes.middle_rewind is not None else None,
-        "looks": {name: _look(style) for name, style in (styles(methods) | looks).items()},
+        "looks": {name: _look(style) for name, style in (styles(methods) | BEFORE_AND_AFTER | ROUNDS).items()},
         "dense": _cell(outcomes.summary("dense")),
         "cells": {
             method: [[_cell(outcomes.summary(method, s, k)) for s in outcomes.sparsities] for k in outcomes.rewinds]
             for method in outcomes.methods
         },
         "rounds": _rounds(results),
-        "curves": {name: _curve(c) for name, c in found.items() if c},
-        "panels": {plot.name: list(map(_rows, plot.panels)) for plot in plots if plot.panels},
+        "curves": {
+            name: {"alphas": curve.alphas, "cells": list(map(_cell, curve.accuracies))}
+            for name, curve in curves(results.of(PathPoint)).items()
+        },
+        "panels": {plot.name: list(map(_dots, plot.panels)) for plot in plots if plot.panels},
         **_runs(trained, methods, outcomes),
     }
     content = json.dumps(data, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
@@ -75,7 +70,7 @@ def _cell(summary: Summary | None, digits: int = 2) -> list[object] | None:
     return [summary.mean, summary.std, summary.n, format_summary(summary, digits)] if summary else None
 
 
-def _rows(panel: Rows) -> dict[str, object]:
+def _dots(panel: Dots) -> dict[str, object]:
     marks = [
         {
             "name": marks.name,
@@ -86,10 +81,6 @@ def _rows(panel: Rows) -> dict[str, object]:
         for marks in panel.marks
     ]
     return {"title": panel.title, "names": panel.names, "marks": marks, "note": panel.note}
-
-
-def _curve(curve: Curve) -> dict[str, object]:
-    return {"alphas": curve.alphas, "cells": [_cell(summary) for summary in curve.accuracies]}
 
 
 def _rounds(results: Results) -> dict[str, object]:

@@ -1,18 +1,17 @@
 """Ensembles of a study: what they score, how much their members differ, and permuted against lth."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from permask.report.dots import lay_out_dots
-from permask.report.outcomes import Cell as Place
+from permask.report.numbers import format_difference, percent
 from permask.report.outcomes import in_order
 from permask.report.panels import CONTROL
-from permask.report.plot import Marks, Plot, Rows
-from permask.report.sheet import Cell, Sheet
-from permask.report.statistics import Difference, Summary, summarise, t_interval
+from permask.report.plot import Dots, Marks, Plot
+from permask.report.statistics import Difference, Summary, summarise_known, t_interval
 from permask.report.style import Style, styles
-from permask.report.tables import format_difference, percent
+from permask.report.table import Cell, Table, TableRow
 from permask.study.steps.ensemble import MeasuredEnsemble
 
 FIRST, SECOND = "permuted", "lth"
@@ -55,46 +54,61 @@ class Ensembles:
     Attributes:
         sparsity: Of the pruned scope.
         rewind: Epochs of dense training before sparse training.
-        found: Method to the pair around whose A an ensemble is built to what was measured of it.
+        rows: What was measured of each.
     """
 
     sparsity: float
     rewind: int
-    found: dict[str, dict[int, MeasuredEnsemble]]
+    rows: Sequence[MeasuredEnsemble]
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        """Those that there are ensembles of."""
+        return in_order(row.method for row in self.rows)
 
     @property
     def members(self) -> int:
         """Networks per ensemble."""
-        return next(row.members for rows in self.found.values() for row in rows.values())
+        return self.rows[0].members
+
+    @property
+    def count(self) -> int:
+        """Ensembles of one method, at most."""
+        return max(Counter(row.method for row in self.rows).values())
 
     @property
     def overlap(self) -> bool:
         """Whether ensembles of one method share pairs of seeds."""
-        pairs = [pair for row in next(iter(self.found.values())).values() for pair in row.pairs]
+        pairs = [pair for row in self.rows if row.method == self.methods[0] for pair in row.pairs]
         return len(set(pairs)) < len(pairs)
+
+    @property
+    def compared(self) -> bool:
+        """Whether there is permuted and lth to compare."""
+        return {FIRST, SECOND} <= set(self.methods)
 
     def summary(self, method: str, measure: Measure, prefix: str = "") -> Summary | None:
         """Mean and spread over the ensembles of a method, in the measure's unit."""
-        rows = self.found.get(method)
-        key = prefix + measure.key
-        return summarise([measure.factor * getattr(row, key) for row in rows.values()]) if rows else None
+        return summarise_known(measure.factor * value for value in self._values(method, prefix + measure.key).values())
 
     def difference(self, measure: Measure) -> Difference | None:
         """permuted − lth within ensembles around the same A."""
-        first, second = (self.found.get(method, {}) for method in (FIRST, SECOND))
-        both = ([getattr(found[pair], measure.key) for found in (first, second)] for pair in first if pair in second)
-        values = [measure.factor * (a - b) for a, b in both]
+        first, second = (self._values(method, measure.key) for method in (FIRST, SECOND))
+        values = [measure.factor * (first[pair] - second[pair]) for pair in first if pair in second]
         return t_interval(values) if values else None
+
+    def _values(self, method: str, key: str) -> dict[int, float]:
+        """By the pair around whose A an ensemble is built."""
+        return {row.pair: getattr(row, key) for row in self.rows if row.method == method}
 
     @property
     def caption(self) -> str:
         """What the numbers are."""
-        n = max(map(len, self.found.values()))
-        if n == 1:
+        if self.count == 1:
             return f"one ensemble of {self.members} networks."
         said = [
-            f"ensembles of {self.members} networks, mean ± standard deviation over n = {n} ensembles; disagreement "
-            "and divergences are between two members."
+            f"ensembles of {self.members} networks, mean ± standard deviation over n = {self.count} ensembles; "
+            "disagreement and divergences are between two members."
         ]
         if self.compared:
             said.append(f"{FIRST} − {SECOND}: mean difference around the same network A, Student's 95% interval.")
@@ -102,52 +116,37 @@ class Ensembles:
             said.append("Ensembles share networks B, which intervals do not allow for.")
         return " ".join(said)
 
-    @property
-    def compared(self) -> bool:
-        """Whether there is permuted and lth to compare."""
-        return {FIRST, SECOND} <= self.found.keys()
-
 
 def ensembles_of(rows: Sequence[MeasuredEnsemble]) -> list[Ensembles]:
     """The ensembles of a study, by sparsity and rewind epoch."""
-    places: defaultdict[Place, dict[int, MeasuredEnsemble]] = defaultdict(dict)
+    dense = [row for row in rows if row.rewind is None]
+    sparse: defaultdict[tuple[float, int], list[MeasuredEnsemble]] = defaultdict(list)
     for row in rows:
-        places[row.method, row.sparsity, row.rewind][row.pair] = row
-    sparse = sorted({(sparsity, rewind) for _, sparsity, rewind in places if rewind is not None})
-    return [
-        Ensembles(
-            sparsity,
-            rewind,
-            {
-                method: at
-                for method in in_order(method for method, _, _ in places)
-                if (at := places.get(("dense", 0.0, None) if method == "dense" else (method, sparsity, rewind)))
-            },
-        )
-        for sparsity, rewind in sparse
-    ]
+        if row.rewind is not None:
+            sparse[row.sparsity, row.rewind].append(row)
+    return [Ensembles(*place, [*dense, *found]) for place, found in sorted(sparse.items())]
 
 
-def sheet(ensembles: Ensembles) -> Sheet:
+def table(ensembles: Ensembles) -> Table:
     """Measures down, methods but the control across, permuted − lth last."""
-    methods = [method for method in ensembles.found if method != CONTROL]
-    rows: dict[str, tuple[Cell, ...]] = {}
+    methods = [method for method in ensembles.methods if method != CONTROL]
+    rows = []
     for measure in MEASURES:
         digits = measure.digits
         cells = [Cell.of(ensembles.summary(method, measure), digits) for method in methods]
-        between = [Cell.between(ensembles.difference(measure), digits)] if ensembles.compared else []
-        rows[measure.name] = (*cells, *between)
+        between = [Cell.of(ensembles.difference(measure), digits)] if ensembles.compared else []
+        rows.append(TableRow(measure.name, [*cells, *between]))
         if measure.of_members:
             own = [Cell.of(ensembles.summary(method, measure, MEMBER), digits) for method in methods]
-            rows[f"{measure.name}, one member"] = (*own, *([Cell("")] if between else []))
+            rows.append(TableRow(f"{measure.name}, one member", [*own, *[Cell("")] * len(between)]))
     title = f"Sparsity {percent(ensembles.sparsity)}, rewind epoch {ensembles.rewind}"
-    last = (f"{FIRST} − {SECOND}",) if ensembles.compared else ()
-    return Sheet(title, ensembles.caption, ("measure", *methods, *last), rows)
+    last = [f"{FIRST} − {SECOND}"] if ensembles.compared else []
+    return Table(ensembles.caption, ["measure", *methods, *last], [rows], title)
 
 
 def plot(ensembles: Ensembles) -> Plot:
     """A panel per measure: what ensembles of every method but the control score, and permuted − lth in words."""
-    methods = tuple(method for method in ensembles.found if method != CONTROL)
+    methods = tuple(method for method in ensembles.methods if method != CONTROL)
     looks = styles(methods) | {"dense": Style("#000000", "D", ":")}
     shapes = [looks[method] for method in methods]
 
@@ -160,8 +159,8 @@ def plot(ensembles: Ensembles) -> Plot:
         shown = [marks("ensemble", measure)] + ([marks("one member", measure, MEMBER)] if measure.of_members else [])
         difference = ensembles.difference(measure)
         note = f"{FIRST} − {SECOND}: {format_difference(difference, measure.digits)}" if difference else ""
-        panels.append(Rows(measure.name, methods, shown, note))
-    n = max(map(len, ensembles.found.values()))
+        panels.append(Dots(measure.name, methods, shown, note))
+    n = ensembles.count
     bars = f"Bars: ± one standard deviation over n = {n} ensembles of {ensembles.members}." if n > 1 else ""
     notes = f"Filled: the ensemble; hollow: its members on average. {bars}".strip()
     figure = lay_out_dots(panels, notes)

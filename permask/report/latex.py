@@ -1,20 +1,12 @@
-"""Tables of test accuracy in LaTeX, sparsity by method as in the paper; they need the package booktabs."""
+"""Tables in LaTeX; they need the package booktabs."""
 
-from itertools import chain
+from collections.abc import Mapping
 
-from permask.report.statistics import Difference, Summary
-from permask.report.tables import (
-    DIFFERENCE,
-    MISSING,
-    NETWORK,
-    AccuracyTable,
-    fewer,
-    format_difference,
-    format_summary,
-    percent,
-    row_n,
-)
+from permask.report.numbers import MISSING
+from permask.report.table import Table
 
+WIDE = 115  # characters across, from where on a table is set small to fit a page
+BETWEEN = 3  # columns
 _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -25,41 +17,28 @@ _SPECIAL = {character: f"\\{character}" for character in "&%$#_{}"} | {
 }
 
 
-def latex_tables(tables: list[AccuracyTable], study: str) -> str:
-    """One floating table per rewind epoch that has sparse networks, to input into a document that loads booktabs."""
-    return "% needs \\usepackage{booktabs}\n\n" + "\n".join(_table(table, study) for table in tables if table.methods)
+def latex_file(tables: Mapping[str, Table]) -> str:
+    """Floating tables by label, to input into a document that loads booktabs."""
+    return "% needs \\usepackage{booktabs}\n\n" + "\n".join(latex(table, label) for label, table in tables.items())
 
 
-def escape_latex(text: str) -> str:
-    """Text as LaTeX sets it, signs of arithmetic included."""
-    return "".join(_SPECIAL.get(character, character) for character in text)
-
-
-def _table(table: AccuracyTable, study: str) -> str:
-    n = row_n(list(chain(*table.methods.values(), table.difference)))
-    headings = ["sparsity", NETWORK, *table.methods, *([DIFFERENCE] if table.difference else [])]
-    rows = [
-        [
-            percent(sparsity),
-            table.of_network[i],
-            *(_cell(format_summary(cells[i]), cells[i], n) for cells in table.methods.values()),
-            *(_cell(format_difference(d), d, n) for d in table.difference[i : i + 1]),
-        ]
-        for i, sparsity in enumerate(table.sparsities)
-    ]
-    label = f"tab:{study}" + ("" if table.rewind is None else f"-rewind-{table.rewind}")
+def latex(table: Table, label: str) -> str:
+    """One floating table, its note in its caption."""
+    across = sum(max(map(len, column)) + BETWEEN for column in zip(*table.lines, strict=True))
+    size, first = (r"\scriptsize\setlength{\tabcolsep}{2.5pt}", "p{2.6cm}") if across > WIDE else (r"\small", "l")
+    head, *rows = (f"    {' & '.join(map(escape_latex, line))} \\\\" for line in table.lines)
     lines = [
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{escape_latex(_caption(table, study, n))}}}",
-        rf"  \label{{{label}}}",
-        r"  \smallskip\small",
+        rf"  \caption{{{escape_latex(f'{table.said} {table.note}'.strip())}}}",
+        rf"  \label{{tab:{label}}}",
+        rf"  \smallskip{size}",
         "",
-        rf"  \begin{{tabular}}{{l{'c' * (len(headings) - 1)}}}",
+        rf"  \begin{{tabular}}{{{first}{'c' * (len(table.headings) - 1)}}}",
         r"    \toprule",
-        _line(headings),
+        head,
         r"    \midrule",
-        *map(_line, rows),
+        *rows,
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",
@@ -67,17 +46,6 @@ def _table(table: AccuracyTable, study: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(cells: list[str]) -> str:
-    return "    " + " & ".join(map(escape_latex, cells)) + r" \\"
-
-
-def _cell(text: str, cell: Summary | Difference | None, n: int) -> str:
-    return text + fewer(cell, n)
-
-
-def _caption(table: AccuracyTable, study: str, n: int) -> str:
-    at = "" if table.rewind is None else f" at rewind epoch {table.rewind}"
-    runs = f": mean ± standard deviation over n = {n} training runs"
-    dense = f" Dense networks: {format_summary(table.dense)} (n = {table.dense.n})." if table.dense else ""
-    interval = f" {DIFFERENCE}: mean paired difference in points, Student's 95% interval." if table.difference else ""
-    return f"Study {study}: test accuracy in %{at}{runs}.{dense}{interval}"
+def escape_latex(text: str) -> str:
+    """Text as LaTeX sets it, signs of arithmetic included."""
+    return "".join(_SPECIAL.get(character, character) for character in text)

@@ -27,6 +27,21 @@ TURN = 137.508  # degrees of hue between neighbouring groups: the golden angle n
 Axis = tuple[str, int]
 
 
+@dataclass(frozen=True)
+class Found:
+    """What was found on a network, as the page shows it.
+
+    Attributes:
+        groups: Parameter and dim to the names of its groups.
+        pins: Parameter and dim to why it cannot move.
+        colours: Of the groups, by name.
+    """
+
+    groups: Mapping[Axis, list[str]]
+    pins: Mapping[Axis, str]
+    colours: Mapping[str, str]
+
+
 @dataclass
 class Box:
     """An op as drawn: the parameters it uses, the boxes it takes values from, what was done to them on the way."""
@@ -54,22 +69,20 @@ def network_page(program: Program, symmetry: Symmetry, title: str, summary: str)
     boxes = _boxes(program)
     layout = lay_out([box.sources for box in boxes], [BOX + GAP] * len(boxes), PASSAGE)
     tops = _tops(boxes, layout)
-    colours = _colours(symmetry.groups)
     groups: dict[Axis, list[str]] = defaultdict(list)
     for group in symmetry.groups:
         for axis in group.axes:
             groups[axis.parameter, axis.dim].append(group.name)
     pins = {(pin.parameter, pin.dim): f"{pin.kind}: {pin.reason}" for pin in symmetry.pinned}
+    found = Found(groups, pins, _colours(symmetry.groups))
     return Template(files("permask.report").joinpath("network_page.html").read_text()).substitute(
         title=escape(title),
         summary=escape(summary),
-        groups="\n".join(_legend(group, colours) for group in symmetry.groups),
+        groups="\n".join(_legend(group, found.colours) for group in symmetry.groups),
         width=round(max(layout.centres) + BOX / 2 + GAP),
         height=round(max(top + box.height for top, box in zip(tops, boxes, strict=True)) + GAP),
-        edges="\n".join(_edges(boxes, layout, tops, groups, colours)),
-        boxes="\n".join(
-            _box(box, x, y, groups, pins, colours) for box, x, y in zip(boxes, layout.centres, tops, strict=True)
-        ),
+        edges="\n".join(_edges(boxes, layout, tops, found)),
+        boxes="\n".join(_box(box, x, y, found) for box, x, y in zip(boxes, layout.centres, tops, strict=True)),
         version=__version__,
     )
 
@@ -126,20 +139,14 @@ def _legend(group: Group, colours: Mapping[str, str]) -> str:
     )
 
 
-def _edges(
-    boxes: Sequence[Box],
-    layout: Layout,
-    tops: Sequence[int],
-    groups: Mapping[Axis, list[str]],
-    colours: Mapping[str, str],
-) -> list[str]:
+def _edges(boxes: Sequence[Box], layout: Layout, tops: Sequence[int], found: Found) -> list[str]:
     """Curves from box to box, in the colour of a group that both ends depend on."""
     touched: list[Counter[str]] = []  # the groups that each box depends on, by number of its axes
     lines = []
     upper = dict(zip(layout.rows, tops, strict=True))
     for target, box in enumerate(boxes):
         own = Counter(
-            name for op in box.states for dim in range(len(op.shape)) for name in groups.get((op.key, dim), ())
+            name for op in box.states for dim in range(len(op.shape)) for name in found.groups.get((op.key, dim), ())
         )
         passed_on = [touched[source] for source in box.sources] if box.op.kind == "call" else []
         touched.append(own or (reduce(and_, passed_on) if passed_on else Counter()))
@@ -151,22 +158,15 @@ def _edges(
             for i, (x0, x1) in enumerate(pairwise(xs), start=layout.rows[source] + 1):
                 end, middle = upper[i], upper[i] - BETWEEN / 2  # down along its row, a curve between rows
                 path += f"V{end - BETWEEN}C{x0:.0f} {middle:.0f} {x1:.0f} {middle:.0f} {x1:.0f} {end}"
-            colour = f' stroke="{colours[shared]}" data-groups="{escape(shared)}"' if shared else ""
+            colour = f' stroke="{found.colours[shared]}" data-groups="{escape(shared)}"' if shared else ""
             lines.append(f'<path d="{path}"{colour}/>')
     return lines
 
 
-def _box(
-    box: Box,
-    centre: float,
-    top: float,
-    groups: Mapping[Axis, list[str]],
-    pins: Mapping[Axis, str],
-    colours: Mapping[str, str],
-) -> str:
+def _box(box: Box, centre: float, top: float, found: Found) -> str:
     op = box.op
     axes = [(state, dim) for state in box.states for dim in range(len(state.shape))]
-    names = dict.fromkeys(name for state, dim in axes for name in groups.get((state.key, dim), ()))
+    names = dict.fromkeys(name for state, dim in axes for name in found.groups.get((state.key, dim), ()))
     what = op.function if op.kind == "call" else f"{op.kind} {'×'.join(map(str, op.shape))}".strip()
     rows = [f'<div class="head"><b>{escape(what)}</b> {escape(op.module)}</div>']
     if box.passed:
@@ -174,7 +174,7 @@ def _box(
         rows.append(f'<div class="passed" title="{passed}">after {passed}</div>')
     for state in box.states:
         short = state.key.removeprefix(f"{op.module}.")
-        dims = "".join(_dim(state, dim, groups, pins, colours) for dim in range(len(state.shape)))
+        dims = "".join(_dim(state, dim, found) for dim in range(len(state.shape)))
         rows.append(f'<div class="state"><span>{escape(short)}</span>{dims}</div>')
     place = f"left:{centre - BOX / 2:.0f}px;top:{top:.0f}px;width:{BOX}px;height:{box.height}px"
     return (
@@ -183,13 +183,11 @@ def _box(
     )
 
 
-def _dim(
-    state: Node, dim: int, groups: Mapping[Axis, list[str]], pins: Mapping[Axis, str], colours: Mapping[str, str]
-) -> str:
+def _dim(state: Node, dim: int, found: Found) -> str:
     """One dim of a parameter: its size, in the colours of its groups."""
-    names = groups.get((state.key, dim), [])
-    said = ", ".join(names) or pins.get((state.key, dim), "")
-    shades = [colours[name] for name in names]
+    names = found.groups.get((state.key, dim), [])
+    said = ", ".join(names) or found.pins.get((state.key, dim), "")
+    shades = [found.colours[name] for name in names]
     stops = ",".join(
         f"{shade} {100 * i / len(shades):.0f}% {100 * (i + 1) / len(shades):.0f}%" for i, shade in enumerate(shades)
     )

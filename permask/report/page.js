@@ -435,7 +435,8 @@
 
   for (const cell of document.querySelectorAll("td[data-runs]")) {
     const { runs: names, sparsity, rewind } = cell.dataset;
-    const press = () => behind(names.split(" "), Number(sparsity), Number(rewind));
+    const at = [sparsities.indexOf(Number(sparsity)), rewind ? rewinds.indexOf(Number(rewind)) : -1];
+    const press = () => behind(names.split("|"), ...at);
     const button = element("button", { type: "button", class: "plain", title: "The runs behind this number", onclick: press });
     button.append(...cell.childNodes);
     cell.append(button);

@@ -13,20 +13,18 @@ from string import Template
 import yaml
 
 from permask import __version__
+from permask.report import connectivity, matching
+from permask.report.accuracy import accuracy_table
 from permask.report.analyses import Analysis
 from permask.report.embedded import embedded
-from permask.report.markup import (
-    accuracy_table,
-    connectivity_table,
-    matching_table,
-    sheet_table,
-    steps_table,
-    unfold,
-)
+from permask.report.markup import html, unfold
+from permask.report.measures import columns
+from permask.report.numbers import MISSING
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
-from permask.report.tables import MISSING, AccuracyTable, barrier_sentence
+from permask.report.table import Cell, Table, TableRow
 from permask.study.results import Results
+from permask.study.rows import Row
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.match import MatchedGroup
 from permask.study.steps.trained import Trained
@@ -47,7 +45,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
     trained = results.of(Trained)
     outcomes = Outcomes.of(trained)
     sections = {
-        "Accuracy": f'<div id="controls" hidden></div>{_accuracy(outcomes)}',
+        "Accuracy": f'<div id="controls" hidden></div>{_accuracy(results, outcomes)}',
         "Figures": "".join(_figure(plot) for plot in plots if plot.name != "matching") + _connectivity(results),
         "Matching": "".join(_figure(plot) for plot in plots if plot.name == "matching") + _matching(results),
         **{analysis.title: _analysis(analysis) for analysis in further},
@@ -58,7 +56,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
     return Template(resources.joinpath("page.html").read_text(encoding="utf-8")).substitute(
         title=escape(f"Study {results.name}"),
         description=escape(str(results.study.get("description", ""))),
-        summary=escape(f"{_summary(results)} {barrier_sentence(results)}"),
+        summary=escape(f"{_summary(results)} {connectivity.barrier_sentence(results.of(PathPoint))}"),
         style=resources.joinpath("page.css").read_text(encoding="utf-8"),
         main="\n".join(f"<section>\n<h2>{name}</h2>\n{body}</section>" for name, body in sections.items() if body),
         version=escape(__version__),
@@ -76,16 +74,17 @@ def _summary(results: Results) -> str:
     return f"{', '.join(networks) or 'Nothing'}: {len(trained)} trained networks from {seeds}."
 
 
-def _accuracy(outcomes: Outcomes) -> str:
-    """A table for every rewind epoch, that of the middle one unfolded."""
-    if not outcomes.rewinds:
-        return accuracy_table(AccuracyTable.of(outcomes, None), outcomes)
+def _accuracy(results: Results, outcomes: Outcomes) -> str:
+    """For every rewind epoch the accuracies and what belongs below them; the middle one is unfolded."""
+
+    def tables(rewind: int | None) -> str:
+        return "".join(map(html, (accuracy_table(outcomes, rewind), *columns(results, rewind))))
+
     return "".join(
         f'<details class="rewind" data-rewind="{i}"{" open" * (rewind == outcomes.middle_rewind)}>'
-        f"<summary>Rewind epoch {rewind}</summary>{accuracy_table(AccuracyTable.of(outcomes, rewind), outcomes)}"
-        "</details>\n"
+        f"<summary>Rewind epoch {rewind}</summary>{tables(rewind)}</details>\n"
         for i, rewind in enumerate(outcomes.rewinds)
-    )
+    ) or tables(None)
 
 
 def _figure(plot: Plot) -> str:
@@ -104,23 +103,33 @@ def _connectivity(results: Results) -> str:
     points = results.of(PathPoint)
     if not points:
         return ""
-    return unfold("Connectivity as a table", connectivity_table(points)) + steps_table(points, "the paths")
+    return unfold("Connectivity as a table", html(connectivity.table(points))) + _sources(points, "the paths")
 
 
 def _matching(results: Results) -> str:
     groups = results.of(MatchedGroup)
-    return matching_table(groups) + steps_table(groups, "the alignments") if groups else ""
+    return html(matching.table(groups)) + _sources(groups, "the alignments") if groups else ""
 
 
 def _analysis(analysis: Analysis) -> str:
     """Figures and tables; of several tables the last, that of the highest sparsity, is unfolded."""
-    tables = [sheet_table(sheet) for sheet in analysis.sheets]
-    if len(tables) > 1 or len(analysis.sheets[0].rows) > LONG:
-        titles = [escape(sheet.title) or "As a table" for sheet in analysis.sheets]
-        shown = [len(sheet.rows) <= LONG and sheet is analysis.sheets[-1] for sheet in analysis.sheets]
+    tables = [f'<div class="measures">{html(table)}</div>' for table in analysis.tables]
+    if len(tables) > 1 or len(analysis.tables[0].rows) > LONG:
+        titles = [table.title or "As a table" for table in analysis.tables]
+        shown = [len(table.rows) <= LONG and table is analysis.tables[-1] for table in analysis.tables]
         tables = list(map(unfold, titles, tables, shown))
-    source = steps_table(analysis.sources, "what was measured") if analysis.sources else ""
+    source = _sources(analysis.sources, "what was measured") if analysis.sources else ""
     return "".join([*map(_figure, analysis.plots), *tables, source])
+
+
+def _sources(rows: Sequence[Row], what: str) -> str:
+    """The steps of the store that measurements come from, to unfold; by pair, if they are of pairs."""
+    labels = {"pair": "pair", "seed_a": "seed of A", "seed_b": "seed of B", "step": "step"}
+    shown = [name for name in labels if hasattr(rows[0], name)]
+    steps = dict.fromkeys(tuple(str(getattr(row, name)) for name in shown) for row in rows)
+    lines = [TableRow(words[0], [Cell(word, is_key=word is words[-1]) for word in words[1:]]) for words in steps]
+    table = Table(f"Folders of the store that hold {what}.", [labels[name] for name in shown], [lines])
+    return unfold("Where these numbers come from", html(table))
 
 
 def _provenance(results: Results) -> str:

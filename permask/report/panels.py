@@ -1,4 +1,4 @@
-"""Panels that share an upright axis, broken where a control so far below would flatten the rest."""
+"""Figures of lines: panels that share both axes, the upright one broken where a far control would flatten the rest."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +15,7 @@ CONTROL = "random"
 COLUMNS = 4  # panels side by side, at most
 
 # inches
+SINGLE_INCHES, MULTIPLE_INCHES = (2.9, 2.1), (1.5, 2.1)  # of the only panel of a figure, and of one of several
 LEFT, RIGHT, TOP, BOTTOM = 0.54, 0.1, 0.28, 0.5
 BESIDE, BELOW = 0.14, 0.45
 TITLE = 0.18
@@ -102,8 +103,8 @@ def _apart(ticks: Sequence[float], labels: Sequence[str], inches: float) -> list
     return kept[::-1]
 
 
-def lay_out(
-    titles: Sequence[str], inches: tuple[float, float], scale: Scale, y_label: str = "test accuracy (%)"
+def _lay_out(
+    titles: Sequence[str], inches: tuple[float, float], scale: Scale, y_label: str
 ) -> tuple[Figure, list[Panel]]:
     """A figure of one panel per title, of a given width and height, in rows of at most four, on one scale."""
     width, height = inches
@@ -151,7 +152,7 @@ def _mark_break(above: Axes, below: Axes) -> None:
         axes.add_line(stroke)
 
 
-def describe_bands(lines: Collection[Line], of: str = "run") -> str:
+def _describe_bands(lines: Collection[Line], of: str) -> str:
     """What the lines and bands are, and how many runs, or what else, a point rests on."""
     counts = sorted({cell.n for line in lines for cell in line if cell})
     if counts[-1] == 1:
@@ -180,3 +181,43 @@ def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: st
     middle = 0.5 + 0.5 * left / width
     figure.text(middle, 0.17 / height, x_label, ha="center", va="bottom")
     figure.text(middle, 0.05 / height, bands, ha="center", va="bottom", fontsize=6, color="#555555")
+
+
+def draw_lines(
+    panels: Mapping[str, Mapping[str, Line]],
+    looks: Mapping[str, Style],
+    x_label: str,
+    ticks: Mapping[float, str],
+    *,
+    positions: Sequence[float] = (),
+    y_label: str = "test accuracy (%)",
+    inches: tuple[float, float] = SINGLE_INCHES,
+    of: str = "run",
+    dense: Summary | None = None,
+) -> tuple[Figure, str]:
+    """Draw panels of lines.
+
+    Args:
+        panels: Title to the lines by name, one point per position.
+        looks: Of the lines, by name, as the legend lists them.
+        x_label: Of the horizontal axis.
+        ticks: Positions that are labelled, and with what.
+        positions: Of the points; those of the ticks unless given.
+        y_label: Of the upright axis.
+        inches: Width and height of a panel.
+        of: What the means are taken over.
+        dense: The dense networks, for reference.
+
+    Returns:
+        The figure, and what its bands are.
+    """
+    figure, drawn = _lay_out(list(panels), inches, Scale.of(list(panels.values()), dense), y_label)
+    for panel, lines in zip(drawn, panels.values(), strict=True):
+        for name, line in lines.items():
+            panel.draw(positions or list(ticks), line, looks[name])
+        if dense:
+            panel.reference(dense)
+        panel.x_axis(list(ticks), list(ticks.values()), inches[0])
+    bands = _describe_bands([line for lines in panels.values() for line in lines.values()], of)
+    annotate(figure, {**({"dense": METHOD_STYLES["dense"]} if dense else {}), **looks}, x_label, bands)
+    return figure, bands

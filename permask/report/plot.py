@@ -35,8 +35,8 @@ class Marks:
 
 
 @dataclass(frozen=True)
-class Rows:
-    """A panel of one row per thing, such as the layers of a network, the first on top.
+class Dots:
+    """A panel of marks in rows, one row per thing, such as the layers of a network; the first is on top.
 
     Attributes:
         title: What is measured.
@@ -59,13 +59,13 @@ class Plot:
         name: Of its files.
         caption: What it shows, what its bands are and over how many runs.
         figure: The picture.
-        panels: What it is drawn from, if that is rows; a page draws them with their values under the pointer.
+        panels: What it is drawn from, if those are dots; a page draws them with their values under the pointer.
     """
 
     name: str
     caption: str
     figure: Figure
-    panels: Sequence[Rows] = ()
+    panels: Sequence[Dots] = ()
 
     def save(self, folder: Path, formats: Sequence[str] = ("png", "pdf")) -> list[Path]:
         """Write the picture in each format and return the files; the same picture gives the same bytes."""

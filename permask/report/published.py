@@ -6,7 +6,7 @@ Weight Symmetry", ICML 2025 (arXiv 2505.05143). 200 epochs, 3 seeds. Their spars
 `PUBLISHED_STUDIES` are all of them, by the study that reproduces them.
 """
 
-from permask.report.outcomes import Cell
+from permask.report.outcomes import Condition
 from permask.report.statistics import Summary
 
 SEEDS = 3
@@ -22,7 +22,7 @@ _REWIND_20 = {
 _REWINDS = {0: 85.61, 5: 85.93, 10: 86.26, 15: 86.48, 25: 86.16, 50: 86.43, 75: 86.06, 100: 85.95}
 _DENSE = 92.88
 
-PUBLISHED: dict[Cell, Summary] = {
+PUBLISHED: dict[Condition, Summary] = {
     ("dense", 0, None): Summary(_DENSE, None, SEEDS),
     **{
         (method, sparsity, 20): Summary(mean, std, SEEDS)
@@ -50,7 +50,7 @@ _SVHN = {
     0.97: ((92.27, 92.34), (90.69, 92.61)),
 }
 
-PUBLISHED_STUDIES: dict[str, dict[Cell, Summary]] = {
+PUBLISHED_STUDIES: dict[str, dict[Condition, Summary]] = {
     "resnet20x1-cifar10": PUBLISHED,
     "resnet20x1-cifar10-row": PUBLISHED,
     "early-matching": PUBLISHED

@@ -7,20 +7,17 @@ from collections import defaultdict
 from collections.abc import Sequence
 from math import log
 
-from permask.report.panels import Scale, annotate, describe_bands, lay_out
+from permask.report.panels import draw_lines
 from permask.report.plot import Plot
-from permask.report.sheet import Cell, Sheet
-from permask.report.statistics import Summary, error_barrier, summarise
+from permask.report.statistics import Summary, error_barrier, summarise_known
 from permask.report.style import METHOD_STYLES
+from permask.report.table import Cell, Table, TableRow, most_values
 from permask.study.steps.connect_round import RoundPoint
 
 STATISTICS = {"keep": "nothing reset", "reset": "BatchNorm reset", "repair": "REPAIR"}
 LOOKS = dict(
     zip(STATISTICS.values(), (METHOD_STYLES[method] for method in ("random", "naive", "permuted")), strict=True)
 )
-INCHES = (2.9, 2.1)
-Y_LABEL = "error barrier (points)"
-X_LABEL = "sparsity of network A (log scale of density)"
 
 
 def barriers_of_pairs(points: Sequence[RoundPoint]) -> dict[tuple[str, float], dict[int, float]]:
@@ -40,10 +37,7 @@ def barriers_by_round(points: Sequence[RoundPoint]) -> tuple[list[float], dict[s
     barriers = barriers_of_pairs(points)
     sparsities = sorted({sparsity for _, sparsity in barriers})
     return sparsities, {
-        name: [
-            summarise(list(found.values())) if (found := barriers.get((name, sparsity))) else None
-            for sparsity in sparsities
-        ]
+        name: [summarise_known(barriers.get((name, sparsity), {}).values()) for sparsity in sparsities]
         for name in STATISTICS.values()
     }
 
@@ -51,25 +45,21 @@ def barriers_by_round(points: Sequence[RoundPoint]) -> tuple[list[float], dict[s
 def plot(points: Sequence[RoundPoint]) -> Plot:
     """The barrier against the sparsity of A."""
     sparsities, lines = barriers_by_round(points)
-    positions = [-log(1 - sparsity) for sparsity in sparsities]
-    bands = describe_bands(lines.values(), "pair")
-    figure, (panel,) = lay_out([""], INCHES, Scale.of([lines], None), Y_LABEL)
-    for name, line in lines.items():
-        panel.draw(positions, line, LOOKS[name])
-    panel.x_axis(positions, [f"{100 * sparsity:.0f}%" for sparsity in sparsities], INCHES[0])
-    annotate(figure, LOOKS, X_LABEL, bands)
+    ticks = {-log(1 - sparsity): f"{100 * sparsity:.0f}%" for sparsity in sparsities}
+    label = "sparsity of network A (log scale of density)"
+    figure, bands = draw_lines({"": lines}, LOOKS, label, ticks, y_label="error barrier (points)", of="pair")
     what = "Error barrier between network A after every round of pruning, permuted, and dense B."
     return Plot("barrier_along_rounds", f"{what} {bands}", figure)
 
 
-def sheet(points: Sequence[RoundPoint]) -> Sheet:
+def table(points: Sequence[RoundPoint]) -> Table:
     """A row per round."""
     sparsities, lines = barriers_by_round(points)
-    n = max(cell.n for line in lines.values() for cell in line if cell)
+    n = most_values(cell for line in lines.values() for cell in line)
     caption = "error barrier in points from network A after a round of pruning, permuted, to dense B: "
-    rows = {
-        f"{100 * sparsity:.4g}%": tuple(Cell.of(line[i]) for line in lines.values())
-        for i, sparsity in enumerate(sparsities)
-    }
     spread = f"mean ± standard deviation over n = {n} pairs." if n > 1 else "one pair."
-    return Sheet("", caption + spread, ("sparsity", *lines), rows)
+    rows = [
+        TableRow(f"{100 * sparsity:.4g}%", list(map(Cell.of, values)))
+        for sparsity, *values in zip(sparsities, *lines.values(), strict=True)
+    ]
+    return Table(caption + spread, ["sparsity", *lines], [rows])

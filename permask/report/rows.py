@@ -5,7 +5,7 @@ from math import nan
 from matplotlib.figure import Figure
 
 from permask.report.panels import annotate
-from permask.report.plot import Rows
+from permask.report.plot import Dots, Plot
 
 # inches
 WIDTH, ROW = 2.9, 0.2
@@ -13,25 +13,27 @@ RIGHT, TOP, BOTTOM = 0.12, 0.32, 0.52
 CHARACTER = 0.068
 
 
-def lay_out_rows(rows: Rows, bars: str) -> Figure:
-    """Draw marks with bars of ± one standard deviation, and say below what the bars are."""
-    left = 0.15 + CHARACTER * max(map(len, rows.names))
-    height = ROW * (len(rows.names) + 0.6)
+def plot_rows(name: str, caption: str, dots: Dots) -> Plot:
+    """Draw marks with bars of ± one standard deviation over pairs, and say below and in the caption what they are."""
+    n = max(summary.n for marks in dots.marks for summary in marks.summaries if summary)
+    bars = f"Marks: mean; bars: ± one standard deviation over n = {n} pairs." if n > 1 else "One pair of networks."
+    left = 0.15 + CHARACTER * max(map(len, dots.names))
+    height = ROW * (len(dots.names) + 0.6)
     total = (left + WIDTH + RIGHT, TOP + height + BOTTOM)
     figure = Figure(figsize=total)
     axes = figure.add_axes((left / total[0], BOTTOM / total[1], WIDTH / total[0], height / total[1]))
-    looks = {marks.name: marks.looks[0] for marks in rows.marks}
-    for marks in rows.marks:
+    looks = {marks.name: marks.looks[0] for marks in dots.marks}
+    for marks in dots.marks:
         axes.errorbar(
             [summary.mean if summary else nan for summary in marks.summaries],
-            range(len(rows.names)),
+            range(len(dots.names)),
             xerr=[summary.std or 0 if summary else nan for summary in marks.summaries],
             color=looks[marks.name].colour,
             marker=looks[marks.name].marker,
             linestyle="",
             elinewidth=1,
         )
-    axes.set_yticks(range(len(rows.names)), rows.names)
-    axes.set_ylim(len(rows.names) - 0.2, -0.8)
-    annotate(figure, looks, rows.title, bars, left)
-    return figure
+    axes.set_yticks(range(len(dots.names)), dots.names)
+    axes.set_ylim(len(dots.names) - 0.2, -0.8)
+    annotate(figure, looks, dots.title, bars, left)
+    return Plot(name, f"{caption} {bars}", figure, [dots])

@@ -3,7 +3,7 @@
 Student's t comes from `scipy.special`, which is imported four times faster than `scipy.stats`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import fsum, sqrt
 
@@ -59,6 +59,12 @@ def summarise(values: Sequence[float]) -> Summary:
     mean = fsum(values) / n
     std = sqrt(fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None
     return Summary(mean, std, n)
+
+
+def summarise_known(values: Iterable[float | None]) -> Summary | None:
+    """Mean and standard deviation of those values that are known; None if none is."""
+    known = [value for value in values if value is not None]
+    return summarise(known) if known else None
 
 
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Difference:

@@ -38,6 +38,7 @@ METHOD_STYLES = {
     "erk": Style("#332288", "x", "--"),
     "uniform": Style("#332288", "*", ":"),
 }
+BEFORE_AND_AFTER = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
 _OTHERS = (
     Style("#117733", ">", "-"),
     Style("#332288", "<", "-."),

@@ -1,24 +1,24 @@
 """Figures of one study at several widths: the gap to the lottery ticket and the barrier, which close as width grows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from math import log2
 from typing import Any
 
 from matplotlib import rc_context
 
 from permask.errors import PermaskError
-from permask.report.outcomes import Outcomes, curve
-from permask.report.panels import Line, Scale, annotate, describe_bands, lay_out
+from permask.report.connectivity import curve
+from permask.report.numbers import percent
+from permask.report.outcomes import Outcomes
+from permask.report.panels import MULTIPLE_INCHES, Line, draw_lines
 from permask.report.plot import Plot
-from permask.report.statistics import summarise
-from permask.report.style import METHOD_STYLES, PRINT
-from permask.report.tables import percent
+from permask.report.statistics import summarise_known
+from permask.report.style import BEFORE_AND_AFTER, METHOD_STYLES, PRINT
 from permask.study.results import Results
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.trained import Trained
 
-SINGLE_INCHES = (2.9, 2.1)
-MULTIPLE_INCHES = (1.5, 2.1)
+X_LABEL = "width (log scale)"
 
 
 def plots_against_width(studies: Sequence[Results]) -> list[Plot]:
@@ -62,36 +62,29 @@ def _gap(by_width: dict[int, Results]) -> Plot:
     rewind = rewinds[len(rewinds) // 2]
     panels: dict[str, dict[str, Line]] = {
         f"sparsity {percent(sparsity)}": {
-            method: [
-                summarise(differences) if (differences := o.differences("lth", method, sparsity, rewind)) else None
-                for o in outcomes
-            ]
+            method: [summarise_known(o.differences("lth", method, sparsity, rewind)) for o in outcomes]
             for method in methods
         }
         for sparsity in sparsities
     }
-    bands = describe_bands([line for lines in panels.values() for line in lines.values()], "pair")
-    scale = Scale.of(list(panels.values()), None)
-    figure, drawn = lay_out(list(panels), MULTIPLE_INCHES, scale, "accuracy below lth (points)")
-    for panel, lines in zip(drawn, panels.values(), strict=True):
-        for method, line in lines.items():
-            panel.draw([log2(width) for width in by_width], line, METHOD_STYLES[method])
-        panel.x_axis([log2(width) for width in by_width], list(map(str, by_width)), MULTIPLE_INCHES[0])
-    annotate(figure, {method: METHOD_STYLES[method] for method in methods}, "width (log scale)", bands)
+    looks = {method: METHOD_STYLES[method] for method in methods}
+    label = "accuracy below lth (points)"
+    figure, bands = draw_lines(
+        panels, looks, X_LABEL, _ticks(by_width), y_label=label, inches=MULTIPLE_INCHES, of="pair"
+    )
     caption = f"How far accuracy stays below that of lth, within pairs of seeds, at rewind epoch {rewind}. {bands}"
     return Plot("gap_against_width", caption, figure)
 
 
 def _barrier(by_width: dict[int, Results]) -> Plot:
-    looks = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
     lines: dict[str, Line] = {
         name: [c.barriers if (c := curve(results.of(PathPoint), permuted)) else None for results in by_width.values()]
-        for name, permuted in zip(looks, (False, True), strict=True)
+        for name, permuted in zip(BEFORE_AND_AFTER, (False, True), strict=True)
     }
-    bands = describe_bands(lines.values(), "pair")
-    figure, (panel,) = lay_out([""], SINGLE_INCHES, Scale.of([lines], None), "error barrier (points)")
-    for name, line in lines.items():
-        panel.draw([log2(width) for width in by_width], line, looks[name])
-    panel.x_axis([log2(width) for width in by_width], list(map(str, by_width)), SINGLE_INCHES[0])
-    annotate(figure, looks, "width (log scale)", bands)
+    label = "error barrier (points)"
+    figure, bands = draw_lines({"": lines}, BEFORE_AND_AFTER, X_LABEL, _ticks(by_width), y_label=label, of="pair")
     return Plot("barrier_against_width", f"Error barrier between the dense networks of a pair. {bands}", figure)
+
+
+def _ticks(widths: Iterable[int]) -> dict[float, str]:
+    return {log2(width): str(width) for width in widths}

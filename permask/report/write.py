@@ -1,18 +1,21 @@
 """Everything that a study leaves behind for its readers, in one folder."""
 
-import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from permask.report.analyses import analyses
+from permask.report.accuracy import accuracy_in_print, accuracy_table
+from permask.report.analyses import Analysis, analyses
+from permask.report.csvfile import COLUMNS, csv_lines, write_lines
 from permask.report.figures import plots
-from permask.report.latex import latex_tables
+from permask.report.latex import latex_file
+from permask.report.markdown import markdown
+from permask.report.measures import columns
 from permask.report.outcomes import Outcomes
 from permask.report.page import page
 from permask.report.plot import Plot
-from permask.report.sheet import write_sheets
 from permask.report.statistics import bootstrap_interval, t_interval
-from permask.report.tables import AccuracyTable, markdown_table
+from permask.report.table import Table
 from permask.study.results import Results
 from permask.study.steps.trained import Trained
 
@@ -53,39 +56,50 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    outcomes = Outcomes.of(results.of(Trained))
-    tables = [AccuracyTable.of(outcomes, rewind) for rewind in outcomes.rewinds or (None,)]
-    markdown, latex, cells, differences = (
-        folder / f"accuracy{end}" for end in (".md", ".tex", ".csv", "_differences.csv")
-    )
-    markdown.write_text("\n".join(markdown_table(table) for table in tables), encoding="utf-8")
-    latex.write_text(latex_tables(tables, results.name), encoding="utf-8")
-    _write_cells(outcomes, cells)
-    _write_differences(outcomes, differences)
-    further = [file for a in analyses(results) for file in write_sheets(a.sheets, results.name, folder, a.name)]
-    return [markdown, latex, cells, differences, *further]
+    outcomes, study = Outcomes.of(results.of(Trained)), results.name
+    rewinds = outcomes.rewinds or (None,)
+    shown = [table for k in rewinds for table in (accuracy_table(outcomes, k), *columns(results, k))]
+    printed = {f"{study}-rewind-{k}": accuracy_in_print(outcomes, k, study) for k in outcomes.rewinds}
+    return [
+        *_write(folder, "accuracy", shown, printed),
+        _write_means(outcomes, folder / "accuracy.csv"),
+        _write_differences(outcomes, folder / "accuracy_differences.csv"),
+        *(file for analysis in analyses(results) for file in _write_analysis(analysis, study, folder)),
+    ]
 
 
-def _write_cells(outcomes: Outcomes, path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["method", "sparsity", "rewind", "mean", "std", "n"])
-        for method, sparsity, rewind in outcomes.cells:
-            summary = outcomes.summary(method, sparsity, rewind)
-            if summary:
-                writer.writerow([method, sparsity, rewind, summary.mean, summary.std, summary.n])
+def _write(folder: Path, name: str, shown: Sequence[Table], printed: Mapping[str, Table]) -> list[Path]:
+    """Write tables as Markdown, and by label as LaTeX."""
+    contents = {".md": "\n".join(map(markdown, shown)), ".tex": latex_file(printed)}
+    for end, content in contents.items():
+        (folder / f"{name}{end}").write_text(content, encoding="utf-8")
+    return [folder / f"{name}{end}" for end in contents]
 
 
-def _write_differences(outcomes: Outcomes, path: Path) -> None:
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        bounds = ["t_low", "t_high", "bootstrap_low", "bootstrap_high"]
-        writer.writerow(["first", "second", "sparsity", "rewind", "mean", *bounds, "n"])
-        for first, second in COMPARED:
-            for rewind in outcomes.rewinds:
-                for sparsity in outcomes.sparsities:
-                    values = outcomes.differences(first, second, sparsity, rewind)
-                    if values:
-                        t, bootstrap = t_interval(values), bootstrap_interval(values)
-                        ends = [t.low, t.high, bootstrap.low, bootstrap.high]
-                        writer.writerow([first, second, sparsity, rewind, t.mean, *ends, t.n])
+def _write_analysis(analysis: Analysis, study: str, folder: Path) -> list[Path]:
+    tables, name = analysis.tables, analysis.name
+    printed = {
+        f"{study}-{name}-{number}": replace(table, title="", caption=f"Study {study}. {table.said}")
+        for number, table in enumerate(tables, 1)
+    }
+    table = write_lines(folder / f"{name}_table.csv", COLUMNS, csv_lines(tables))
+    return [*_write(folder, name, tables, printed), table]
+
+
+def _write_means(outcomes: Outcomes, path: Path) -> Path:
+    found = [(condition, summary) for condition in outcomes.conditions if (summary := outcomes.summary(*condition))]
+    lines = [(*condition, summary.mean, summary.std, summary.n) for condition, summary in found]
+    return write_lines(path, ("method", "sparsity", "rewind", "mean", "std", "n"), lines)
+
+
+def _write_differences(outcomes: Outcomes, path: Path) -> Path:
+    lines = []
+    for first, second in COMPARED:
+        for rewind in outcomes.rewinds:
+            for sparsity in outcomes.sparsities:
+                if values := outcomes.differences(first, second, sparsity, rewind):
+                    t, bootstrap = t_interval(values), bootstrap_interval(values)
+                    ends = (t.low, t.high, bootstrap.low, bootstrap.high)
+                    lines.append((first, second, sparsity, rewind, t.mean, *ends, t.n))
+    bounds = ("t_low", "t_high", "bootstrap_low", "bootstrap_high")
+    return write_lines(path, ("first", "second", "sparsity", "rewind", "mean", *bounds, "n"), lines)

@@ -18,10 +18,13 @@ class Row:
     """What a step reports: one line of one table of the results.
 
     A subclass is a frozen dataclass of keyword arguments that names its table in `table`. Its fields are the columns,
-    in order; `step`, the key of the step in the store, is one of them.
+    in order; `step`, the key of the step in the store, is one of them. `column` may name a measure of rows that have
+    `method`, `sparsity`, `rewind` and `pair`: reports show it in a table of its own below that of the accuracies.
     """
 
     table: ClassVar[str]
+    column: ClassVar[str] = ""
+    step: str
 
     @classmethod
     def columns(cls) -> list[str]:

@@ -56,8 +56,10 @@ def follow(folder: Path) -> tuple[list[str], list[str]]:
     Returns:
         The files that it passes, and all that run, in the order in which they are met.
     """
+    from permask.report.accuracy import accuracy_table
+    from permask.report.markdown import markdown
     from permask.report.outcomes import Outcomes
-    from permask.report.tables import AccuracyTable, markdown_table
+    from permask.report.table import Table
     from permask.study.collect import Found, collect
     from permask.study.engines.schedule import Schedule
     from permask.study.load import Prepared, open_study
@@ -83,7 +85,7 @@ def follow(folder: Path) -> tuple[list[str], list[str]]:
     for step in before:
         worker.compute(step.task)
     forms = (Study, Prepared, Step, Task, Reported, Run, Recipe, State, Outcome, Found, Trained, Results)
-    trace = Trace((*forms, Outcomes, AccuracyTable), last.key)
+    trace = Trace((*forms, Outcomes, Table), last.key)
     sys.setprofile(trace)
     try:
         planned = plan()
@@ -91,7 +93,7 @@ def follow(folder: Path) -> tuple[list[str], list[str]]:
         step = schedule.next()
         assert step is not None and step.key == last.key
         schedule.take(step, worker.attempt(step.task))
-        markdown_table(AccuracyTable.of(Outcomes.of(collect(planned, store).of(Trained)), 0))
+        markdown(accuracy_table(Outcomes.of(collect(planned, store).of(Trained)), 0))
     finally:
         sys.setprofile(None)
     return trace.passed, trace.run

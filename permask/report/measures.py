@@ -1,0 +1,112 @@
+"""Measures of kinds of steps that the report does not know: their numbers by method, sparsity, rewind epoch.
+
+Each of these kinds gets a table, and one more below the accuracies if its rows name a `column`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from math import floor, isfinite, log10
+
+from permask.report.accuracy import accuracy_table
+from permask.report.numbers import MISSING, percent
+from permask.report.outcomes import METHODS, Outcomes
+from permask.report.statistics import Summary, summarise, summarise_known
+from permask.report.table import Cell, Table, TableRow, most_values
+from permask.study.results import Results
+from permask.study.rows import Row
+from permask.study.steps.connect import PathPoint
+from permask.study.steps.connect_round import RoundPoint
+from permask.study.steps.ensemble import MeasuredEnsemble
+from permask.study.steps.mask import MeasuredMask
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.trained import Trained
+from permask.study.throughput import MeasuredThroughput
+
+KNOWN = (Trained, PathPoint, MatchedGroup, RoundPoint, MeasuredEnsemble, MeasuredMask, MeasuredThroughput)
+CONDITION = ("method", "sparsity", "rewind")
+SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows differ that a mean is taken over
+DIGITS = 4  # that count
+
+
+def other_kinds(results: Results) -> list[type[Row]]:
+    """The kinds of rows that no other part of the report shows."""
+    return [kind for kind in results.kinds if kind not in KNOWN]
+
+
+def table(rows: Sequence[Row]) -> Table:
+    """The measures of one kind: a row for every condition, and for every value of other columns that hold words."""
+    kind = type(rows[0])
+    names = [name for name in kind.columns() if name not in SINGLE]
+    labels = [name for name in names if name in CONDITION or isinstance(getattr(rows[0], name), str | bool)]
+    measures = {name: found for name in names if name not in labels and (found := _numbers(rows, name))}
+    digits = {name: _digits(found) for name, found in measures.items()}
+    groups: defaultdict[tuple[object, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        groups[tuple(getattr(row, label) for label in labels)].append(row)
+    lines = []
+    for key in sorted(groups, key=lambda key: list(map(_place, key))):
+        summaries = {name: _over_steps(groups[key], name) for name in measures}
+        n = most_values(summaries.values())
+        first, *further = map(_said, labels or [""], key or ["all"])
+        cells = [Cell.of(summary, digits[name], n) for name, summary in summaries.items()]
+        lines.append(TableRow(first, [*map(Cell, further), *cells, Cell(str(n))]))
+    what = (kind.__doc__ or words(kind.table)).strip().split("\n")[0].rstrip(".")
+    headings = [*map(words, labels or [""]), *map(words, measures), "n"]
+    return Table(f"{what}: mean ± standard deviation over n steps.", headings, [lines])
+
+
+def columns(results: Results, rewind: int | None) -> list[Table]:
+    """The measures that belong below the accuracies, laid out like these, at one rewind epoch."""
+    made = []
+    for kind in other_kinds(results):
+        if kind.column and set(CONDITION) <= set(kind.columns()):
+            rows, name = results.of(kind), words(kind.column).capitalize()
+            made.append(accuracy_table(_outcomes(rows), rewind, name, _digits(_numbers(rows, kind.column))))
+    return made
+
+
+def words(name: str) -> str:
+    """The name of a column or table, as it is said."""
+    return name.replace("_", " ")
+
+
+def _outcomes(rows: Sequence[Row]) -> Outcomes:
+    """The column of a kind in place of the accuracy."""
+    conditions = defaultdict(lambda: defaultdict(dict))
+    for row in rows:
+        method, sparsity, rewind, pair, value = (getattr(row, name) for name in (*CONDITION, "pair", row.column))
+        conditions[method, sparsity, rewind][pair][row.step] = value
+    return Outcomes({condition: dict(pairs) for condition, pairs in conditions.items()}, {})
+
+
+def _over_steps(rows: Sequence[Row], name: str) -> Summary | None:
+    """Mean and spread over steps; what one step says in several rows is averaged first, and counts once."""
+    by_step: defaultdict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        by_step[row.step].append(row)
+    found = [_numbers(of_step, name) for of_step in by_step.values()]
+    return summarise_known(summarise(numbers).mean for numbers in found if numbers)
+
+
+def _numbers(rows: Iterable[Row], name: str) -> list[float]:
+    """The numbers in a column."""
+    return [value for row in rows if isinstance(value := getattr(row, name), int | float)]
+
+
+def _digits(values: Sequence[float]) -> int:
+    """How many digits to show behind the point, so that four count in the largest value."""
+    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
+    return min(max(DIGITS - 1 - floor(log10(largest)), 0), 8) if largest else 2
+
+
+def _said(label: str, value: object) -> str:
+    if value is None:
+        return MISSING
+    return percent(value) if label == "sparsity" and isinstance(value, int | float) else str(value)
+
+
+def _place(value: object) -> tuple[int, object]:
+    """Sorts what is missing first, methods in their usual order, and everything else as it is."""
+    if value is None:
+        return -1, 0
+    return (METHODS.index(value), value) if value in METHODS else (len(METHODS), value)

@@ -1,0 +1,37 @@
+"""How numbers are written, in every table, caption and sentence."""
+
+from permask.report.statistics import Difference, Summary
+
+MISSING = "–"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage: 0.975 is `97.5%`."""
+    return f"{100 * share:g}%"
+
+
+def signed(points: float, digits: int = 2) -> str:
+    """A number with its sign, the minus as wide as the plus."""
+    return f"{points:+.{digits}f}".replace("-", "−")
+
+
+def format_summary(summary: Summary | None, digits: int = 2) -> str:
+    """`97.22 ± 0.31`, or the mean alone if there is one value."""
+    if summary is None:
+        return MISSING
+    spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
+    return f"{summary.mean:.{digits}f}".replace("-", "−") + spread
+
+
+def format_interval(difference: Difference, digits: int = 2) -> str:
+    """`[1.65, 3.55]`; that there is none if there is one pair."""
+    if difference.low is None or difference.high is None:
+        return "no interval"
+    return f"[{difference.low:.{digits}f}, {difference.high:.{digits}f}]".replace("-", "−")
+
+
+def format_difference(difference: Difference | None, digits: int = 2) -> str:
+    """`+2.60 [1.65, 3.55]`."""
+    if difference is None:
+        return MISSING
+    return f"{signed(difference.mean, digits)} {format_interval(difference, digits)}"
