@@ -18,6 +18,7 @@ from permask.mask import Mask
 from permask.masks.formats import load_weights
 from permask.masks.scores import magnitude_mask
 from permask.matching.alignment import Alignment
+from permask.matching.matchers import MATCHERS
 from permask.training.networks.imported import load_callable
 
 NETWORKS = """
@@ -190,6 +191,14 @@ def test_connect_measures_the_path_before_and_after(permask, tmp_path):
     assert abs(before["values"]["loss"][2] - after["values"]["loss"][2]) > 1e-4
     assert json.loads((tmp_path / "path.json").read_text()) == after
     assert "barrier" in permask("connect @net.py:mlp @a.pt @b.safetensors --data @data.npz")[1]
+
+
+@pytest.mark.parametrize("by", MATCHERS)
+def test_connect_matches_first_by_whatever_match_knows(permask, by):
+    line = "connect @net.py:mlp @a.pt @b.safetensors --data @data.npz --alphas 3 --json"
+    code, out, _ = permask(f"{line} --by {by} --epochs 1")
+    assert code == 0
+    assert json.loads(out) == json.loads(permask(f"{line} --alignment @alignment.json")[1])
 
 
 @pytest.mark.parametrize("statistics", ["keep", "reset", "repair"])
@@ -445,6 +454,14 @@ BAD = {
     "transporting a mask of unknown names": ("transport unknown_mask.safetensors @alignment.json", "names 7.weight"),
     "transporting a dense checkpoint": ("transport @a.pt @alignment.json", "there is no mask here"),
     "connecting without labels": (f"{CONNECT} @inputs.npy", "expected labels"),
+    "two permutations for a path": (
+        f"{CONNECT} @data.npz --by weights --alignment @alignment.json",
+        "give one of them",
+    ),
+    "learning on a path without labels": (
+        f"{CONNECT} @data.npz --by sinkhorn --calibration @inputs.npy",
+        "--by sinkhorn needs labels",
+    ),
     "labels of another number": (f"{CONNECT} few_labels.safetensors", "one label per sample"),
     "labels without a class": (f"{CONNECT} high_labels.safetensors", "expected labels from 0 to 2"),
     "an alignment of another network": (

@@ -1,7 +1,7 @@
 """Arguments and options that several verbs share, alone or as the fields of a value that `expand` takes apart."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -33,20 +33,10 @@ MODEL = typer.Argument(help="What makes the network: `package.module:name` or `p
 KEY_VALUES = typer.Argument(
     help="What to call it with; values are Python literals, or text.", metavar="[key=value ...]"
 )
-SOURCE = typer.Argument(help="Weights of the network to permute (.safetensors, .pt).", metavar="SOURCE")
-TARGET = typer.Argument(help="Weights of the network to line up with.", metavar="TARGET")
 DATA = typer.Option(
     metavar="DATA",
     help="A `.npy`, `.npz`, `.safetensors` or `.pt` file with `inputs` and perhaps `labels`, one sample per row; a "
     "folder `CLASS/IMAGE`; or `file.py:name` of something that returns batches. uint8 images are scaled to [0, 1].",
-)
-BATCH_SIZE = typer.Option(min=1, help="Samples per batch, of a file or folder.")
-BATCHES = typer.Option(min=1, help="How many batches to read. [default: all]", show_default=False)
-INPUT = typer.Option(
-    "--input",
-    "-i",
-    metavar="SIZES[:DTYPE[:BELOW]]",
-    help="Shape of one example, such as `3x32x32`, once per input, where there is no data.",
 )
 JSON = typer.Option("--json", help="Print JSON instead.")
 
@@ -56,28 +46,44 @@ class Ends:
     """Two checkpoints of one network."""
 
     model: Annotated[str, MODEL]
-    source: Annotated[Path, SOURCE]
-    target: Annotated[Path, TARGET]
+    source: Annotated[
+        Path, typer.Argument(help="Weights of the network to permute (.safetensors, .pt).", metavar="SOURCE")
+    ]
+    target: Annotated[Path, typer.Argument(help="Weights of the network to line up with.", metavar="TARGET")]
     arguments: Annotated[list[str] | None, KEY_VALUES] = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Data:
-    """Data, and how to read them."""
+    """Data, if there are any, and how to read them."""
 
-    data: Annotated[str, DATA]
-    batch_size: Annotated[int, BATCH_SIZE] = 256
-    batches: Annotated[int | None, BATCHES] = None
+    data: Annotated[str | None, DATA] = None
+    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch, of a file or folder.")] = 256
+    batches: Annotated[
+        int | None, typer.Option(min=1, help="How many batches to read. [default: all]", show_default=False)
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples:
+class RequiredData(Data):
+    """Data, and how to read them."""
+
+    data: Annotated[str, DATA] = field()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples(Data):
     """What to run a network on: data, or else inputs of some shapes."""
 
-    data: Annotated[str | None, DATA] = None
-    batch_size: Annotated[int, BATCH_SIZE] = 256
-    batches: Annotated[int | None, BATCHES] = None
-    inputs: Annotated[list[str] | None, INPUT] = None
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="SIZES[:DTYPE[:BELOW]]",
+            help="Shape of one example, such as `3x32x32`, once per input, where there is no data.",
+        ),
+    ] = None
 
 
 @dataclass(frozen=True, kw_only=True)

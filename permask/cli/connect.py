@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from permask.cli.arguments import JSON, Data, Ends, one_of
+from permask.cli.arguments import JSON, Ends, RequiredData, one_of
 from permask.cli.expand import expand
 from permask.matching.matchers import MATCHERS, MatchOptions
 
@@ -27,7 +27,7 @@ class Statistics(StrEnum):
 def connect(
     *,
     ends: Ends,
-    data: Data,
+    data: RequiredData,
     alignment: Annotated[
         Path | None, typer.Option(metavar="FILE.json", help="Permute the source first, as `permask match` found.")
     ] = None,
@@ -60,7 +60,7 @@ def connect(
     """
     from torch import nn
 
-    from permask.cli.data import bar, check_labels, example_of, read, shown
+    from permask.cli.data import Shown, bar, check_labels, example_of, read
     from permask.cli.evaluation import measure
     from permask.cli.network import load_ends
     from permask.cli.output import check_writable, write_whole
@@ -82,13 +82,15 @@ def connect(
         found.check(source)
         source = found.permutation.apply(source)
     test = read(data, source)
-    check_labels(test, data.data, "measuring loss and error")
-    calibrating = read(replace(data, data=calibration), source) if calibration else test
+    check_labels(test, data, "measuring loss and error")
+    reference = replace(data, data=calibration or data.data)
+    calibrating = read(reference, source) if calibration else test
     if by:
         if MATCHERS[by].needs == "labels":
-            check_labels(calibrating, calibration or data.data, f"--by {by}")
+            check_labels(calibrating, reference, f"--by {by}")
         symmetry = discover(source, example_of(calibrating))
-        with shown(calibrating, f"matching by {by}", as_json) as seen:
+        with bar(as_json) as progress:
+            seen = Shown(calibrating, progress, f"matching by {by}")
             source = MATCHERS[by](symmetry, source, target, seen, options).permutation.apply(source)
     inputs = [batch.inputs for batch in calibrating]
 

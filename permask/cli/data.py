@@ -1,7 +1,6 @@
 """Data as it is named on the command line: a file, a folder of images, or something in Python that gives batches."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from rich.console import Console
-from rich.progress import Progress, TaskID
+from rich.progress import Progress
 from torch import Tensor, nn
 
 from permask.batches import Batch, Needs
-from permask.cli.arguments import Data, Examples
+from permask.cli.arguments import Data
 from permask.cli.images import read_folder, scaled
 from permask.cli.network import check_takes
 from permask.errors import DataError, PermaskError
@@ -24,13 +23,11 @@ INPUTS = ("inputs", "images", "x", "data")
 LABELS = ("labels", "targets", "y")
 
 
-def read(given: Data | Examples, network: nn.Module) -> list[Batch]:
-    """The batches of the data that a command was given, if any, once the network has taken two samples.
+def read(given: Data, network: nn.Module) -> list[Batch]:
+    """The batches of the data that a command was given, if any, after a try whether the network takes them.
 
     Raises:
-        PermaskError: A reference that leads nowhere.
-        DataError: What is there is not data.
-        NetworkError: The network does not take them.
+        PermaskError: A reference that leads nowhere, or to something else than data that fit the network.
     """
     if given.data is None:
         return []
@@ -39,25 +36,20 @@ def read(given: Data | Examples, network: nn.Module) -> list[Batch]:
     return batches
 
 
-def read_for(by: str, needs: Needs, given: Data | Examples, network: nn.Module) -> list[Batch]:
-    """Likewise for a matcher or a mask source, if it has what it needs.
-
-    Raises:
-        PermaskError: No data, though it needs them.
-        DataError: No labels, though it needs them.
-    """
+def read_for(by: str, needs: Needs, given: Data, network: nn.Module) -> list[Batch]:
+    """Likewise, for a matcher or a mask source, with all that it needs."""
     if given.data is None and needs in ("inputs", "labels"):
         raise PermaskError(f"--by {by} needs --data{' with labels' * (needs == 'labels')}")
     batches = read(given, network)
     if needs == "labels":
-        check_labels(batches, given.data, f"--by {by}")
+        check_labels(batches, given, f"--by {by}")
     return batches
 
 
-def check_labels(batches: Sequence[Batch], data: str | None, purpose: str) -> None:
+def check_labels(batches: Sequence[Batch], given: Data, purpose: str) -> None:
     """Raise a `DataError` if there is a batch without labels."""
     if any(batch.labels is None for batch in batches):
-        raise DataError(f"{data}: expected labels beside the inputs: {purpose} needs labels")
+        raise DataError(f"{given.data}: expected labels beside the inputs: {purpose} needs labels")
 
 
 def load_batches(reference: str, batch_size: int, limit: int | None = None) -> list[Batch]:
@@ -91,33 +83,22 @@ def example_of(batches: Sequence[Batch]) -> tuple[Tensor, ...]:
 
 
 def bar(quiet: bool) -> Progress:
-    """A progress bar on the standard error for work that is no iteration."""
+    """Progress bars on the standard error, unless quiet."""
     console = Console(stderr=True)
     return Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
-@contextmanager
-def shown(batches: Sequence[Batch], title: str, quiet: bool) -> Iterator[Sequence[Batch]]:
-    """The same batches, with a progress bar on the standard error that fills with every pass through them."""
-    with bar(quiet) as progress:
-        yield _Shown(batches, progress, progress.add_task(title, total=None))
+class Shown(list[Batch]):
+    """Batches, and a progress bar that fills with every pass through them."""
 
-
-class _Shown(Sequence[Batch]):
-    def __init__(self, batches: Sequence[Batch], progress: Progress, task: TaskID):
-        self._batches = batches
+    def __init__(self, batches: Sequence[Batch], progress: Progress, title: str):
+        super().__init__(batches)
         self._progress = progress
-        self._task = task
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self._batches[index]
+        self._task = progress.add_task(title, total=None)
 
     def __iter__(self) -> Iterator[Batch]:
         self._progress.reset(self._task, total=len(self))
-        for batch in self._batches:
+        for batch in super().__iter__():
             yield batch
             self._progress.advance(self._task)
 

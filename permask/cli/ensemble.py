@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import JSON, MODEL, Data
+from permask.cli.arguments import JSON, MODEL, RequiredData
 from permask.cli.expand import expand
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ MEMBERS = typer.Argument(
 def ensemble(
     model: Annotated[str, MODEL],
     members: Annotated[list[str], MEMBERS],
-    data: Data,
+    data: RequiredData,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep what was measured.")
     ] = None,
@@ -55,7 +55,7 @@ def ensemble(
     if len(files) < 2:
         raise PermaskError(f"expected the weights of two members or more, got {len(files)}")
     test = read(data, load_network(model, arguments))
-    check_labels(test, data.data, "measuring accuracy")
+    check_labels(test, data, "measuring accuracy")
     logits = []
     with bar(as_json) as progress, torch.inference_mode():
         task = progress.add_task("predicting", total=len(files) * len(test))

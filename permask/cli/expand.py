@@ -12,9 +12,8 @@ import typer
 def expand(command: Callable[..., None]) -> Callable[..., None]:
     """Put the fields of every parameter that is a dataclass in its place, as typer's parameters.
 
-    A field says what it is like any parameter of a command, `Annotated[type, typer.Option(...)]`, or by `metadata` with
-    a `help` and whatever else an option takes, as in those layers that know no commands. Other fields keep their
-    defaults.
+    A field is declared like any parameter of a command, `Annotated[type, typer.Option(...)]`, or, in layers that know
+    no commands, by metadata: a `help` and whatever else `typer.Option` takes. Other fields keep their defaults.
     """
     parameters = inspect.signature(command).parameters.values()
     values: dict[str, Any] = {p.name: p.annotation for p in parameters if is_dataclass(p.annotation)}

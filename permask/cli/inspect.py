@@ -33,7 +33,7 @@ def inspect(
         Path | None, typer.Option("--html", metavar="FILE.html", help="Draw the network with its groups in colour.")
     ] = None,
 ) -> None:
-    """Find the units of a network that may trade places without changing what it computes, and prove it by numbers.
+    """Find the units of a network that may trade places without changing what it computes, and verify them numerically.
 
     Examples:
 

@@ -38,7 +38,7 @@ def make(
     examples: Examples,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Names of weights to leave dense. [default: *.shortcut.*]"),
+        typer.Option(metavar="PATTERN", help="Names of weights to leave dense. [default: `*.shortcut.*`]"),
     ] = None,
     earlier: Annotated[
         Path | None, typer.Option(metavar="MASK", help="With magnitude: a mask to prune further from.")
@@ -57,7 +57,7 @@ def make(
 
     `permask mask make --model net.py:make_net width=64 --by snip --data train.npz --sparsity 0.95 -o snip.safetensors`
     """
-    from permask.cli.data import shown
+    from permask.cli.data import Shown, bar
     from permask.cli.masking import load_pruned
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
@@ -75,8 +75,8 @@ def make(
         options = replace(options, exclude=exclude)
     if earlier is not None:
         options = replace(options, earlier=read_mask(earlier))
-    with shown(batches, f"pruning by {by}", as_json) as seen:
-        made = source(network, seen, sparsity, options)
+    with bar(as_json) as progress:
+        made = source(network, Shown(batches, progress, f"pruning by {by}"), sparsity, options)
     write_whole(out, made.save)
     _tell(_summary(made) | {"out": str(out)}, as_json)
 
@@ -101,17 +101,11 @@ def compare(
     Example: `permask mask compare mask.safetensors transported.safetensors`
     """
     from permask.cli.output import print_table
-    from permask.mask import check_fits
     from permask.masks.formats import read_mask
+    from permask.masks.overlap import overlaps
 
     a, b = read_mask(first), read_mask(second)
-    check_fits(a, b)
-    check_fits(b, a)
-    layers = []
-    for name in a:
-        both, either = int((a[name] & b[name]).sum()), int((a[name] | b[name]).sum())
-        chance = int(a[name].sum()) * int(b[name].sum()) / a[name].numel()
-        layers.append({"name": name, "both": both, "either": either, "by_chance": chance})
+    layers = [vars(layer) for layer in overlaps(a, b)]
     totals = {key: sum(layer[key] for layer in layers) for key in ("both", "either", "by_chance")}
     content = {"layers": layers, **totals, "kept": [a.count, b.count], "equal": a == b}
     if as_json:

@@ -58,7 +58,7 @@ def match(
 
     `permask match net.py:make_net a.pt b.pt --data net.py:batches --by straight-through --aligned a_in_b.safetensors`
     """
-    from permask.cli.data import example_of, read_for, shown
+    from permask.cli.data import Shown, bar, example_of, read_for
     from permask.cli.network import example_inputs, load_ends
     from permask.cli.output import check_writable, write_whole
     from permask.discovery.discover import discover
@@ -82,7 +82,8 @@ def match(
         units = discover(source, example_of(batches) if batches else example_inputs(source, examples.inputs or []))
     else:
         raise PermaskError("to find out what may move, give --data, --input or --symmetry")
-    with shown(batches, f"matching by {by}", as_json) as seen:
+    with bar(as_json) as progress:
+        seen = Shown(batches, progress, f"matching by {by}")
         alignment = MATCHERS[by](units, source, target, seen, options)
 
     permuted = alignment.permutation.apply(source).state_dict()

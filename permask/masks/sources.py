@@ -26,7 +26,7 @@ class MaskOptions:
 
     exclude: Sequence[str] = EXCLUDE
     earlier: "Mask | None" = None
-    seed: int = field(default=0, metadata={"help": "With random and erk."})
+    seed: int = field(default=0, metadata={"help": "With random, uniform and erk."})
 
 
 @dataclass(frozen=True)
