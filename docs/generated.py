@@ -1,5 +1,7 @@
-"""What the documentation takes from the code when it is built: all commands, and all options of a study file."""
+"""What the documentation takes from the code when it is built: commands, options of a study, tables of results."""
 
+import inspect
+import re
 import types
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -8,14 +10,16 @@ import typer.main
 from pydantic import BaseModel
 
 from permask.cli.main import app
+from permask.study.results import KINDS, csv_name
+from permask.study.rows import Row
 from permask.study.spec import Study
 
-COMMANDS, OPTIONS = "<!-- commands -->", "<!-- study options -->"
+COMMANDS, OPTIONS, TABLES = "<!-- commands -->", "<!-- study options -->", "<!-- tables of results -->"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the generated parts where a page asks for them; mkdocs calls this for every page."""
-    for mark, make in ((COMMANDS, commands), (OPTIONS, options)):
+    for mark, make in ((COMMANDS, commands), (OPTIONS, options), (TABLES, tables)):
         if mark in markdown:
             markdown = markdown.replace(mark, make())
     return markdown
@@ -32,6 +36,21 @@ def options() -> str:
     """A table of every option of a study file."""
     head = ["| option | default | meaning |", "|---|---|---|"]
     return "\n".join([*head, *_rows(Study, "")])
+
+
+def tables() -> str:
+    """Every table of a study's results: its columns, and what the class of its rows says of them."""
+    return "\n\n".join(_table(kind) for kind in KINDS)
+
+
+def _table(kind: type[Row]) -> str:
+    text, _, attributes = inspect.getdoc(kind).partition("\n\nAttributes:\n")
+    found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", attributes, re.MULTILINE)
+    rows = [f"| `{name}` | {' '.join(meaning.split())} |" for name, meaning in found]
+    columns = ", ".join(f"`{column}`" for column in kind.columns())
+    file = f"`{csv_name(kind)}`: {columns}." if columns else "In `results.json` alone."
+    parts = [f"### `{kind.table}`", text, file, "\n".join(["| field | meaning |", "|---|---|", *rows])]
+    return "\n\n".join(parts if rows else parts[:-1])
 
 
 def _rows(section: type[BaseModel], prefix: str) -> list[str]:

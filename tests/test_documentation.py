@@ -11,6 +11,7 @@ import torch
 import yaml
 
 from permask.cli.main import VERBS, main
+from permask.study.results import KINDS
 from permask.study.spec import Study
 
 DOCS = Path(__file__).parent.parent / "docs"
@@ -70,6 +71,15 @@ def test_every_option_of_a_study_is_documented(generated):
     assert "share of the surviving weights" in rows["`prune.rate`"]
     assert "digits" in text.split("`data.name`")[1].splitlines()[0]
     assert "`ensembles.members`" in rows
+
+
+def test_every_table_of_results_is_documented(generated):
+    text = generated.on_page_markdown("<!-- tables of results -->")
+    for kind in KINDS:
+        section = text.split(f"### `{kind.table}`\n")[1].split("###")[0]
+        assert all(f"`{column}`" in section for column in kind.columns())
+    assert "| `share_of_peak` | Share of the fastest product of large matrices on the same device. |" in text
+    assert "in results from before there was a choice. |" in text  # what goes on in a second line
 
 
 def test_the_navigation_names_every_page_and_no_other():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from support.made_results import made_results, without
+from support.made_results import changed, made_results, without
 
 from permask.report import connectivity, matching
 from permask.report.connectivity import curve
@@ -90,6 +90,15 @@ def test_the_matching_figure_has_a_row_per_group() -> None:
             for group in ("hidden.0", "hidden.1")
         ]
         assert means in drawn
+
+
+def test_a_group_that_was_not_observed_has_no_correlation() -> None:
+    unseen = {"correlation": lambda row: None if row.group == "hidden.1" else row.correlation}
+    matches = changed(made_results(), MatchedGroup, **unseen).of(MatchedGroup)
+    seen, unseen_row = matching.table(matches).rows
+    assert [cell.text for cell in unseen_row.cells[:2]] == ["256", "–"]
+    assert "±" in seen.cells[1].text
+    assert matching.plot(matches).panels[0].marks[1].summaries[1] is None
 
 
 def test_a_control_far_below_the_methods_does_not_flatten_them() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from support.chromium import Chromium, Tab
-from support.made_results import made_results, measured_results
+from support.made_results import changed, made_results, measured_results
 
 from permask.report.ensembles import MEASURES
 from permask.report.numbers import format_summary
@@ -308,6 +308,15 @@ def test_the_barrier_along_rounds_is_a_chart_of_its_own(browser: Chromium, tmp_p
     assert shown["lines"] == {name: [cell.mean for cell in line if cell] for name, line in lines.items()}
     assert shown["axis"] == "error barrier (points)"
     assert shown["overflow"] == 0
+
+
+def test_a_method_of_two_words_has_its_runs(browser: Chromium, tmp_path: Path) -> None:
+    early = changed(made_results(), method=lambda row: "permuted t=2" if row.method == "naive" else row.method)
+    script = """
+    document.querySelector("details.rewind[open] tr[data-method='permuted t=2'] button").click();
+    return [...document.querySelectorAll("#behind tbody tr")].length;
+    """
+    assert Tab(browser, write_report(early, tmp_path)[0]).run(script) == 5
 
 
 @pytest.mark.parametrize("width", [390, 1200])

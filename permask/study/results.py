@@ -53,7 +53,7 @@ class Results:
         return list(dict.fromkeys(map(type, self.rows)))
 
     def save(self, folder: Path) -> list[Path]:
-        """Write `results.json` (everything) and a CSV file per table; that of the trained networks is `results.csv`.
+        """Write `results.json` (everything) and a CSV file per table that has columns and rows.
 
         Returns:
             The files.
@@ -61,7 +61,7 @@ class Results:
         kinds = dict.fromkeys((*ALWAYS, *self.kinds))
         tables = {kind: self.of(kind) for kind in kinds}
         files = [
-            write_csv(folder / f"{'results' if kind is Trained else kind.table}.csv", kind, rows)
+            write_csv(folder / csv_name(kind), kind, rows)
             for kind, rows in tables.items()
             if kind.columns() and (rows or kind is Trained)
         ]
@@ -92,6 +92,11 @@ class Results:
             return cls(study, provenance, rows)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PermaskError(f"{path}: expected results saved by permask: {error}") from error
+
+
+def csv_name(kind: type[Row]) -> str:
+    """The CSV file of a table."""
+    return f"{'results' if kind is Trained else kind.table}.csv"
 
 
 def _row(kind: type[R], keys: dict[str, object], path: Path) -> R:
