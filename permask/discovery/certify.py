@@ -53,10 +53,17 @@ def certify(
     """
     state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    trial = _Trial(program, groups, randomised(state, parameters, seed), inputs, parameters, seed)
+    trial = _Trial(
+        program,
+        groups,
+        state=randomised(state, parameters, seed),
+        inputs=inputs,
+        parameters=parameters,
+        seed=seed,
+    )
     if not all(torch.isfinite(y).all() for y in trial.expected):
         plain = {name: x.double() if x.is_floating_point() else x for name, x in state.items()}
-        trial = _Trial(program, groups, plain, inputs, parameters, seed)
+        trial = _Trial(program, groups, state=plain, inputs=inputs, parameters=parameters, seed=seed)
     error, failed = trial.error([group.name for group in groups]), set()
     if not error <= TOLERANCE:
         failed = set(trial.failing([group.name for group in groups]))
@@ -133,6 +140,7 @@ class _Trial:
         self,
         program: Program,
         groups: tuple[Group, ...],
+        *,
         state: State,
         inputs: Sequence[Tensor],
         parameters: Set[str],
