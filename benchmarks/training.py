@@ -34,8 +34,8 @@ from torchvision import transforms
 
 from permask.mask import Mask
 from permask.masks.scores import magnitude_mask
+from permask.report.numbers import format_difference, format_summary
 from permask.report.statistics import summarise, t_interval
-from permask.report.tables import format_difference, format_summary
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.folder import Listing, list_splits
 from permask.training.data.resident import Resident
