@@ -5,26 +5,25 @@ that only pass one value on (activations, pooling, views) are named on the box t
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from html import escape
-from importlib.resources import files
 from itertools import pairwise
 from operator import and_
-from string import Template
 
 from permask import __version__
 from permask.discovery.program import Node, Program
 from permask.groups import Group
 from permask.report.layers import Layout, lay_out
+from permask.report.templates import template
 from permask.symmetry import Symmetry
 
 BOX, GAP, PASSAGE = 270, 30, 14  # pixels: width of a box, between boxes, of edges that pass between boxes
 LINE, PADDING, BETWEEN = 19, 12, 34  # pixels: a line of text, inside a box, between rows
 TURN = 137.508  # degrees of hue between neighbouring groups: the golden angle never comes round
 
-Axis = tuple[str, int]
+Axis = tuple[str, int]  # parameter, dim
+Edge = tuple[str, str | None]  # curve, group
 
 
 @dataclass(frozen=True)
@@ -41,6 +40,11 @@ class Found:
     pins: Mapping[Axis, str]
     colours: Mapping[str, str]
 
+    def names(self, states: Iterable[Node]) -> list[str]:
+        """The groups of some parameters, dim by dim."""
+        axes = ((state.key, dim) for state in states for dim in range(len(state.shape)))
+        return [name for axis in axes for name in self.groups.get(axis, ())]
+
 
 @dataclass
 class Box:
@@ -55,6 +59,16 @@ class Box:
     def height(self) -> int:
         """Of the box in pixels."""
         return PADDING + LINE * (1 + bool(self.passed) + len(self.states))
+
+    @property
+    def title(self) -> str:
+        """What the op does, or what shape it has."""
+        op = self.op
+        return op.function if op.kind == "call" else f"{op.kind} {'×'.join(map(str, op.shape))}".strip()
+
+    def short(self, state: Node) -> str:
+        """The name of a parameter inside the op's module."""
+        return state.key.removeprefix(f"{self.op.module}.")
 
 
 def network_page(program: Program, symmetry: Symmetry, title: str, summary: str) -> str:
@@ -75,14 +89,19 @@ def network_page(program: Program, symmetry: Symmetry, title: str, summary: str)
             groups[axis.parameter, axis.dim].append(group.name)
     pins = {(pin.parameter, pin.dim): f"{pin.kind}: {pin.reason}" for pin in symmetry.pinned}
     found = Found(groups, pins, _colours(symmetry.groups))
-    return Template(files("permask.report").joinpath("network_page.html").read_text()).substitute(
-        title=escape(title),
-        summary=escape(summary),
-        groups="\n".join(_legend(group, found.colours) for group in symmetry.groups),
+    return template("network_page.html").render(
+        title=title,
+        summary=summary,
+        groups=symmetry.groups,
+        found=found,
         width=round(max(layout.centres) + BOX / 2 + GAP),
         height=round(max(top + box.height for top, box in zip(tops, boxes, strict=True)) + GAP),
-        edges="\n".join(_edges(boxes, layout, tops, found)),
-        boxes="\n".join(_box(box, x, y, found) for box, x, y in zip(boxes, layout.centres, tops, strict=True)),
+        edges=_edges(boxes, layout, tops, found),
+        boxes=[
+            (box, f"{centre - BOX / 2:.0f}", top, dict.fromkeys(found.names(box.states)))
+            for box, centre, top in zip(boxes, layout.centres, tops, strict=True)
+        ],
+        box_width=BOX,
         version=__version__,
     )
 
@@ -130,24 +149,13 @@ def _colours(groups: Sequence[Group]) -> dict[str, str]:
     return colours
 
 
-def _legend(group: Group, colours: Mapping[str, str]) -> str:
-    inside = f" × {group.blocks}" if group.parent else ""
-    name = escape(group.name).replace(".", ".<wbr>")
-    return (
-        f'<button data-group="{escape(group.name)}"{" class=inside" if group.parent else ""}>'
-        f'<i style="background:{colours[group.name]}"></i><span>{name}</span><b>{group.size}{inside}</b></button>'
-    )
-
-
-def _edges(boxes: Sequence[Box], layout: Layout, tops: Sequence[int], found: Found) -> list[str]:
-    """Curves from box to box, in the colour of a group that both ends depend on."""
+def _edges(boxes: Sequence[Box], layout: Layout, tops: Sequence[int], found: Found) -> list[Edge]:
+    """Curves from box to box, each with a group that both ends depend on, if there is one."""
     touched: list[Counter[str]] = []  # the groups that each box depends on, by number of its axes
     lines = []
     upper = dict(zip(layout.rows, tops, strict=True))
     for target, box in enumerate(boxes):
-        own = Counter(
-            name for op in box.states for dim in range(len(op.shape)) for name in found.groups.get((op.key, dim), ())
-        )
+        own = Counter(found.names(box.states))
         passed_on = [touched[source] for source in box.sources] if box.op.kind == "call" else []
         touched.append(own or (reduce(and_, passed_on) if passed_on else Counter()))
         for source in box.sources:
@@ -158,38 +166,5 @@ def _edges(boxes: Sequence[Box], layout: Layout, tops: Sequence[int], found: Fou
             for i, (x0, x1) in enumerate(pairwise(xs), start=layout.rows[source] + 1):
                 end, middle = upper[i], upper[i] - BETWEEN / 2  # down along its row, a curve between rows
                 path += f"V{end - BETWEEN}C{x0:.0f} {middle:.0f} {x1:.0f} {middle:.0f} {x1:.0f} {end}"
-            colour = f' stroke="{found.colours[shared]}" data-groups="{escape(shared)}"' if shared else ""
-            lines.append(f'<path d="{path}"{colour}/>')
+            lines.append((path, shared))
     return lines
-
-
-def _box(box: Box, centre: float, top: float, found: Found) -> str:
-    op = box.op
-    axes = [(state, dim) for state in box.states for dim in range(len(state.shape))]
-    names = dict.fromkeys(name for state, dim in axes for name in found.groups.get((state.key, dim), ()))
-    what = op.function if op.kind == "call" else f"{op.kind} {'×'.join(map(str, op.shape))}".strip()
-    rows = [f'<div class="head"><b>{escape(what)}</b> {escape(op.module)}</div>']
-    if box.passed:
-        passed = escape("; ".join(box.passed))
-        rows.append(f'<div class="passed" title="{passed}">after {passed}</div>')
-    for state in box.states:
-        short = state.key.removeprefix(f"{op.module}.")
-        dims = "".join(_dim(state, dim, found) for dim in range(len(state.shape)))
-        rows.append(f'<div class="state"><span>{escape(short)}</span>{dims}</div>')
-    place = f"left:{centre - BOX / 2:.0f}px;top:{top:.0f}px;width:{BOX}px;height:{box.height}px"
-    return (
-        f'<div class="box {op.kind}" style="{place}" title="{escape(op.line)}" '
-        f'data-groups="{escape("|".join(names))}">{"".join(rows)}</div>'
-    )
-
-
-def _dim(state: Node, dim: int, found: Found) -> str:
-    """One dim of a parameter: its size, in the colours of its groups."""
-    names = found.groups.get((state.key, dim), [])
-    said = ", ".join(names) or found.pins.get((state.key, dim), "")
-    shades = [found.colours[name] for name in names]
-    stops = ",".join(
-        f"{shade} {100 * i / len(shades):.0f}% {100 * (i + 1) / len(shades):.0f}%" for i, shade in enumerate(shades)
-    )
-    style = f' style="background:linear-gradient(90deg,{stops})"' if shades else ""
-    return f'<i title="{escape(said)}"{style}>{state.shape[dim]}</i>'

@@ -1,5 +1,6 @@
 """A figure with what there is to say about it, as a value that can be written in every format."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,6 +79,11 @@ class Plot:
     def png(self) -> bytes:
         """The picture as PNG, which both its file and the page hold."""
         return self.render("png")
+
+    @property
+    def address(self) -> str:
+        """The picture as an address that holds it."""
+        return f"data:image/png;base64,{b64encode(self.png).decode()}"
 
     def render(self, suffix: str) -> bytes:
         """The picture as `png`, `pdf` or `svg`."""
