@@ -145,8 +145,8 @@ def test_numbers_that_are_missing_and_steps_that_say_more_than_one_thing() -> No
         sharp(other, converged=False, trace=None, largest_eigenvalue=0.0),
     ]
     found = texts(table(rows))
-    assert found["dense", "0%", "–", "True"] == ["0.03000 ± 0.01414", "4.000 (n = 1)", "2"]
-    assert found["dense", "0%", "–", "False"] == ["0.00000", "–", "1"]
+    assert found["dense", "0%", "–", "True"] == ["0.0300 ± 0.0141", "4.00 (n = 1)", "2"]
+    assert found["dense", "0%", "–", "False"] == ["0.0000", "–", "1"]
 
 
 def test_rows_without_pair_and_condition_are_one_row_and_no_column() -> None:

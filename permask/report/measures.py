@@ -6,6 +6,7 @@ Each of these kinds gets a table, and one more below the accuracies if its rows 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import floor, isfinite, log10
+from statistics import median
 
 from permask.report.accuracy import accuracy_table
 from permask.report.numbers import MISSING, percent
@@ -25,7 +26,7 @@ from permask.study.throughput import MeasuredThroughput
 KNOWN = (Trained, PathPoint, MatchedGroup, RoundPoint, MeasuredEnsemble, MeasuredMask, MeasuredThroughput)
 CONDITION = ("method", "sparsity", "rewind")
 SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows differ that a mean is taken over
-DIGITS = 4  # that count
+DIGITS = 3  # that count in a typical value
 
 
 def other_kinds(results: Results) -> list[type[Row]]:
@@ -94,9 +95,9 @@ def _numbers(rows: Iterable[Row], name: str) -> list[float]:
 
 
 def _digits(values: Sequence[float]) -> int:
-    """How many digits to show behind the point, so that four count in the largest value."""
-    largest = max((abs(value) for value in values if isfinite(value)), default=0.0)
-    return min(max(DIGITS - 1 - floor(log10(largest)), 0), 8) if largest else 2
+    """How many digits to show behind the point, so that three count in a value of middling size."""
+    sizes = [abs(value) for value in values if isfinite(value) and value]
+    return min(max(DIGITS - 1 - floor(log10(median(sizes))), 0), 8) if sizes else 2
 
 
 def _said(label: str, value: object) -> str:

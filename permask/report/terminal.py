@@ -58,8 +58,8 @@ def summary(results: Results, rewind: int | None = None) -> RenderableType:
         f"Also trained from rewind epoch {', '.join(others)}: see the report." if others else "",
         barrier_sentence(results.of(PathPoint)),
     ]
-    tables = [accuracy_table(outcomes, shown), *columns(results, shown)]
-    return Group(*map(terminal, tables), *(Text(f"\n{note}") for note in notes if note))
+    further = [part for table in columns(results, shown) for part in (Text(), terminal(table))]
+    return Group(terminal(accuracy_table(outcomes, shown)), *further, *(Text(f"\n{note}") for note in notes if note))
 
 
 def _texts(row: TableRow, tight: bool) -> Iterator[str | Text]:
