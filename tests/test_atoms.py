@@ -37,14 +37,14 @@ def test_a_view_keeps_the_order_of_entries(shape, random):
         take = random.randint(1, len(factors))
         new.append(int(np.prod(factors[:take])))
         factors = factors[take:]
-    assert np.array_equal(entries(layout.view(constraints, x, new)), entries(x).reshape(new))
+    assert np.array_equal(entries(layout.view(constraints, x, new, op="op")), entries(x).reshape(new))
 
 
 def test_an_uneven_view_joins_what_it_cuts():
     constraints = Constraints()
     rows, columns = Digit(6), Digit(4)
     x = value([[rows], [columns]], [constraints.fresh([rows]), constraints.fresh([columns])])
-    y = layout.view(constraints, x, [8, 3])
+    y = layout.view(constraints, x, [8, 3], op="op")
     assert y.shape == (8, 3) and entries(y).size == 24
     assert [family.parents.size for family in constraints.edges] == [24, 24]  # each entry follows its row and column
 
@@ -55,7 +55,7 @@ def test_taking_and_permuting_move_atoms_as_numpy_does(shape, data):
     x = free(constraints, *shape)
     axis = data.draw(st.integers(0, len(shape) - 1))
     index = np.array(data.draw(st.permutations(range(shape[axis]))))
-    assert np.array_equal(entries(layout.take(constraints, x, axis, index)), entries(x).take(index, axis))
+    assert np.array_equal(entries(layout.take(constraints, x, axis, index, op="op")), entries(x).take(index, axis))
     order = data.draw(st.permutations(range(len(shape))))
     assert np.array_equal(entries(layout.permute(x, order)), entries(x).transpose(order))
 
@@ -63,7 +63,7 @@ def test_taking_and_permuting_move_atoms_as_numpy_does(shape, data):
 def test_taking_an_entry_twice_makes_copies_that_follow_it():
     constraints = Constraints()
     x = free(constraints, 3)
-    y = layout.take(constraints, x, 0, np.array([0, 2, 0]))
+    y = layout.take(constraints, x, 0, np.array([0, 2, 0]), op="op")
     (family,) = constraints.edges
     assert len(np.unique(entries(y))) == 3
     assert family.parents.tolist() == entries(x)[[0, 2, 0]].tolist() and family.labels.tolist() == [0, 0, 1]
@@ -73,7 +73,7 @@ def test_taking_an_entry_twice_makes_copies_that_follow_it():
 def test_concatenation_joins_atoms(first, second, rest):
     constraints = Constraints()
     x, y = free(constraints, rest, first), free(constraints, rest, second)
-    joined = concatenate(constraints, [x, y], 1)
+    joined = concatenate(constraints, [x, y], 1, op="op")
     expected = np.concatenate([entries(x).reshape(rest, -1), entries(y).reshape(rest, -1)], axis=1)
     assert np.array_equal(entries(joined), expected)
 
@@ -81,7 +81,7 @@ def test_concatenation_joins_atoms(first, second, rest):
 def test_concatenating_a_constant_gives_it_atoms_of_its_own():
     constraints = Constraints()
     x = free(constraints, 3)
-    joined = concatenate(constraints, [constant([2]), x], 0)
+    joined = concatenate(constraints, [constant([2]), x], 0, op="op")
     assert entries(joined)[2:].tolist() == entries(x).tolist()
     assert not set(entries(joined)[:2]) & set(entries(x))
 
@@ -92,7 +92,7 @@ def test_a_contraction_ties_what_shares_a_name():
         free(constraints, 4),
         value([[a := Digit(5)], [b := Digit(4)]], [constraints.fresh([a]), constraints.fresh([b])]),
     )
-    y = contract(constraints, [(x, ["in"]), (weight, ["out", "in"])], to=["out"])
+    y = contract(constraints, [(x, ["in"]), (weight, ["out", "in"])], to=["out"], op="op")
     assert entries(y).tolist() == weight.bundles[0].atoms.tolist()
     (family,) = constraints.edges
     assert {*zip(family.parents, family.children, strict=True)} == {
@@ -103,7 +103,7 @@ def test_a_contraction_ties_what_shares_a_name():
 def test_contracting_part_of_a_joint_bundle_keeps_its_blocks():
     constraints = Constraints()
     x = free(constraints, 3, 2)
-    y = contract(constraints, [(x, ["head", "dim"])], to=["head"])
+    y = contract(constraints, [(x, ["head", "dim"])], to=["head"], op="op")
     (family,) = constraints.edges
     assert family.block and family.parents.tolist() == np.repeat(entries(y), 2).tolist()
     assert family.children.tolist() == entries(x).ravel().tolist()
@@ -112,14 +112,14 @@ def test_contracting_part_of_a_joint_bundle_keeps_its_blocks():
 def test_a_name_shared_with_a_pinned_axis_is_pinned():
     constraints = Constraints()
     x = free(constraints, 4)
-    y = contract(constraints, [(x, ["unit"]), (pinned([4], "order"), ["unit"])], to=["unit"])
+    y = contract(constraints, [(x, ["unit"]), (pinned([4], "order"), ["unit"])], to=["unit"], op="op")
     assert not y.bundles and not y.constant and constraints.pins
 
 
 def test_a_constant_ties_nothing():
     constraints = Constraints()
     x = free(constraints, 4)
-    y = contract(constraints, [(x, ["unit"]), (constant([4]), ["unit"])], to=["unit"])
+    y = contract(constraints, [(x, ["unit"]), (constant([4]), ["unit"])], to=["unit"], op="op")
     assert same(y, x) and not constraints.pins and not constraints.edges
 
 
@@ -127,7 +127,7 @@ def test_axes_factored_differently_are_pinned_and_said_to_be():
     constraints = Constraints()
     x, y = (value([[Digit(a), Digit(6 // a)]], []) for a in (2, 3))
     x, y = (value(z.dims, [constraints.fresh([digit]) for digit in z.digits]) for z in (x, y))
-    assert not contract(constraints, [(x, "u"), (y, "u")], to="u").bundles
+    assert not contract(constraints, [(x, "u"), (y, "u")], to="u", op="op").bundles
     assert {reason.kind for _, reason in constraints.pins} == {"search incomplete"}
 
 

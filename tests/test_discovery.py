@@ -287,6 +287,15 @@ def test_a_rule_that_raises_pins_and_says_so(monkeypatch):
     assert [group.name for group in symmetry.groups] == ["2"]
 
 
+def test_a_result_of_another_shape_than_the_op_returns_pins_what_reads_it(monkeypatch):
+    monkeypatch.setitem(RULES, "relu", lambda op: op.view(op["self"], [*op.shape, 1]))
+    symmetry = found("mlp")
+    reasons = {(pin.op, pin.reason) for pin in symmetry.pinned if pin.kind == "unsupported op"}
+    told = "reads a result of which the rule gives the shape [4, 8, 1], the op returns [4, 8]"
+    assert reasons == {("linear_1 (linear)", told)}
+    assert [group.name for group in symmetry.groups] == ["2"]
+
+
 def test_weights_that_are_all_alike_hide_nothing():
     """A head that starts at zero makes every permutation look right; the certificate randomises first."""
     network = NETWORKS["mlp"].make()

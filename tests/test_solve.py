@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from permask.discovery.atoms import Digit
-from permask.discovery.constraints import Constraints, Slot
+from permask.discovery.constraints import Constraints, Reason, Slot
 from permask.discovery.hierarchy import arrange
 from permask.discovery.solve import solve
 
@@ -33,7 +33,7 @@ def test_unconstrained_atoms_of_a_slot_are_interchangeable():
 
 def test_pinned_atoms_are_not():
     constraints, (x,) = graph(4)
-    constraints.fix(x.atoms[:2], "test")
+    constraints.fix(x.atoms[:2], Reason("op", "test"))
     assert sizes(solve(constraints)) == [(2, 1)]
 
 

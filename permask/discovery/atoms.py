@@ -35,10 +35,26 @@ class Digit:
 
 @dataclass(frozen=True, eq=False)
 class Bundle:
-    """An array of distinct atoms, one per index of `digits`."""
+    """An array of distinct atoms, one per index of `digits`.
+
+    Attributes:
+        digits: What the array is over.
+        atoms: The array.
+        origin: The bundle that had the array first, if that was over digits of other names.
+    """
 
     digits: tuple[Digit, ...]
     atoms: Atoms
+    origin: "Bundle | None" = None
+
+    @property
+    def first(self) -> "Bundle":
+        """The bundle that had this array first: the same for all bundles of the same array."""
+        return self.origin or self
+
+    def over(self, digits: Sequence[Digit]) -> "Bundle":
+        """The same array over other digits of the same sizes."""
+        return Bundle(tuple(digits), self.atoms, self.first)
 
     def ordered(self, digits: Sequence[Digit]) -> Atoms:
         """The atoms with their digits in another order."""
@@ -106,7 +122,7 @@ class Value:
         def renamed(digits: Iterable[Digit]) -> Digits:
             return tuple(names.get(digit, digit) for digit in digits)
 
-        bundles = [Bundle(renamed(bundle.digits), bundle.atoms) for bundle in self.bundles]
+        bundles = [bundle.over(renamed(bundle.digits)) for bundle in self.bundles]
         return value(map(renamed, self.dims), bundles, renamed(self.constant))
 
 
@@ -134,6 +150,19 @@ class Places(Value):
         bundles = [bundle for bundle in self.source.bundles if set(bundle.digits) & set(digits)]
         alone = all(set(bundle.digits) <= set(digits) for bundle in bundles)
         return Value((digits,), tuple(bundles)) if alone and bundles else None
+
+
+@dataclass(frozen=True, eq=False)
+class Mismatch(Value):
+    """A result that the op returns in another shape than its rule gave: nothing of it may move.
+
+    It may be dropped; whoever reads it pins all that the rule gave.
+
+    Attributes:
+        given: What the rule gave.
+    """
+
+    given: Value = Value(())
 
 
 def value(dims: Iterable[Iterable[Digit]], bundles: Iterable[Bundle] = (), constant: Iterable[Digit] = ()) -> Value:

@@ -11,16 +11,16 @@ from permask.discovery.contract import align, contract
 from permask.discovery.layout import collapse, insert, take
 
 
-def concatenate(constraints: Constraints, values: Sequence[Value], dim: int) -> Value:
-    """Values one after the other along a dim; their other dims are tied to each other.
+def concatenate(constraints: Constraints, values: Sequence[Value], dim: int, *, op: str) -> Value:
+    """Values one after the other along a dim, for `op`; their other dims are tied to each other.
 
     Bundles that span the dim and others are joined into one over the same digits. So are those of values that
     have a single entry along the dim (a stack): what is stacked may still move on its own.
     """
-    values = [collapse(constraints, x, dim) for x in values]
+    values = [collapse(constraints, x, dim, op=op) for x in values]
     others = [k for k in range(values[0].ndim) if k != dim]
     names = [[("segment", i) if k == dim else k for k in range(x.ndim)] for i, x in enumerate(values)]
-    values, shared = align(constraints, list(zip(values, names, strict=True)))
+    values, shared = align(constraints, list(zip(values, names, strict=True)), op=op)
     lengths = [x.shape[dim] for x in values]
     spanned = _spanned_digits(values, dim, every=set(lengths) == {1})
     ordered = tuple(digit for k in others for digit in shared[k] if digit in spanned)
@@ -32,7 +32,7 @@ def concatenate(constraints: Constraints, values: Sequence[Value], dim: int) -> 
         )
         for x in values
     ]
-    base = insert(contract(constraints, [(x, others) for x in rest], others), dim)
+    base = insert(contract(constraints, [(x, others) for x in rest], others, op=op), dim)
     total = Digit(sum(lengths), next((digit.why for x in values for digit in x.dims[dim] if digit.why), ""))
     if not any(_touches(bundle, x, dim, spanned) for x in values for bundle in x.bundles):
         return value(
@@ -42,7 +42,7 @@ def concatenate(constraints: Constraints, values: Sequence[Value], dim: int) -> 
         )
     segments = []
     for x in values:
-        joint = constraints.joint(x, (*ordered, *x.dims[dim]))
+        joint = constraints.joint(x, (*ordered, *x.dims[dim]), op=op)
         constraints.register(Value(x.dims, (joint,)))
         segments.append(joint.ordered((*ordered, *x.dims[dim])).reshape([*(digit.size for digit in ordered), -1]))
     atoms = np.concatenate(segments, axis=-1)
@@ -55,7 +55,9 @@ def concatenate(constraints: Constraints, values: Sequence[Value], dim: int) -> 
     return value(dims, [*base.bundles, joined], base.constant)
 
 
-def replace(constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray, "taken"], new: Value) -> Value:
+def replace(
+    constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray, "taken"], *, new: Value, op: str
+) -> Value:
     """A value with the entries at some neighbouring positions along a dim replaced.
 
     Raises:
@@ -67,10 +69,10 @@ def replace(constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray,
     before, after = np.arange(index[0]), np.arange(index[-1] + 1, size)
     parts = [new]
     if before.size:
-        parts.insert(0, take(constraints, x, dim, before))
+        parts.insert(0, take(constraints, x, dim, before, op=op))
     if after.size:
-        parts.append(take(constraints, x, dim, after))
-    return concatenate(constraints, parts, dim) if len(parts) > 1 else new
+        parts.append(take(constraints, x, dim, after, op=op))
+    return concatenate(constraints, parts, dim, op=op) if len(parts) > 1 else new
 
 
 def _touches(bundle: Bundle, x: Value, dim: int, spanned: set[Digit]) -> bool:

@@ -4,13 +4,13 @@ A symmetry is a permutation of the atoms that keeps every colour, and every edge
 label. Rules only ever add colours and edges; nothing is merged, so no position can be forgotten.
 """
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Int
 
-from permask.discovery.atoms import Atoms, Bundle, Digit, Places, Value, value
+from permask.discovery.atoms import Atoms, Bundle, Digit, Mismatch, Places, Value, value
 from permask.symmetry import PinKind
 
 
@@ -62,7 +62,6 @@ class Constraints:
         edges: The families of edges.
         slots: The axes of parameters.
         pins: Which atoms were pinned on purpose, and why.
-        here: The op that is being read, for the reasons of its pins.
     """
 
     count: int = 0
@@ -70,9 +69,8 @@ class Constraints:
     edges: list[Edges] = field(default_factory=list)
     slots: list[Slot] = field(default_factory=list)
     pins: list[tuple[Atoms, Reason]] = field(default_factory=list)
-    here: str = ""
-    _known: dict[Hashable, tuple[Bundle, Atoms]] = field(default_factory=dict)
-    _registered: dict[int, Atoms] = field(default_factory=dict)
+    _registered: set[Bundle] = field(default_factory=set)
+    _marginals: dict[tuple[Bundle, tuple[int, ...]], Bundle] = field(default_factory=dict)
 
     def fresh(self, digits: Sequence[Digit]) -> Bundle:
         """A bundle of new atoms."""
@@ -86,38 +84,46 @@ class Constraints:
         """Demand that every bundle of these values maps to itself: an op computes with them."""
         for one in values:
             for bundle in one.bundles:
-                if id(bundle.atoms) not in self._registered:
-                    self._registered[id(bundle.atoms)] = bundle.atoms  # kept, so that its id stays its own
+                if bundle.first not in self._registered:
+                    self._registered.add(bundle.first)
                     self.colours.append((bundle.atoms.ravel(), np.zeros(bundle.atoms.size, np.int64)))
 
-    def pin_digit(self, bundle: Bundle, digit: Digit, reason: str, kind: PinKind = "genuine") -> None:
+    def pin_digit(self, bundle: Bundle, digit: Digit, reason: Reason) -> None:
         """Forbid every movement along a digit of a bundle."""
         where = np.arange(digit.size).reshape([-1 if other is digit else 1 for other in bundle.digits])
         self.colours.append((bundle.atoms.ravel(), np.broadcast_to(where, bundle.atoms.shape).ravel()))
-        self.pins.append((bundle.atoms.ravel(), Reason(self.here, reason, kind)))
+        self.pins.append((bundle.atoms.ravel(), reason))
 
-    def pin(self, x: Value, reason: str, kind: PinKind = "genuine") -> Value:
+    def pin(self, x: Value, reason: Reason) -> Value:
         """Forbid every movement of a value; gives the value, pinned."""
         for bundle in x.bundles:
-            self.fix(bundle.atoms, reason, kind)
-        return value((Digit(digit.size, digit.why or reason) for digit in dim) for dim in x.dims)
+            self.fix(bundle.atoms, reason)
+        return value((Digit(digit.size, digit.why or reason.reason) for digit in dim) for dim in x.dims)
 
-    def fix(self, atoms: Atoms, reason: str, kind: PinKind = "genuine") -> None:
+    def fix(self, atoms: Atoms, reason: Reason) -> None:
         """Forbid every movement of some atoms."""
         self.colours.append((atoms.ravel(), np.arange(atoms.size)))
-        self.pins.append((atoms.ravel(), Reason(self.here, reason, kind)))
+        self.pins.append((atoms.ravel(), reason))
 
-    def settle(self, x: Places) -> Value:
-        """The value of places that are read: what they are places of may not move."""
-        for dim in x.along:
-            for digit in x.source.dims[dim]:
-                for bundle in x.source.bundles_of(digit):
-                    self.pin_digit(bundle, digit, "places along it are read")
+    def settle(self, x: Value, *, op: str) -> Value:
+        """A value that `op` reads: if it is of `Places`, what they are places of may not move."""
+        if isinstance(x, Places):
+            read = [digit for dim in x.along for digit in x.source.dims[dim]]
+            source, reason = x.source, Reason(op, "places along it are read")
+        elif isinstance(x, Mismatch):
+            read, source = x.given.digits, x.given
+            shapes = f"{list(source.shape)}, the op returns {list(x.shape)}"
+            reason = Reason(op, f"reads a result of which the rule gives the shape {shapes}", "unsupported op")
+        else:
+            return x
+        for digit in read:
+            for bundle in source.bundles_of(digit):
+                self.pin_digit(bundle, digit, reason)
         return value(x.dims, x.bundles, x.constant)
 
     def equate(self, a: Bundle, b: Bundle) -> None:
         """Demand that two bundles over the same digits move alike."""
-        if a.atoms is not b.atoms or a.digits != b.digits:
+        if a.first is not b.first or a.digits != b.digits:
             self.refine(a, b)
 
     def refine(self, coarse: Bundle, fine: Bundle) -> None:
@@ -152,26 +158,24 @@ class Constraints:
             used[atoms] = True
         for edges in self.edges:
             used[edges.parents] = True
-        self.here = "none"
         for slot in self.slots:
             idle = slot.atoms[~used[slot.atoms]]
             if idle.size:
-                self.fix(idle, "not used with inputs of these shapes")
+                self.fix(idle, Reason("none", "not used with inputs of these shapes"))
 
     def marginal(self, bundle: Bundle, keep: Sequence[Digit]) -> Bundle:
         """How a bundle moves along some of its digits, which demands that this does not depend on the others."""
         kept = tuple(digit for digit in bundle.digits if digit in keep)
         if len(kept) == len(bundle.digits) or not kept:
             return bundle if kept else Bundle((), np.empty(0, np.int64))
-        key = (id(bundle.atoms), tuple(bundle.digits.index(digit) for digit in kept))
-        if key not in self._known:
-            coarse = self.fresh(kept)
-            self.refine(coarse, bundle)
-            self._known[key] = (coarse, bundle.atoms)
-        return Bundle(kept, self._known[key][0].atoms)
+        key = (bundle.first, tuple(bundle.digits.index(digit) for digit in kept))
+        if key not in self._marginals:
+            self._marginals[key] = self.fresh(kept)
+            self.refine(self._marginals[key], bundle)
+        return self._marginals[key].over(kept)
 
-    def joint(self, x: Value, digits: Sequence[Digit]) -> Bundle:
-        """One bundle over some digits of a value, and over all that its bundles tie them to.
+    def joint(self, x: Value, digits: Sequence[Digit], *, op: str) -> Bundle:
+        """One bundle over some digits of a value, and over all that its bundles tie them to; `op` asks for it.
 
         The atoms are new ones unless a single bundle covers the digits already.
         """
@@ -184,7 +188,7 @@ class Constraints:
         for part in parts:
             self.refine(part, joint)
         for digit in x.pinned.intersection(digits):
-            self.pin_digit(joint, digit, f"joined with {digit.why}")
+            self.pin_digit(joint, digit, Reason(op, f"joined with {digit.why}"))
         return joint
 
     def keep_blocks(self, x: Value, mixed: Sequence[int]) -> None:

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from permask.discovery.atoms import Bundle, Digit, Digits, Value, value
-from permask.discovery.constraints import Constraints, UnsupportedError
+from permask.discovery.constraints import Constraints, Reason, UnsupportedError
 from permask.discovery.layout import collapse, cuts
 
 Name = Hashable
@@ -22,6 +22,8 @@ def contract(
     constraints: Constraints,
     operands: Sequence[Operand],
     to: Sequence[Name],
+    *,
+    op: str,
     pin: Mapping[Any, str] | None = None,
     new: Mapping[Any, int] | None = None,
 ) -> Value:
@@ -31,11 +33,12 @@ def contract(
         constraints: Takes the constraints.
         operands: Values with a name for each dim; a None is left out, a dim of size 1 is broadcast.
         to: Names of the result's dims.
+        op: The op that computes it, for the reasons of pins.
         pin: Names along which the op treats every index in a way of its own, and what they count.
         new: Names in `to` that no operand has, with their sizes: pinned dims of the result.
     """
     given = [(x, list(names)) for x, names in operands if x is not None]
-    values, shared = align(constraints, given)
+    values, shared = align(constraints, given, op=op)
     own = {digit: why for name, why in (pin or {}).items() for digit in shared.get(name, ())}
     for digit, why in own.items():
         digit.why = digit.why or why
@@ -45,19 +48,20 @@ def contract(
     for bundle in covers:
         for digit in bundle.digits:
             if digit in pinned:
-                constraints.pin_digit(bundle, digit, own.get(digit) or f"indexed together with {digit.why}")
+                why = own.get(digit) or f"indexed together with {digit.why}"
+                constraints.pin_digit(bundle, digit, Reason(op, why))
     kept = [digit for name in to for digit in shared.get(name, ())]
     moving = [bundle for bundle in covers if not pinned.issuperset(bundle.digits)]
     bundles = _largest([constraints.marginal(bundle, kept) for bundle in moving])
     varying = {digit for x in values for digit in x.digits if digit not in x.constant}
-    made = next(iter((pin or {}).values()), f"what {constraints.here} numbers")
+    made = next(iter((pin or {}).values()), f"what {op} numbers")
     fresh = {name: (Digit(size, made),) if size != 1 else () for name, size in (new or {}).items()}
     dims = [fresh[name] if name in fresh else shared.get(name, ()) for name in to]
     return value(dims, bundles, set(kept) - varying - pinned)
 
 
 def align(
-    constraints: Constraints, operands: Sequence[tuple[Value, Sequence[Name]]]
+    constraints: Constraints, operands: Sequence[tuple[Value, Sequence[Name]]], *, op: str
 ) -> tuple[list[Value], dict[Name, Digits]]:
     """Give dims of the same name the same digits, splitting digits where another operand does.
 
@@ -75,10 +79,9 @@ def align(
         strides = sorted({cut for k, dim in places for cut in cuts([digit.size for digit in values[k].dims[dim]])})
         if any(b % a for a, b in pairwise(strides)):
             for k, dim in places:
-                flat = collapse(constraints, values[k], dim)
-                values[k] = constraints.pin(
-                    flat, f"dims of size {full} are indexed together but factored differently", "search incomplete"
-                )
+                why = f"dims of size {full} are indexed together but factored differently"
+                flat = collapse(constraints, values[k], dim, op=op)
+                values[k] = constraints.pin(flat, Reason(op, why, "search incomplete"))
             strides = [full]
         sizes = [b // a for a, b in pairwise([1, *strides])][::-1]
         shared[name] = tuple(Digit(size) for size in sizes)

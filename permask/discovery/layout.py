@@ -1,6 +1,7 @@
 """Rearranging a value without computing: views, slices, concatenation.
 
-Nothing here constrains how atoms may move, except where positions are lost.
+Nothing here constrains how atoms may move, except where positions are lost. `op` is the op that asks for it, which the
+reasons of pins name.
 """
 
 from collections.abc import Sequence
@@ -11,15 +12,15 @@ import numpy as np
 from jaxtyping import Int
 
 from permask.discovery.atoms import Bundle, Digit, Digits, Value, value
-from permask.discovery.constraints import Constraints
+from permask.discovery.constraints import Constraints, Reason
 
 
-def view(constraints: Constraints, x: Value, shape: Sequence[int]) -> Value:
+def view(constraints: Constraints, x: Value, shape: Sequence[int], *, op: str) -> Value:
     """The same entries in the same order under another shape.
 
     Where the new dims would cut a digit unevenly, the digits around the cut are joined first.
     """
-    x = _even(constraints, x, shape)
+    x = _even(constraints, x, shape, op=op)
     remaining = list(reversed(x.digits))
     dims: list[Digits] = []
     for size in shape:
@@ -44,7 +45,7 @@ def cuts(sizes: Sequence[int]) -> list[int]:
     return list(accumulate(reversed(sizes), mul))
 
 
-def _even(constraints: Constraints, x: Value, shape: Sequence[int]) -> Value:
+def _even(constraints: Constraints, x: Value, shape: Sequence[int], *, op: str) -> Value:
     """The value as one dim for each run of digits that new dims can be cut from, each run evenly cut."""
     old, new = cuts([digit.size for digit in x.digits]), cuts([size for size in shape if size > 1])
     common = [1, *sorted(set(old) & set(new))]
@@ -57,7 +58,7 @@ def _even(constraints: Constraints, x: Value, shape: Sequence[int]) -> Value:
         dims.append(tuple(digit for digit, cut in zip(reversed(x.digits), old, strict=True) if low < cut <= high)[::-1])
     x = value(dims[::-1], x.bundles, x.constant)
     for dim in uneven:
-        x = collapse(constraints, x, len(dims) - 1 - dim)
+        x = collapse(constraints, x, len(dims) - 1 - dim, op=op)
     return x
 
 
@@ -83,7 +84,7 @@ def _join_digits(x: Value) -> Value:
     return x
 
 
-def collapse(constraints: Constraints, x: Value, dim: int) -> Value:
+def collapse(constraints: Constraints, x: Value, dim: int, *, op: str) -> Value:
     """Make a dim of several digits one of a single digit, so that its positions can be picked one by one."""
     old = x.dims[dim]
     if len(old) <= 1:
@@ -93,15 +94,15 @@ def collapse(constraints: Constraints, x: Value, dim: int) -> Value:
     parts = [bundle for bundle in x.bundles if set(bundle.digits) & set(old)]
     if not parts:
         return value(dims, x.bundles, x.constant | ({joined} if x.constant.issuperset(old) else set()))
-    joint = constraints.joint(x, old)
+    joint = constraints.joint(x, old, op=op)
     digits = (*joint.digits[: -len(old)], joined)
     bundle = Bundle(digits, joint.atoms.reshape([digit.size for digit in digits]))
     return value(dims, [*(b for b in x.bundles if b not in parts), bundle], x.constant)
 
 
-def take(constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray, "taken"]) -> Value:
+def take(constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray, "taken"], *, op: str) -> Value:
     """The entries at some positions along a dim."""
-    x = collapse(constraints, x, dim)
+    x = collapse(constraints, x, dim, op=op)
     new = tuple(Digit(len(index), digit.why) for digit in x.dims[dim] or (Digit(1),)) if len(index) != 1 else ()
     dims = [new if k == dim else other for k, other in enumerate(x.dims)]
     if not x.dims[dim]:
@@ -113,7 +114,7 @@ def take(constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray, "t
         digits = (*bundle.digits[:place], *new, *bundle.digits[place + 1 :])
         atoms = bundle.atoms.take(index if new else index[0], axis=place)
         if not digits:
-            constraints.fix(atoms, "picked out on its own")
+            constraints.fix(atoms, Reason(op, "picked out on its own"))
         repeated = len(np.unique(index)) < len(index)
         bundles.append(constraints.copies(atoms, digits) if repeated else Bundle(digits, atoms))
     return value(dims, bundles, x.constant | (set(new) if old in x.constant else set()))

@@ -61,6 +61,11 @@ class Node:
         return () if first is None else tuple(first.shape)
 
     @property
+    def label(self) -> str:
+        """How the node is named in the reasons of pins."""
+        return f"{self.name} ({self.function})" if self.function else self.kind
+
+    @property
     def storages(self) -> set[int]:
         """Identities of the memory that the node's tensors live in; values that share one alias each other."""
         return {x.untyped_storage()._cdata for x in self.outputs if x is not None}

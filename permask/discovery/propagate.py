@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from permask.discovery.atoms import Places, Value, new_dims, pinned, same, value
+from permask.discovery.atoms import Mismatch, Value, new_dims, pinned, same, value
 from permask.discovery.concatenate import replace
-from permask.discovery.constraints import Constraints
+from permask.discovery.constraints import Constraints, Reason
 from permask.discovery.layout import insert
 from permask.discovery.parameters import state, structures
 from permask.discovery.program import Node, Program, Ref, substitute
@@ -17,6 +17,7 @@ from permask.discovery.rules import READ_PLACES, RULES, Op, UnsupportedError
 from permask.discovery.rules.segments import picked
 
 UNSUPPORTED = "unsupported op"
+MODIFIED = "modified in place where another view of it is read"
 
 
 @dataclass(eq=False)
@@ -48,7 +49,6 @@ def propagate(program: Program, names: Mapping[str, str], numbers: Mapping[str, 
     structured = {names[key]: structure for key, structure in structures(program.nodes).items()}
     used = {name for node in program.nodes for name in node.inputs}
     for position, node in enumerate(program.nodes):
-        found.constraints.here = f"{node.name} ({node.function})" if node.function else node.kind
         if node.kind == "call":
             if found.depends.intersection(node.inputs):
                 found.depends.add(node.name)
@@ -57,8 +57,8 @@ def propagate(program: Program, names: Mapping[str, str], numbers: Mapping[str, 
                 _write(position, program.nodes, found)
         elif node.kind == "output":
             for x in _tensors([found.values[name] for name in node.inputs]):
-                x = found.constraints.settle(x) if isinstance(x, Places) else x
-                found.constraints.pin(x, "output of the network")
+                x = found.constraints.settle(x, op=node.label)
+                found.constraints.pin(x, Reason(node.label, "output of the network"))
         elif node.kind == "state" and node.name in used and _floating(node):
             key = names[node.key]
             if key not in found.states:
@@ -93,7 +93,7 @@ def _floating(node: Node) -> bool:
 def _call(node: Node, found: Propagation, numbers: Mapping[str, np.ndarray]) -> Any:
     def read(ref: Ref) -> Any:
         x = found.values[ref.name]
-        return found.constraints.settle(x) if isinstance(x, Places) and ref is not picking else x
+        return found.constraints.settle(x, op=node.label) if isinstance(x, Value) and ref is not picking else x
 
     picking = (node.arguments or {}).get(READ_PLACES.get(node.function, ""))
     if node.outputs and all(x is not None and 0 in x.shape for x in node.outputs):  # nothing depends on it
@@ -116,16 +116,16 @@ def _call(node: Node, found: Propagation, numbers: Mapping[str, np.ndarray]) -> 
 
 
 def _checked(x: Value | None, output: Tensor | None) -> Value | None:
-    """A result, if it has the shape that the graph says; else something that pins it once it is read."""
+    """A result, if it has the shape that the op returns."""
     if x is None or output is None or x.shape == tuple(output.shape):
         return x
-    return Places(pinned(tuple(output.shape), "").dims, source=x, along=tuple(range(x.ndim)))
+    return Mismatch(pinned(tuple(output.shape), "").dims, given=x)
 
 
 def _pin(node: Node, arguments: Any, constraints: Constraints, why: str) -> Any:
     """Pin all that a node touches."""
     for x in _tensors(arguments):
-        constraints.pin(x, why, UNSUPPORTED)
+        constraints.pin(x, Reason(node.label, why, UNSUPPORTED))
     results = [None if x is None else pinned(x.shape, why) for x in node.outputs]
     return results if node.many else results[0] if results else None
 
@@ -156,7 +156,7 @@ def _write(position: int, nodes: tuple[Node, ...], found: Propagation) -> None:
         if isinstance(result, Value) and isinstance(before, Value):
             if not before.constant and same(result, before):
                 continue
-            changed = _sliced_from(name, result, by_name, found)
+            changed = _sliced_from(name, result, by_name, found, op=node.label)
         else:
             changed = {}
         storages = by_name[name].storages
@@ -166,13 +166,13 @@ def _write(position: int, nodes: tuple[Node, ...], found: Propagation) -> None:
             continue
         for alias in [*aliases, name, node.name]:
             pinned_ones = [
-                found.constraints.pin(x, "modified in place where another view of it is read", UNSUPPORTED)
+                found.constraints.pin(x, Reason(node.label, MODIFIED, UNSUPPORTED))
                 for x in _tensors(found.values[alias])
             ]
             found.values[alias] = pinned_ones if isinstance(found.values[alias], list) else pinned_ones[0]
 
 
-def _sliced_from(name: str, new: Value, nodes: Mapping[str, Node], found: Propagation) -> dict[str, Value]:
+def _sliced_from(name: str, new: Value, nodes: Mapping[str, Node], found: Propagation, *, op: str) -> dict[str, Value]:
     """The values after one of them has changed: itself, what it is a slice of, and so on; none if unclear."""
     changed = {name: new}
     while nodes[name].function in ("slice", "select"):
@@ -182,7 +182,7 @@ def _sliced_from(name: str, new: Value, nodes: Mapping[str, Node], found: Propag
         dim, index = picked(arguments, whole.shape)
         new = insert(new, dim) if nodes[name].function == "select" else new
         try:
-            new = replace(found.constraints, whole, dim, index, new)
+            new = replace(found.constraints, whole, dim, index, new=new, op=op)
         except UnsupportedError:
             return {}
         changed[parent] = new

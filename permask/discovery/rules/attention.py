@@ -26,5 +26,5 @@ def attention(op: Op) -> Value:
     masks = [] if mask is None else [(mask, [*batch, "t", "s"][n + 2 - mask.ndim :])]
     pin = dict.fromkeys("ts", "tokens that see those before them") if op["is_causal"] else {}
     weights = op.contract(named(q, "t", "e"), named(k, "s", "e"), *masks, to=[*batch, "t", "s"], pin=pin)
-    op.constraints.keep_blocks(weights, [n + 1])
+    op.keep_blocks(weights, [n + 1])
     return op.contract(named(weights, "t", "s"), named(v, "s", "d"), to=[*batch, "t", "d"])

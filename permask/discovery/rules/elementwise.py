@@ -36,7 +36,7 @@ def elementwise(op: Op) -> Value:
     """Entries at the same place move together; a tensor that an op only takes the type of does not matter."""
     values = op.values[:1] if op.node.function in ("type_as", "to") else op.values
     if len(values) == 1 and values[0].shape == op.shape:
-        op.constraints.register(*values)
+        op.register(*values)
         return values[0]
     n = len(op.shape)
     return op.contract(*((x, range(n - x.ndim, n)) for x in values), to=range(n))

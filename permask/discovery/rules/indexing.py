@@ -1,6 +1,6 @@
 """Picking and placing entries by numbers."""
 
-from permask.discovery import concatenate, layout
+from permask.discovery import layout
 from permask.discovery.atoms import Value, pinned
 from permask.discovery.rules.registry import Op, rule
 from permask.discovery.rules.segments import picked
@@ -29,7 +29,7 @@ def index(op: Op) -> Value:
     new = {("picked", k): n for k, n in enumerate(op.shape[first : first + picked])}
     kept = [dim for dim in dims if dim not in places]
     for pick in picks.values():
-        op.constraints.pin(pick, "numbers that pick entries")
+        op.pin(pick, "numbers that pick entries")
     return op.contract((x, dims), to=[*kept[:first], *new, *kept[first:]], pin=dict.fromkeys(places, PICKED), new=new)
 
 
@@ -75,7 +75,7 @@ def slice_scatter(op: Op) -> Value:
     x, source = op["self"], op["src"]
     dim, index = picked(op.arguments, x.shape)
     source = layout.insert(source, dim) if op.node.function == "select_scatter" else source
-    return concatenate.replace(op.constraints, x, dim, index, source)
+    return op.replace(x, dim, index, source)
 
 
 @rule("one_hot", places="self")
@@ -93,7 +93,7 @@ def one_hot(op: Op) -> Value:
 def diagonal(op: Op) -> Value:
     """Entries (i, i) of two dims, which stay."""
     for x in op.values:
-        op.constraints.pin(x, "its diagonal is taken")
+        op.pin(x, "its diagonal is taken")
     return pinned(op.shape, "a diagonal")
 
 
@@ -101,5 +101,5 @@ def diagonal(op: Op) -> Value:
 def by_order(op: Op) -> Value:
     """Which entry goes where depends on all entries before it."""
     for x in op.values:
-        op.constraints.pin(x, "its entries are counted in order")
+        op.pin(x, "its entries are counted in order")
     return pinned(op.shape, "places counted in order")

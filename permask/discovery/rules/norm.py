@@ -16,7 +16,7 @@ def batch_norm(op: Op) -> Value:
     result = op.contract((x, dims), *((y, [1]) for y in per_channel), to=dims)
     if op["training"] or op["use_input_stats"]:
         mixed = dims[2:] if op.node.function == "instance_norm" else [0, *dims[2:]]
-        op.constraints.keep_blocks(result, mixed)
+        op.keep_blocks(result, mixed)
     return result
 
 
@@ -27,7 +27,7 @@ def layer_norm(op: Op) -> Value | list[Value | None]:
     dims = list(range(x.ndim))
     mixed = dims[x.ndim - len(op["normalized_shape"]) :]
     result = op.contract((x, dims), (op["weight"], mixed), (op["bias"], mixed), to=dims)
-    op.constraints.keep_blocks(result, mixed)
+    op.keep_blocks(result, mixed)
     return (
         [result, *(op.contract((result, dims), to=dims[: mixed[0]]) for _ in op.shapes[1:])] if op.node.many else result
     )
@@ -42,7 +42,7 @@ def group_norm(op: Op) -> Value:
     dims = list(range(x.ndim))
     scales = (op[name] and op.view(op[name], [groups, channels // groups]) for name in ("weight", "bias"))
     result = op.contract((x, dims), *((scale, [1, 2]) for scale in scales), to=dims)
-    op.constraints.keep_blocks(result, dims[2:])
+    op.keep_blocks(result, dims[2:])
     return op.view(result, op.shape)
 
 
@@ -53,5 +53,5 @@ def weight_norm(op: Op) -> Value | list[Value]:
     dims = list(range(v.ndim))
     kept = op["dim"] % v.ndim
     result = op.contract((v, dims), (g, dims), to=dims)
-    op.constraints.keep_blocks(result, [dim for dim in dims if dim != kept])
+    op.keep_blocks(result, [dim for dim in dims if dim != kept])
     return [result, g] if op.node.many else result

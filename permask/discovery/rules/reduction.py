@@ -77,8 +77,8 @@ def ordered(op: Op) -> Value | list[Value]:
 def softmax(op: Op) -> Value:
     """What is divided by the same sum stays together."""
     x = op.values[0]
-    op.constraints.register(x)
-    op.constraints.keep_blocks(x, [op["dim"] % x.ndim] if x.ndim else [])
+    op.register(x)
+    op.keep_blocks(x, [op["dim"] % x.ndim] if x.ndim else [])
     return x
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from permask.discovery import concatenate, contract, layout
 from permask.discovery.atoms import Places, Value, constant
-from permask.discovery.constraints import Constraints, UnsupportedError
+from permask.discovery.constraints import Constraints, Reason, UnsupportedError
 from permask.discovery.program import Node, Ref
 
 __all__ = ["READ_PLACES", "RULES", "Op", "Result", "UnsupportedError", "names", "rule"]
@@ -52,6 +52,11 @@ class Op:
         return found
 
     @property
+    def label(self) -> str:
+        """How the reasons of pins name the call."""
+        return self.node.label
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the (first) result."""
         return self.node.shape
@@ -79,8 +84,7 @@ class Op:
         dim = numbers.counted if isinstance(numbers, Places) else None
         if dim is not None and dim.shape == (size,):
             return dim
-        if isinstance(numbers, Places):
-            self.constraints.settle(numbers)
+        self.constraints.settle(numbers, op=self.label)
         return None
 
     def contract(
@@ -91,15 +95,19 @@ class Op:
         new: Mapping[Any, int] | None = None,
     ) -> Value:
         """See `contract.contract`."""
-        return contract.contract(self.constraints, operands, to, pin, new)
+        return contract.contract(self.constraints, operands, to, op=self.label, pin=pin, new=new)
 
     def view(self, x: Value, shape: Sequence[int]) -> Value:
         """See `layout.view`."""
-        return layout.view(self.constraints, x, shape)
+        return layout.view(self.constraints, x, shape, op=self.label)
 
     def take(self, x: Value, dim: int, index: Any) -> Value:
         """See `layout.take`."""
-        return layout.take(self.constraints, x, dim, index)
+        return layout.take(self.constraints, x, dim, index, op=self.label)
+
+    def collapse(self, x: Value, dim: int) -> Value:
+        """See `layout.collapse`."""
+        return layout.collapse(self.constraints, x, dim, op=self.label)
 
     def fill(self, shape: Sequence[int]) -> Value:
         """A value whose entries are all the same."""
@@ -107,7 +115,23 @@ class Op:
 
     def concatenate(self, values: Sequence[Value], dim: int) -> Value:
         """See `concatenate.concatenate`."""
-        return concatenate.concatenate(self.constraints, values, dim)
+        return concatenate.concatenate(self.constraints, values, dim, op=self.label)
+
+    def replace(self, x: Value, dim: int, index: Any, new: Value) -> Value:
+        """See `concatenate.replace`."""
+        return concatenate.replace(self.constraints, x, dim, index, new=new, op=self.label)
+
+    def register(self, *values: Value) -> None:
+        """See `Constraints.register`."""
+        self.constraints.register(*values)
+
+    def keep_blocks(self, x: Value, mixed: Sequence[int]) -> None:
+        """See `Constraints.keep_blocks`."""
+        self.constraints.keep_blocks(x, mixed)
+
+    def pin(self, x: Value, why: str) -> Value:
+        """Forbid every movement of a value; gives the value, pinned."""
+        return self.constraints.pin(x, Reason(self.label, why))
 
 
 Rule = Callable[[Op], Result]

@@ -42,7 +42,7 @@ def split(op: Op) -> list[Value]:
     """Cut into parts, whose sizes are those of the results."""
     x = op["self"]
     dim = min(1, x.ndim - 1) if op.node.function == "hsplit" else (op["dim"] or 0) % x.ndim
-    x = layout.collapse(op.constraints, x, dim)
+    x = op.collapse(x, dim)
     ends = np.cumsum([shape[dim] for shape in op.shapes])
     return [op.take(x, dim, np.arange(end - shape[dim], end)) for end, shape in zip(ends, op.shapes, strict=True)]
 
@@ -52,7 +52,7 @@ def unbind(op: Op) -> list[Value]:
     """Every entry along a dim by itself."""
     x = op["self"]
     dim = op["dim"] % x.ndim
-    x = layout.collapse(op.constraints, x, dim)
+    x = op.collapse(x, dim)
     return [layout.drop(op.take(x, dim, np.array([k])), dim) for k in range(x.shape[dim])]
 
 
@@ -108,7 +108,7 @@ def glu(op: Op) -> Value:
     """One half times the sigmoid of the other."""
     x = op["self"]
     dim, dims = op["dim"] % x.ndim, list(range(x.ndim))
-    x = layout.collapse(op.constraints, x, dim)
+    x = op.collapse(x, dim)
     half = x.shape[dim] // 2
     halves = (op.take(x, dim, np.arange(start, start + half)) for start in (0, half))
     return op.contract(*((part, dims) for part in halves), to=dims)
@@ -128,7 +128,7 @@ def pad(op: Op) -> Value:
 def _pad_dim(op: Op, x: Value, dim: int, before: int, after: int) -> Value:
     size = x.shape[dim]
     if before < 0 or after < 0:
-        x = op.take(layout.collapse(op.constraints, x, dim), dim, np.arange(max(0, -before), size + min(0, after)))
+        x = op.take(op.collapse(x, dim), dim, np.arange(max(0, -before), size + min(0, after)))
         return _pad_dim(op, x, dim, max(0, before), max(0, after)) if max(before, after) > 0 else x
     moves = any(x.bundles_of(digit) for digit in x.dims[dim])
     if moves and op.arguments.get("mode", "constant") == "constant":
