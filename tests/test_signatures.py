@@ -50,6 +50,17 @@ def test_no_signature_holds_a_bag_of_anything(path: Path) -> None:
     assert bags(path.read_text()) == [], "say in a dataclass what is in it"
 
 
+@pytest.mark.parametrize(
+    "path", sorted((ROOT / "study").rglob("*.py")), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
+def test_no_function_of_studies_takes_or_gives_a_dict_of_anything(path: Path) -> None:
+    """What comes from JSON or YAML has a name of its own there: Specification, Manifest, Event, Content."""
+    functions = [x for x in ast.walk(ast.parse(path.read_text())) if isinstance(x, ast.FunctionDef)]
+    found = [x.returns for x in functions if x.returns]
+    found += [argument.annotation for x in functions for argument in ast.walk(x.args) if isinstance(argument, ast.arg)]
+    assert not any("dict[str, Any]" in ast.unparse(annotation) for annotation in found if annotation)
+
+
 def test_the_search_finds_bags_wherever_they_are_and_nothing_else() -> None:
     source = """
 Alias = list[dict[str, Any]]
