@@ -16,15 +16,17 @@ Gradients = Mapping[str, Tensor | None]
 
 
 class Held(Protocol):
-    """A network whose pruned weights something keeps at zero, such as the handle of `permask.hold_mask`.
+    """A network whose pruned weights something keeps at zero, such as the handle of `permask.hold_mask`."""
 
-    Attributes:
-        mask: What is pruned now.
-        weights: The masked parameters by name.
-    """
+    @property
+    def mask(self) -> Mask:
+        """What is pruned now."""
+        ...
 
-    mask: Mask
-    weights: Mapping[str, nn.Parameter]
+    @property
+    def weights(self) -> Mapping[str, nn.Parameter]:
+        """The masked parameters by name."""
+        ...
 
     def update(self, mask: Mask) -> None:
         """Prune by another mask from now on; what it regrows starts at zero, with zero optimizer state."""
