@@ -9,6 +9,10 @@ class NetworkError(PermaskError):
     """A network that cannot be captured, or that does not fit a symmetry, mask or permutation."""
 
 
+class RuleError(PermaskError):
+    """A rule for an op that fails: the rule is wrong, or does not know this way of calling the op."""
+
+
 class StudyError(PermaskError):
     """A study file, or an override of it, that does not describe a study."""
 

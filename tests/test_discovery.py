@@ -16,8 +16,8 @@ from permask.discovery.capture import capture
 from permask.discovery.certify import certify
 from permask.discovery.discover import tied
 from permask.discovery.propagate import propagate
-from permask.discovery.rules import RULES
-from permask.errors import NetworkError
+from permask.discovery.rules import RULES, UnsupportedError
+from permask.errors import NetworkError, RuleError
 from permask.groups import Group
 from permask.symmetry import Symmetry
 from permask.training.networks.resnet import ResNet20
@@ -276,15 +276,85 @@ def test_a_broken_rule_is_noticed_and_its_groups_are_left_out(monkeypatch):
     assert len(symmetry.report["failed"]) == 6 and symmetry.groups == ()
 
 
-def test_a_rule_that_raises_pins_and_says_so(monkeypatch):
-    def failing(op):
-        raise KeyError("padding")
+def misspelled(op):
+    return op.contract((op["input"], "bi"), (op["wieght"], "oi"), to="bo")
 
-    monkeypatch.setitem(RULES, "relu", failing)
+
+def misspelled_and_optional(op):
+    return op.contract((op["input"], "bi"), (op["weight"], "oi"), (op.get("bais"), "o"), to="bo")
+
+
+def careless_of_a_missing_bias(op):
+    return op.contract((op["input"], "bi"), (op["weight"], "oi"), (op["bias"], "o"), to="bo")
+
+
+def gives_nothing(op):
+    pass
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (misspelled, "no argument 'wieght' in this call, which has bias, input, weight"),
+        (misspelled_and_optional, "no op of this rule has an argument 'bais'"),
+        (careless_of_a_missing_bias, r"the argument 'bias' is None in this call: read it with op.get\('bias'\)"),
+        (gives_nothing, "TypeError"),
+    ],
+)
+def test_a_mistake_in_a_rule_is_an_error_that_names_the_op_and_the_rule(broken, told, monkeypatch):
+    monkeypatch.setitem(RULES, "linear", broken)
+    example = NETWORKS["mlp_without_biases"]
+    with pytest.raises(RuleError, match=told) as caught:
+        permask.discover(example.make(), example.inputs())
+    assert "linear (linear)" in str(caught.value)
+    assert f"the rule {broken.__name__} ({__file__}:" in str(caught.value)
+    assert caught.value.__cause__ is not None
+
+
+def test_a_rule_that_does_not_know_a_call_pins_and_says_so(monkeypatch):
+    def particular(op):
+        raise UnsupportedError("not on a Tuesday")
+
+    monkeypatch.setitem(RULES, "relu", particular)
     symmetry = found("mlp")
     reasons = {pin.reason for pin in symmetry.pinned if pin.kind == "unsupported op"}
-    assert reasons == {"its rule failed: KeyError: 'padding'"}
+    assert reasons == {"not on a Tuesday"}
     assert [group.name for group in symmetry.groups] == ["2"]
+
+
+def test_an_argument_of_another_op_of_the_rule_may_be_asked_for(monkeypatch):
+    asked = []
+
+    def asks(op):
+        asked.append((op.get("weight"), op.get("running_mean"), op.get("use_input_stats"), op.get("eps")))
+        return op["input"]
+
+    monkeypatch.setitem(RULES, "batch_norm", asks)
+    network = Net(lambda net, x: nn.functional.batch_norm(x, net.mean, net.var), a=nn.Linear(1, 1))
+    network.register_buffer("mean", torch.zeros(3))
+    network.register_buffer("var", torch.ones(3))
+    permask.discover(network, (torch.randn(2, 3),))
+    ((weight, mean, use_input_stats, eps),) = asked
+    assert weight is None and mean.shape == (3,) and use_input_stats is None and eps == 1e-5
+
+
+@pytest.mark.parametrize("op", [lambda y: y.cumsum(0), lambda y: y.topk(1)[0], lambda y: y.gather(0, y.long())])
+def test_along_the_dim_of_a_single_number_nothing_moves(op):
+    network = Net(lambda net, x: net.a(x) * op(net.scale), a=nn.Linear(3, 2), scale=nn.Parameter(torch.zeros(())))
+    pins = permask.discover(network, (torch.randn(2, 3),)).pinned
+    assert {pin.parameter for pin in pins} == {"a.weight", "a.bias"}
+
+
+def test_lists_among_the_results_of_an_op_without_a_rule_are_pinned():
+    def forward(net, x):
+        y = torch.relu(net.a(x))
+        counts, edges = torch.histogramdd(y.detach(), [2, 2], [-1.0, 1.0, -1.0, 1.0])
+        return net.b(y) + counts.sum() + edges[1].sum()
+
+    network = Net(forward, a=nn.Linear(3, 2), b=nn.Linear(2, 2))
+    symmetry = permask.discover(network, (torch.randn(4, 3),))
+    assert symmetry.groups == ()
+    assert "unsupported op" in {pin.kind for pin in symmetry.pinned}
 
 
 def test_a_result_of_another_shape_than_the_op_returns_pins_what_reads_it(monkeypatch):

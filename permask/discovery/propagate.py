@@ -13,8 +13,9 @@ from permask.discovery.constraints import Constraints, Reason
 from permask.discovery.layout import insert
 from permask.discovery.parameters import state, structures
 from permask.discovery.program import Node, Program, Ref, substitute
-from permask.discovery.rules import READ_PLACES, RULES, Op, UnsupportedError
+from permask.discovery.rules import READ_PLACES, RULES, Op, Rule, UnsupportedError
 from permask.discovery.rules.segments import picked
+from permask.errors import RuleError
 
 UNSUPPORTED = "unsupported op"
 MODIFIED = "modified in place where another view of it is read"
@@ -105,14 +106,25 @@ def _call(node: Node, found: Propagation, numbers: Mapping[str, np.ndarray]) -> 
             raise UnsupportedError("a tensor without entries")
         if node.function not in RULES:
             raise UnsupportedError("no rule for this op")
-        result = RULES[node.function](Op(node, arguments, found.constraints, numbers))
-    except UnsupportedError as error:
+        result = RULES[node.function](Op(node, arguments or {}, found.constraints, numbers))
+        results = [result] if isinstance(result, Value) else list(result)
+    except UnsupportedError as error:  # what the rule demanded so far stays
         return _pin(node, arguments, found.constraints, str(error))
-    except Exception as error:  # the op is called in a way that its rule does not know; what it demanded so far stays
-        return _pin(node, arguments, found.constraints, f"its rule failed: {type(error).__name__}: {error}")
-    results = [result] if isinstance(result, Value) else list(result)
+    except Exception as error:
+        raise _rule_error(node, RULES[node.function], error) from error
     checked = [_checked(x, output) for x, output in zip(results, node.outputs, strict=False)]
     return checked if node.many else checked[0] if checked else None
+
+
+def _rule_error(node: Node, rule: Rule, error: Exception) -> RuleError:
+    """Say which rule failed, where it is written, and on which call."""
+    code = getattr(rule, "__code__", None)
+    written = f"{rule.__qualname__} ({code.co_filename}:{code.co_firstlineno})" if code else repr(rule)
+    where = f" at {node.line}" if node.line else ""
+    return RuleError(
+        f"{node.label}{where}: the rule {written} failed: {type(error).__name__}: {error}. "
+        "Mend the rule; a call that it cannot describe should raise UnsupportedError, which pins what the op touches"
+    )
 
 
 def _checked(x: Value | None, output: Tensor | None) -> Value | None:

@@ -15,12 +15,13 @@ from permask.discovery.rules import (
     shape,
     spatial,
 )
-from permask.discovery.rules.registry import READ_PLACES, RULES, Op, UnsupportedError
+from permask.discovery.rules.registry import READ_PLACES, RULES, Op, Rule, UnsupportedError
 
 __all__ = [
     "READ_PLACES",
     "RULES",
     "Op",
+    "Rule",
     "UnsupportedError",
     "attention",
     "convolution",

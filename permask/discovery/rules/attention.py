@@ -22,7 +22,7 @@ def attention(op: Op) -> Value:
     def named(x: Value, *last: str) -> tuple[Value, list[object]]:
         return x, [*batch[n - (x.ndim - 2) :], *last]
 
-    mask = op["attn_mask"]
+    mask = op.get("attn_mask")
     masks = [] if mask is None else [(mask, [*batch, "t", "s"][n + 2 - mask.ndim :])]
     pin = dict.fromkeys("ts", "tokens that see those before them") if op["is_causal"] else {}
     weights = op.contract(named(q, "t", "e"), named(k, "s", "e"), *masks, to=[*batch, "t", "s"], pin=pin)

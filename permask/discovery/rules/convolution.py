@@ -11,7 +11,7 @@ def convolution(op: Op) -> Value:
     Positions and the kernel's places stay, unless the kernel has one place only and visits all positions in turn.
     Transposed weights are W[g, i, o, k].
     """
-    x, weight, groups = op["input"], op["weight"], op["groups"]
+    x, weight, bias, groups = op["input"], op["weight"], op.get("bias"), op["groups"]
     ends = ("in", "out") if "transpose" in op.node.function else ("out", "in")
     batch = ["batch"] if x.ndim == weight.ndim else []
     slides = [not _visits_all(op, k) for k in range(weight.ndim - 2)]
@@ -22,7 +22,7 @@ def convolution(op: Op) -> Value:
     result = op.contract(
         (_by_group(op, x, groups, len(batch)), [*batch, "group", "in", *places]),
         (_by_group(op, weight, groups, 0), ["group", *ends, *kernel]),
-        (op["bias"] and _by_group(op, op["bias"], groups, 0), ["group", "out"]),
+        (bias and _by_group(op, bias, groups, 0), ["group", "out"]),
         to=[*batch, "group", "out", *after],
         pin={
             **{

@@ -63,7 +63,8 @@ def prelu(op: Op) -> Value:
     """One slope for all channels, or one for each."""
     x, slope = op.values
     dims = list(range(x.ndim))
-    return op.contract((x, dims), (slope, dims if slope.ndim == x.ndim else [min(1, x.ndim - 1)]), to=dims)
+    channels = dims[:2][-1:] if slope.ndim else []
+    return op.contract((x, dims), (slope, dims if slope.ndim == x.ndim else channels), to=dims)
 
 
 @rule(
@@ -112,6 +113,11 @@ def checks(op: Op) -> list[Value | None]:
 
 
 @rule("getitem")
-def getitem(op: Op) -> Value:
-    """One of the results of an op that has several."""
-    return op["0"][op["1"]]
+def getitem(op: Op) -> Value | list[Value]:
+    """One of several results; of an op without a rule, that may be a list of tensors, which are pinned."""
+    results = op.get("0")
+    result = None if results is None else results[op["1"]]
+    if result is not None:
+        return result
+    pins = [pinned(shape, "no rule describes it") for shape in op.shapes]
+    return pins if op.node.many else pins[0]

@@ -11,7 +11,7 @@ def fourier(op: Op) -> Value:
     """Along the transformed dims, every entry has a frequency or place of its own."""
     x = op["self"]
     default = {"2": [-2, -1], "n": list(range(x.ndim))}.get(op.node.function[-1], [-1])
-    given = op["dim"] if op["dim"] is not None else default
+    given = op.get("dim", default)
     mixed = {dim % x.ndim for dim in ([given] if isinstance(given, int) else given)}
     dims: list[object] = list(range(x.ndim))
     to = [("frequency", k) if k in mixed else k for k in range(x.ndim)]

@@ -13,7 +13,7 @@ def index(op: Op) -> Value:
     """Entries by number: numbers that are known pick atoms, others pin the dims that they index."""
     x = op["self"]
     if op.node.function == "index_select":
-        picks = {op["dim"] % x.ndim: op["index"]}
+        picks = {op.dim(x): op["index"]}
         known = {dim: op.known("index") for dim in picks}
     else:
         picks = {dim: pick for dim, pick in enumerate(op["indices"]) if pick is not None}
@@ -37,7 +37,7 @@ def index(op: Op) -> Value:
 def gather(op: Op) -> Value:
     """Along one dim, entries by numbers that may differ from place to place."""
     x, numbers = op["self"], op["index"]
-    dim = op["dim"] % x.ndim
+    dim = op.dim(x)
     dims: list[object] = list(range(x.ndim))
     to = [k if k != dim else "picked" for k in dims]
     along = op.picks(numbers, x.shape[dim])
@@ -48,8 +48,8 @@ def gather(op: Op) -> Value:
 @rule("scatter", "scatter_", "scatter_add", "scatter_add_", places="index")
 def scatter(op: Op) -> Value:
     """Along one dim, entries are placed by numbers that may differ from place to place."""
-    x, numbers, source = op["self"], op["index"], op["src"]
-    dim = op["dim"] % x.ndim
+    x, numbers, source = op["self"], op["index"], op.get("src")
+    dim = op.dim(x)
     dims: list[object] = list(range(x.ndim))
     placed = [k if k != dim else "placed" for k in dims]
     along = op.picks(numbers, x.shape[dim])
@@ -61,7 +61,7 @@ def scatter(op: Op) -> Value:
 def place(op: Op) -> Value:
     """Along one dim, entries are placed by number."""
     x = op["self"]
-    dim = op["dim"] % x.ndim
+    dim = op.dim(x)
     dims: list[object] = list(range(x.ndim))
     placed = [k if k != dim else "placed" for k in dims]
     others = [y for y in op.values if y is not x]

@@ -10,7 +10,8 @@ def linear(op: Op) -> Value:
     x = op["input"]
     batch = list(range(x.ndim - 1))
     out = ["out"] if op["weight"].ndim == 2 else []
-    return op.contract((x, [*batch, "in"]), (op["weight"], [*out, "in"]), (op["bias"], out), to=[*batch, *out])
+    weight, bias = (op["weight"], [*out, "in"]), (op.get("bias"), out)
+    return op.contract((x, [*batch, "in"]), weight, bias, to=[*batch, *out])
 
 
 @rule("matmul", "bmm", "mm", "mv", "dot", "addmm", "addmm_", "baddbmm", "baddbmm_", "addmv", "addbmm_")
@@ -94,6 +95,6 @@ def bilinear(op: Op) -> Value:
         (a, [*batch, "i"]),
         (op["weight"], ["o", "i", "j"]),
         (b, [*batch, "j"]),
-        (op["bias"], ["o"]),
+        (op.get("bias"), ["o"]),
         to=[*batch, "o"],
     )

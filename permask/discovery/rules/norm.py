@@ -12,9 +12,9 @@ def batch_norm(op: Op) -> Value:
     """Scales and running statistics belong to channels; statistics of this input mix what is not a channel."""
     x = op["input"]
     dims = list(range(x.ndim))
-    per_channel = [op[name] for name in ("weight", "bias", "running_mean", "running_var")]
+    per_channel = [op.get(name) for name in ("weight", "bias", "running_mean", "running_var")]
     result = op.contract((x, dims), *((y, [1]) for y in per_channel), to=dims)
-    if op["training"] or op["use_input_stats"]:
+    if op.get("training") or op.get("use_input_stats"):
         mixed = dims[2:] if op.node.function == "instance_norm" else [0, *dims[2:]]
         op.keep_blocks(result, mixed)
     return result
@@ -26,11 +26,12 @@ def layer_norm(op: Op) -> Value | list[Value | None]:
     x = op["input"]
     dims = list(range(x.ndim))
     mixed = dims[x.ndim - len(op["normalized_shape"]) :]
-    result = op.contract((x, dims), (op["weight"], mixed), (op["bias"], mixed), to=dims)
+    result = op.contract((x, dims), (op.get("weight"), mixed), (op.get("bias"), mixed), to=dims)
     op.keep_blocks(result, mixed)
-    return (
-        [result, *(op.contract((result, dims), to=dims[: mixed[0]]) for _ in op.shapes[1:])] if op.node.many else result
-    )
+    if not op.node.many:
+        return result
+    statistics = op.contract((result, dims), to=[dim for dim in dims if dim not in mixed])
+    return [result, *(op.view(statistics, shape) for shape in op.shapes[1:])]
 
 
 @rule("group_norm")
@@ -40,8 +41,9 @@ def group_norm(op: Op) -> Value:
     batch, channels, *places = x.shape
     x = op.view(x, [batch, groups, channels // groups, *places])
     dims = list(range(x.ndim))
-    scales = (op[name] and op.view(op[name], [groups, channels // groups]) for name in ("weight", "bias"))
-    result = op.contract((x, dims), *((scale, [1, 2]) for scale in scales), to=dims)
+    given = (op.get(name) for name in ("weight", "bias"))
+    scales = ((op.view(scale, [groups, channels // groups]), [1, 2]) for scale in given if scale is not None)
+    result = op.contract((x, dims), *scales, to=dims)
     op.keep_blocks(result, dims[2:])
     return op.view(result, op.shape)
 

@@ -79,6 +79,6 @@ def recurrent(op: Op) -> list[Value]:
 def cell(op: Op) -> Value | list[Value]:
     """One step in time."""
     hx = op["hx"] if isinstance(op["hx"], list | tuple) else [op["hx"]]
-    weights = [op[name] for name in ("w_ih", "w_hh", "b_ih", "b_hh") if op[name] is not None]
+    weights = [op[name] for name in ("w_ih", "w_hh", "b_ih", "b_hh") if op.get(name) is not None]
     outputs = advance(op, op["input"], weights, list(hx), GATES[op.node.function.removesuffix("_cell")])
     return list(outputs) if op.node.many else outputs[0]

@@ -12,7 +12,7 @@ linalg_vector_norm count_nonzero median nanmedian mode
 
 def _reduced(op: Op, x: Value) -> list[int]:
     """The dims that an op reduces: those it names, or all."""
-    given = op["dim"]
+    given = op.get("dim")
     given = list(range(x.ndim)) if given is None or given == [] else given
     return sorted({dim % x.ndim for dim in ([given] if isinstance(given, int) else given)}) if x.ndim else []
 
@@ -34,7 +34,7 @@ def reduction(op: Op) -> Value | list[Value]:
         return op.contract(*((x, range(n - x.ndim, n)) for x in op.values), to=range(n))
     x = op["self"]
     mixed = _reduced(op, x)
-    result = reduce(op, x, mixed, bool(op["keepdim"]))
+    result = reduce(op, x, mixed, bool(op.get("keepdim")))
     if not op.node.many:
         return result
     places = op.node.function in ("max", "min", "median", "nanmedian", "mode")
@@ -54,15 +54,14 @@ def arguments(op: Op) -> Value:
     """Where the extreme is."""
     x = op["self"]
     mixed = _reduced(op, x)
-    return op.places(reduce(op, x, mixed, bool(op["keepdim"])), x, mixed)
+    return op.places(reduce(op, x, mixed, bool(op.get("keepdim"))), x, mixed)
 
 
 @rule("topk", "sort", "kthvalue", "argsort", "msort")
 def ordered(op: Op) -> Value | list[Value]:
     """The entries by size are the same for every order of them; where they were is not."""
     x = op["self"]
-    given = 0 if op.node.function == "msort" else op["dim"]
-    dim = (-1 if given is None else given) % x.ndim
+    dim = 0 if op.node.function == "msort" else op.dim(x, default=-1)
     dims = list(range(x.ndim))
     if len(op.shape) < x.ndim:
         result = op.contract((x, dims), to=[k for k in dims if k != dim])
@@ -78,7 +77,7 @@ def softmax(op: Op) -> Value:
     """What is divided by the same sum stays together."""
     x = op.values[0]
     op.register(x)
-    op.keep_blocks(x, [op["dim"] % x.ndim] if x.ndim else [])
+    op.keep_blocks(x, [op.dim(x)] if x.ndim else [])
     return x
 
 
@@ -87,15 +86,15 @@ def cumulative(op: Op) -> Value | list[Value]:
     """Every entry depends on those before it."""
     x = op["self"]
     dims = list(range(x.ndim))
-    result = op.contract((x, dims), to=dims, pin={op["dim"] % x.ndim: "places counted in order"})
+    result = op.contract((x, dims), to=dims, pin={op.dim(x): "places counted in order"})
     return [result, result] if op.node.many else result
 
 
 @rule("cosine_similarity")
 def cosine_similarity(op: Op) -> Value:
     """x · y / ‖x‖ ‖y‖ along a dim."""
-    n = max(x.ndim for x in op.values)
-    dim = op["dim"] % n
+    longest = max(op.values, key=lambda x: x.ndim)
+    n, dim = longest.ndim, op.dim(longest)
     to = [k for k in range(n) if k != dim]
     return op.contract(*((x, range(n - x.ndim, n)) for x in op.values), to=to)
 
@@ -117,4 +116,4 @@ def cross_entropy(op: Op) -> Value:
     places = [dim for dim in dims if dim != "class"]
     numbers = (target, dims if target.ndim == scores.ndim else places)
     to = places if op["reduction"] == 0 else []
-    return op.contract((scores, dims), numbers, (op["weight"], ["class"]), to=to, pin={"class": "classes"})
+    return op.contract((scores, dims), numbers, (op.get("weight"), ["class"]), to=to, pin={"class": "classes"})

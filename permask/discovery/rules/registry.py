@@ -4,14 +4,24 @@ A rule reads one call of an op and gives the values of its results:
 
     @rule("relu", "gelu")
     def elementwise(op: Op) -> Value:
-        return op.values[0]
+        return op.contract((op["self"], ["place"]), to=["place"])
+
+It has one obligation. Let σ be a permutation of the atoms that keeps all colours and edges of the constraints, those
+that the rule adds among them. σ moves the entries of a tensor as the tensor's value says. Then
+
+    op(σ·x) = σ·op(x)    for every such σ and all tensors x:
+
+the op computes the permuted result from the permuted arguments. A rule that demands too much hides symmetries. A rule
+that demands too little breaks its obligation, and the certificate leaves out what it lets through.
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
+import torch
 
 from permask.discovery import concatenate, contract, layout
 from permask.discovery.atoms import Places, Value, constant
@@ -40,7 +50,34 @@ class Op:
     numbers: Mapping[str, np.ndarray]
 
     def __getitem__(self, name: str) -> Any:
-        return self.arguments.get(name)
+        """An argument that the call has.
+
+        Raises:
+            LookupError: The schema of the op has no such argument, or the argument is None in this call.
+        """
+        if name not in self.arguments:
+            raise LookupError(f"no argument {name!r} in this call, which has {', '.join(self.arguments)}")
+        if self.arguments[name] is None:
+            raise LookupError(f"the argument {name!r} is None in this call: read it with op.get({name!r})")
+        return self.arguments[name]
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """An argument that may be None, or that not all ops of the rule have; `default` where there is none.
+
+        Raises:
+            LookupError: None of the ops that the rule is for has such an argument.
+        """
+        if name not in self.arguments and name not in _argument_names(FAMILIES.get(self.node.function, ())):
+            raise LookupError(f"no op of this rule has an argument {name!r}; this call has {', '.join(self.arguments)}")
+        given = self.arguments.get(name)
+        return default if given is None else given
+
+    def dim(self, x: Value, name: str = "dim", default: int | None = None) -> int:
+        """The dim of a value that an argument names, counted from the front."""
+        given = self[name] if default is None else self.get(name, default)
+        if x.ndim == 0:
+            raise UnsupportedError("a dim of a single number")
+        return given % x.ndim
 
     @property
     def values(self) -> list[Value]:
@@ -137,6 +174,7 @@ class Op:
 Rule = Callable[[Op], Result]
 RULES: dict[str, Rule] = {}
 READ_PLACES: dict[str, str] = {}
+FAMILIES: dict[str, tuple[str, ...]] = {}  # op -> the ops that share its rule
 
 
 def rule(*functions: str, places: str = "") -> Callable[[Rule], Rule]:
@@ -153,9 +191,22 @@ def rule(*functions: str, places: str = "") -> Callable[[Rule], Rule]:
                 raise ValueError(f"two rules for {function}")
             RULES[function] = read
             READ_PLACES[function] = places
+            FAMILIES[function] = functions
         return read
 
     return register
+
+
+@cache
+def _argument_names(functions: tuple[str, ...]) -> frozenset[str]:
+    """The names of all arguments of some ops, in any of their overloads."""
+    names: set[str] = set()
+    for function in functions:
+        space, _, name = function.rpartition("::")
+        packet = getattr(getattr(torch.ops, space or "aten"), name, None)
+        for overload in packet.overloads() if packet is not None else ():
+            names.update(argument.name for argument in getattr(packet, overload)._schema.arguments)
+    return frozenset(names)
 
 
 def names(text: str) -> list[str]:

@@ -16,7 +16,7 @@ from permask.discovery.rules.registry import Op, rule
 def cat(op: Op) -> Value:
     """One after the other."""
     values = [x for x in op["tensors"] if 0 not in x.shape]
-    return op.concatenate(values, op["dim"] % values[0].ndim)
+    return op.concatenate(values, op.dim(values[0]))
 
 
 @rule("stack")
@@ -41,7 +41,7 @@ def stack(op: Op) -> Value:
 def split(op: Op) -> list[Value]:
     """Cut into parts, whose sizes are those of the results."""
     x = op["self"]
-    dim = min(1, x.ndim - 1) if op.node.function == "hsplit" else (op["dim"] or 0) % x.ndim
+    dim = min(1, x.ndim - 1) if op.node.function == "hsplit" else op.dim(x, default=0)
     x = op.collapse(x, dim)
     ends = np.cumsum([shape[dim] for shape in op.shapes])
     return [op.take(x, dim, np.arange(end - shape[dim], end)) for end, shape in zip(ends, op.shapes, strict=True)]
@@ -51,7 +51,7 @@ def split(op: Op) -> list[Value]:
 def unbind(op: Op) -> list[Value]:
     """Every entry along a dim by itself."""
     x = op["self"]
-    dim = op["dim"] % x.ndim
+    dim = op.dim(x)
     x = op.collapse(x, dim)
     return [layout.drop(op.take(x, dim, np.array([k])), dim) for k in range(x.shape[dim])]
 
@@ -107,7 +107,7 @@ def flip(op: Op) -> Value:
 def glu(op: Op) -> Value:
     """One half times the sigmoid of the other."""
     x = op["self"]
-    dim, dims = op["dim"] % x.ndim, list(range(x.ndim))
+    dim, dims = op.dim(x), list(range(x.ndim))
     x = op.collapse(x, dim)
     half = x.shape[dim] // 2
     halves = (op.take(x, dim, np.arange(start, start + half)) for start in (0, half))
@@ -131,7 +131,7 @@ def _pad_dim(op: Op, x: Value, dim: int, before: int, after: int) -> Value:
         x = op.take(op.collapse(x, dim), dim, np.arange(max(0, -before), size + min(0, after)))
         return _pad_dim(op, x, dim, max(0, before), max(0, after)) if max(before, after) > 0 else x
     moves = any(x.bundles_of(digit) for digit in x.dims[dim])
-    if moves and op.arguments.get("mode", "constant") == "constant":
+    if moves and op.get("mode", "constant") == "constant":
         ends = [
             op.fill([n if k != dim else count for k, n in enumerate(x.shape)]) for count in (before, after) if count
         ]

@@ -44,8 +44,8 @@ def transpose(op: Op) -> Value:
     x = op["self"]
     if x.ndim < 2:
         return x
-    a = op.arguments.get("dim0", op.arguments.get("axis0", -2)) % x.ndim
-    b = op.arguments.get("dim1", op.arguments.get("axis1", -1)) % x.ndim
+    a = op.get("dim0", op.get("axis0", -2)) % x.ndim
+    b = op.get("dim1", op.get("axis1", -1)) % x.ndim
     if op.node.function == "numpy_T":
         return layout.permute(x, range(x.ndim)[::-1])
     order = list(range(x.ndim))
@@ -81,8 +81,7 @@ def broadcast(op: Op) -> list[Value]:
 @rule("repeat", "tile")
 def repeat(op: Op) -> Value:
     """Repeated as a whole along some dims."""
-    counts = op["repeats"] or op["dims"]
-    x = op["self"]
+    x, counts = op["self"], op["repeats" if op.node.function == "repeat" else "dims"]
     counts = [*[1] * (x.ndim - len(counts)), *counts]
     for _ in range(len(counts) - x.ndim):
         x = layout.insert(x, 0)
@@ -94,9 +93,10 @@ def repeat(op: Op) -> Value:
 @rule("repeat_interleave")
 def repeat_interleave(op: Op) -> Value:
     """Every entry along a dim repeated."""
-    x, count, dim = op["self"], op["repeats"], op["dim"]
+    count, dim = op["repeats"], op.get("dim")
     if not isinstance(count, int):
         raise UnsupportedError("repeats entries different numbers of times")
+    x = op["self"]
     if dim is None:
-        x, dim = op.view(x, [math.prod(x.shape)]), 0
-    return layout.tile(x, dim % x.ndim, count, inner=True)
+        return layout.tile(op.view(x, [math.prod(x.shape)]), 0, count, inner=True)
+    return layout.tile(x, op.dim(x), count, inner=True)

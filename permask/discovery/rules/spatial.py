@@ -41,7 +41,7 @@ def col2im(op: Op) -> Value:
 def unfold(op: Op) -> Value:
     """Windows along one dim, whose entries become a new last dim."""
     x = op["self"]
-    dim = op["dimension"] % x.ndim
+    dim = op.dim(x, "dimension")
     dims: list[object] = list(range(x.ndim))
     to = [k if k != dim else "window" for k in dims]
     new = {"window": op.shape[dim], "entry": op.shape[-1]}
