@@ -158,8 +158,11 @@ def test_text_from_the_study_cannot_become_markup() -> None:
         network=lambda _: "<script>alert(1)</script>",
         commit=lambda _: "</script><script>alert(2)",
     )
+    for kind in (PathPoint, MatchedGroup):
+        results = changed(results, kind, step=lambda _: "<script>alert(3)</script>")
     html = page(Results({"name": "a <b> & c"}, results.provenance, results.rows), [])
     assert "<script>alert" not in html
+    assert html.count("&lt;script&gt;alert(3)") == 2
     assert "<h1>Study a &lt;b&gt; &amp; c</h1>" in html
     assert embedded_study(html)["origins"][0]["commit"] == "</script><script>alert(2)"
     elements(html)
