@@ -10,7 +10,7 @@ class NetworkError(PermaskError):
 
 
 class RuleError(PermaskError):
-    """A rule for an op that fails: the rule is wrong, or does not know this way of calling the op."""
+    """A rule for an op that fails: it has a mistake, or meets a call that it was not written for."""
 
 
 class StudyError(PermaskError):

@@ -156,9 +156,55 @@ dense("fourier_over_time", lambda y: torch.fft.rfft(y, dim=1).abs(), [8])
 dense("fourier_over_units", lambda y: torch.fft.fft(y).real, [])
 dense("complex_pairs", lambda y: torch.view_as_complex(y.unflatten(-1, (4, 2))).abs(), [4], out=4)
 
+dense("picked_along_a_dim", lambda y: torch.take_along_dim(y, y.argsort(-1), -1), [8])
+dense("picked_along_time", lambda y: torch.take_along_dim(y, torch.tensor([[[0], [3]]]), 1), [8])
+dense("picked_from_all", lambda y: torch.take_along_dim(y[0], y[0].argsort(-1)) + y[:, :1, :1], [], out=40)
+
 # in place
 dense("assigned", lambda y: _assigned(y), [3, 3, 5])
 dense("filled_in", lambda y: _filled_in(y), [8], out=16)
+
+
+# composite ops without a rule, which are decomposed
+dense("stacked_side_by_side", lambda y: torch.hstack([y.flatten(0, 1), y.flatten(0, 1).relu()]), [8], out=16)
+dense("length", lambda y: y / torch.linalg.norm(y, dim=-1, keepdim=True), [8])
+dense("length_of_all", lambda y: y / torch.linalg.norm(y), [8])
+dense("length_of_pairs", lambda y: (z := y.unflatten(-1, (4, 2))).div(_length(z)).flatten(-2), [4, (2, 4)])
+dense("difference_over_time", lambda y: torch.diff(y, dim=1), [8])
+dense("difference_of_neighbours", lambda y: torch.diff(y), [], out=7)
+dense("error_function", torch.special.erf, [8])
+dense("logistic", torch.special.expit, [8])
+dense("mesh", lambda y: _mesh(y[0, 0], y[0, 1]), [8])
+dense("distance", lambda y: y * torch.dist(y, y.relu()), [8])  # composed of composite ops
+dense("magnitude_in_place", lambda y: y.absolute_(), [8])
+dense("magnitude_in_place_of_some", lambda y: _magnitude_of_three(y), [3, 5])
+image("turned", lambda y: torch.rot90(y, 1, (2, 3)), [8])
+CASES["product_of_tensors"] = (
+    lambda net, x: net.b(torch.tensordot(net.a(x), net.w, 1).relu()),
+    {"a": nn.Linear(6, 8), "w": nn.Parameter(torch.empty(8, 7)), "b": nn.Linear(7, 3)},
+    (4, 5, 6),
+    [7, 8],
+)
+CASES["inner_product"] = (
+    lambda net, x: net.b(torch.inner(net.a(x), net.w).relu()),
+    {"a": nn.Linear(6, 8), "w": nn.Parameter(torch.empty(7, 8)), "b": nn.Linear(7, 3)},
+    (4, 5, 6),
+    [7, 8],
+)
+
+
+def _length(y: Tensor) -> Tensor:
+    return torch.linalg.norm(y, dim=-1, keepdim=True)
+
+
+def _mesh(first: Tensor, second: Tensor) -> Tensor:
+    rows, columns = torch.meshgrid(first, second, indexing="ij")
+    return (rows * columns.relu()).sum(0, keepdim=True)
+
+
+def _magnitude_of_three(y: Tensor) -> Tensor:
+    y[..., :3].absolute_()
+    return y
 
 
 def _assigned(y: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ def capture(model: nn.Module, inputs: tuple[Tensor, ...], training: bool = False
         NetworkError: The graph depends on the data, or cannot be traced for another reason; the message
             names the line of the network's code.
     """
-    with _mode(model, training), _readable_attention(), torch.no_grad(), _quiet():
+    with _mode(model, training), _readable_attention(), torch.no_grad(), quiet():
         try:
             exported = torch.export.export(model, tuple(inputs), strict=False)
         except Exception as error:
@@ -72,7 +72,7 @@ def _readable_attention() -> Iterator[None]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep torch from warning of its own ways, and from writing pages about an error explained in one line."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)

@@ -8,10 +8,12 @@ from torch import Tensor, nn
 
 from permask.discovery.capture import capture
 from permask.discovery.certify import certify
+from permask.discovery.decompose import decomposed
 from permask.discovery.hierarchy import arrange
 from permask.discovery.naming import named
 from permask.discovery.pins import movable, moving, pins
 from permask.discovery.propagate import propagate
+from permask.discovery.rules import RULES
 from permask.discovery.solve import solve
 from permask.errors import NetworkError
 from permask.symmetry import Symmetry
@@ -38,7 +40,8 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
     names = {name: key for key, names in aliases.items() for name in names}
 
     started = time.perf_counter()
-    found = propagate(program, names, program.numbers(model.state_dict()))
+    readable = decomposed(program, RULES)
+    found = propagate(readable, names, readable.numbers(model.state_dict()))
     families = arrange(solve(found.constraints))
     groups = named(families, found, program, aliases)
     seconds["solve"] = time.perf_counter() - started

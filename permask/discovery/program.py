@@ -13,7 +13,7 @@ from torch import Tensor
 from permask.errors import NetworkError, PermaskError
 
 INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
-Kind = Literal["state", "constant", "input", "call", "output"]
+Kind = Literal["state", "constant", "input", "call", "result", "output"]
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,12 @@ class Node:
 
     Attributes:
         name: Unique, and the same whenever the same code is captured at the same input shapes.
-        kind: `state` (a parameter or buffer), `constant`, `input`, `call` or `output`.
+        kind: `state` (a parameter or buffer), `constant`, `input`, `call`, `result` (of a call that was decomposed) or
+            `output`.
         function: Of a call, the op's name: `conv2d`, or `namespace::name` outside ATen.
         overload: Of a call, the op's overload: `default`, `dim`, `Tensor`.
         arguments: Of a call, by the names of the op's schema and with its defaults; values are `Ref`s.
-            Of the output, `values`: everything that the network returns.
+            Of the output, `values`: everything that the network returns. Of a result, `results`: what gives it.
         outputs: The (fake) tensors that it gives, for shape and dtype; None stands for anything else.
         many: Whether the op returns a sequence.
         writes: Names of the nodes whose value this one modifies in place.
@@ -93,7 +94,9 @@ class Program:
 
     Attributes:
         nodes: Every node; each uses only values of earlier ones.
-        constants: The network's own tensors that are in no `state_dict`, by node.
+        calls: How to execute the calls among them, by name.
+        constants: The network's own tensors that are in no `state_dict`, by name.
+        example: What the network was captured with.
         device: Where the network was when it was captured.
         dtype: Its floating-point type then.
     """
@@ -106,8 +109,9 @@ class Program:
         example: Sequence[Tensor],
     ):
         self.nodes = nodes
+        self.calls = calls
         self.constants = constants
-        self._calls = calls
+        self.example = example
         parameters = [x for node in nodes if node.kind == "state" for x in node.outputs if x is not None]
         floating = next((x for x in [*parameters, *example] if x.is_floating_point()), torch.empty(0))
         self.device, self.dtype = floating.device, floating.dtype
@@ -187,8 +191,10 @@ class Program:
             exact = first.dtype in INTEGERS
             if node.kind == "constant" or (node.kind == "state" and exact and node.key in state):
                 known[node.name] = self.constants.get(node.name, state.get(node.key))
+            elif node.kind == "result" and exact and known.keys() >= set(node.inputs):
+                known[node.name] = known[node.inputs[0]]
             elif node.kind == "call" and exact and not node.writes and known.keys() >= set(node.inputs):
-                call = self._calls[node.name]
+                call = self.calls[node.name]
                 if (
                     torch.Tag.nondeterministic_seeded not in getattr(call.target, "tags", ())
                     and "empty" not in node.function
@@ -214,7 +220,7 @@ class Program:
         adapt: Callable[[Any], Any],
     ) -> Any:
         if node.kind == "call":
-            call = self._calls[node.name]
+            call = self.calls[node.name]
             args, kwargs = (substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs))
             try:
                 with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):

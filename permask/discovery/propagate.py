@@ -50,12 +50,14 @@ def propagate(program: Program, names: Mapping[str, str], numbers: Mapping[str, 
     structured = {names[key]: structure for key, structure in structures(program.nodes).items()}
     used = {name for node in program.nodes for name in node.inputs}
     for position, node in enumerate(program.nodes):
+        if found.depends.intersection(node.inputs):
+            found.depends.add(node.name)
         if node.kind == "call":
-            if found.depends.intersection(node.inputs):
-                found.depends.add(node.name)
             found.values[node.name] = _call(node, found, numbers)
             if node.writes:
                 _write(position, program.nodes, found)
+        elif node.kind == "result":
+            found.values[node.name] = substitute((node.arguments or {})["results"], lambda ref: found.values[ref.name])
         elif node.kind == "output":
             for x in _tensors([found.values[name] for name in node.inputs]):
                 x = found.constraints.settle(x, op=node.label)

@@ -1,5 +1,7 @@
 """Picking and placing entries by numbers."""
 
+import math
+
 from permask.discovery import layout
 from permask.discovery.atoms import Value, pinned
 from permask.discovery.rules.registry import Op, rule
@@ -36,8 +38,21 @@ def index(op: Op) -> Value:
 @rule("gather", places="index")
 def gather(op: Op) -> Value:
     """Along one dim, entries by numbers that may differ from place to place."""
-    x, numbers = op["self"], op["index"]
-    dim = op.dim(x)
+    return _gathered(op, op["self"], op["index"], op.dim(op["self"]))
+
+
+@rule("take_along_dim", places="indices")
+def take_along_dim(op: Op) -> Value:
+    """As gather, with sizes of 1 broadcast; without a dim, of all entries in a row."""
+    x, numbers = op["self"], op["indices"]
+    if op.get("dim") is not None:
+        return _gathered(op, x, numbers, op.dim(x))
+    flat = (op.view(tensor, [math.prod(tensor.shape)]) for tensor in (x, op.settle(numbers)))
+    return _gathered(op, *flat, dim=0)
+
+
+def _gathered(op: Op, x: Value, numbers: Value, dim: int) -> Value:
+    """Entries of x by numbers along a dim; where those are places along a dim that moves alike, it may move."""
     dims: list[object] = list(range(x.ndim))
     to = [k if k != dim else "picked" for k in dims]
     along = op.picks(numbers, x.shape[dim])

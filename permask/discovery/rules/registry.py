@@ -121,8 +121,12 @@ class Op:
         dim = numbers.counted if isinstance(numbers, Places) else None
         if dim is not None and dim.shape == (size,):
             return dim
-        self.constraints.settle(numbers, op=self.label)
+        self.settle(numbers)
         return None
+
+    def settle(self, x: Value) -> Value:
+        """See `Constraints.settle`."""
+        return self.constraints.settle(x, op=self.label)
 
     def contract(
         self,
