@@ -21,6 +21,14 @@ with Store(Path(sys.argv[1])).claim(sys.argv[2]) as mine:
 """
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_of_ones_own(tmp_path_factory):
+    """No test reads or writes the caches of whoever runs it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PERMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def in_another_process():
     """Hold the claim to a key of a store in a process of its own."""

@@ -68,7 +68,7 @@ def connect(
     from permask.connectivity.interpolate import connect as connect_networks
     from permask.connectivity.interpolate import interpolate
     from permask.connectivity.repair import repair
-    from permask.discovery.discover import discover
+    from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
     from permask.matching.alignment import Alignment
     from permask.tensors import save_tensors
@@ -88,7 +88,7 @@ def connect(
     if by:
         if MATCHERS[by].needs == "labels":
             check_labels(calibrating, reference, f"--by {by}")
-        symmetry = discover(source, example_of(calibrating))
+        symmetry = discover_cached(source, example_of(calibrating))
         with bar(as_json) as progress:
             seen = Shown(calibrating, progress, f"matching by {by}")
             source = MATCHERS[by](symmetry, source, target, seen, options).permutation.apply(source)

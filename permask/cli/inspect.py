@@ -46,12 +46,12 @@ def inspect(
     from permask.cli.inspection import Inspection
     from permask.cli.network import example_inputs, load_network
     from permask.cli.output import check_writable, write_whole
-    from permask.discovery.discover import discover
+    from permask.discovery.cached import discover_cached
 
     check_writable(save, html)
     network = load_network(model, arguments or [])
     examples = example_inputs(network, inputs or [])
-    symmetry = discover(network, examples, strict=strict)
+    symmetry = discover_cached(network, examples, strict=strict)
     title = " ".join([model, *(arguments or [])])
     inspection = Inspection(title, examples, sum(x.numel() for x in network.parameters()), symmetry)
     if save is not None:

@@ -61,7 +61,7 @@ def match(
     from permask.cli.data import Shown, bar, example_of, read_for
     from permask.cli.network import example_inputs, load_ends
     from permask.cli.output import check_writable, write_whole
-    from permask.discovery.discover import discover
+    from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask
     from permask.symmetry import Symmetry
@@ -79,7 +79,9 @@ def match(
     if symmetry:
         units = Symmetry.load(symmetry)
     elif batches or examples.inputs:
-        units = discover(source, example_of(batches) if batches else example_inputs(source, examples.inputs or []))
+        units = discover_cached(
+            source, example_of(batches) if batches else example_inputs(source, examples.inputs or [])
+        )
     else:
         raise PermaskError("to find out what may move, give --data, --input or --symmetry")
     with bar(as_json) as progress:

@@ -2,7 +2,8 @@
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from torch import Tensor, nn
 
@@ -12,6 +13,7 @@ from permask.discovery.decompose import decomposed
 from permask.discovery.hierarchy import arrange
 from permask.discovery.naming import named
 from permask.discovery.pins import movable, moving, pins
+from permask.discovery.program import Program
 from permask.discovery.propagate import propagate
 from permask.discovery.rules import RULES
 from permask.discovery.solve import solve
@@ -32,30 +34,54 @@ def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool 
     Raises:
         NetworkError: The network cannot be captured, or cannot be run in float64 for the certificate, or
             `strict` and an op without a rule.
+        RuleError: A rule for an op has a mistake.
     """
+    return find(captured(model, example_inputs), model, example_inputs, strict)
+
+
+@dataclass(frozen=True, eq=False)
+class Captured:
+    """A network as discovery reads it.
+
+    Attributes:
+        program: What was captured.
+        readable: The same with composite ops decomposed.
+        aliases: All names of every tensor in the `state_dict`, by the first of them.
+        seconds: What it took.
+    """
+
+    program: Program
+    readable: Program
+    aliases: Mapping[str, Sequence[str]]
+    seconds: float
+
+
+def captured(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Captured:
+    """Capture a network; the first step of `discover`, which raises what that does."""
     started = time.perf_counter()
     program = capture(model, example_inputs)
-    seconds = {"capture": time.perf_counter() - started}
-    aliases = tied(model)
-    names = {name: key for key, names in aliases.items() for name in names}
+    return Captured(program, decomposed(program, RULES), tied(model), time.perf_counter() - started)
 
+
+def find(network: Captured, model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool) -> Symmetry:
+    """Find the symmetries of a network that was captured, and certify them; all further steps of `discover`."""
     started = time.perf_counter()
-    readable = decomposed(program, RULES)
-    found = propagate(readable, names, readable.numbers(model.state_dict()))
+    aliases, names = network.aliases, {name: key for key, names in network.aliases.items() for name in names}
+    found = propagate(network.readable, names, network.readable.numbers(model.state_dict()))
     families = arrange(solve(found.constraints))
-    groups = named(families, found, program, aliases)
-    seconds["solve"] = time.perf_counter() - started
+    groups = named(families, found, network.program, aliases)
+    seconds = {"capture": network.seconds, "solve": time.perf_counter() - started}
 
     started = time.perf_counter()
     try:
-        certificate = certify(program, groups, model, example_inputs)
+        certificate = certify(network.program, groups, model, example_inputs)
     except NetworkError as error:
         raise NetworkError(f"the network does not run in float64, so that nothing can be certified: {error}") from error
     if certificate.failed:
         warnings.warn(
             "a rule must be wrong: these groups change the network's output and are left out; please report them: "
             + ", ".join(certificate.failed),
-            stacklevel=2,
+            stacklevel=3,
         )
         groups = tuple(group for group in groups if group.name not in certificate.failed)
     seconds["certify"] = time.perf_counter() - started

@@ -5,8 +5,9 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from permask.cache import cache_place
 from permask.errors import DataError
-from permask.training.data.cache import cache_place, making
+from permask.training.data.cache import making
 from permask.training.data.content import Progress, content_of, unseen
 
 

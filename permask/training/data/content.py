@@ -6,8 +6,9 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from permask.cache import cache_place
 from permask.errors import DataError
-from permask.training.data.cache import cache_place, making
+from permask.training.data.cache import making
 
 Progress = Callable[[int, int], None]
 

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from permask.cache import cache_place
 from permask.errors import DataError
-from permask.training.data.cache import cache_place, making
+from permask.training.data.cache import making
 
 VERSION = 1  # raised when images are decoded otherwise
 PARTS = ("train_images", "train_labels", "test_images", "test_labels")
