@@ -49,7 +49,8 @@ def arrange(classes: Sequence[Units]) -> list[Family]:
     """Put classes that lie within one unit of another class inside it; parents come before children.
 
     A class inside a unit of a parent has copies in the parent's other units, where the trade of the units
-    carries it, so that the tables of parent and child are aligned. (A trade conjugated by another is one, too.)
+    carries it, so that the tables of parent and child are aligned. The copies are admissible: a trade conjugated by
+    another is a product of admissible permutations (docs/discovery.md tells it at length).
     """
     families: list[Family] = []
     for units in sorted(classes, key=lambda units: (-units.shape[1], int(units.min()))):
