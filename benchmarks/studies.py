@@ -43,7 +43,7 @@ def images_per_second(study: Study, steps: int) -> np.ndarray:
     """One number per step of training the study's network."""
     images, labels = inputs_of(study)
     network = create_network(
-        image_shape=images.shape[1:],
+        input_shape=images.shape[1:],
         classes=CLASSES.get(study.data.name, 10),
         generator=stream(0, "initialisation"),
         **study.network.model_dump(),

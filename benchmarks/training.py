@@ -38,7 +38,7 @@ from permask.report.numbers import format_difference, format_summary
 from permask.report.statistics import summarise, t_interval
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.folder import Listing, list_splits
-from permask.training.data.resident import Resident
+from permask.training.data.images import Images
 from permask.training.evaluation import evaluate
 from permask.training.execution import CPU, Execution, keep_freed_memory
 from permask.training.loop import Recipe, train
@@ -112,15 +112,15 @@ def decode(listing: Listing, count: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([np.asarray(Image.open(listing.paths[i]).convert("RGB")) for i in chosen]), listing.labels[chosen]
 
 
-def resident(images: np.ndarray, labels: np.ndarray) -> Resident:
-    return Resident(torch.from_numpy(images), torch.from_numpy(labels), Normalisation(MEAN, STD), FlipAndCrop(4))
+def resident(images: np.ndarray, labels: np.ndarray) -> Images:
+    return Images(torch.from_numpy(images), torch.from_numpy(labels), Normalisation(MEAN, STD), FlipAndCrop(4))
 
 
 def new_network(seed: int) -> nn.Module:
     return create_network("resnet20", (3, 32, 32), 10, stream(seed, "initialisation"))
 
 
-def train_ours(network: nn.Module, split: Resident, recipe: Recipe, mask: Mask | None, execution: Execution, seed=0):
+def train_ours(network: nn.Module, split: Images, recipe: Recipe, mask: Mask | None, execution: Execution, seed=0):
     train(network, split, recipe, Streams(seed), mask=mask, execution=execution)
 
 
@@ -148,7 +148,7 @@ def speed(images: np.ndarray, labels: np.ndarray, rounds: int, steps: int, compi
     costs(split, decided, clock, steps)
 
 
-def our_epoch(split: Resident, execution: Execution, clock: Clock) -> Epoch:
+def our_epoch(split: Images, execution: Execution, clock: Clock) -> Epoch:
     return lambda sparse: timed(clock, sparse, lambda n, m: train_ours(n, split, EPOCH, m, execution))
 
 
@@ -184,7 +184,7 @@ def timed(clock: Clock, sparse: bool, train_epoch: Callable[[nn.Module, Mask | N
     return seconds(clock, lambda: train_epoch(network, mask))
 
 
-def costs(split: Resident, execution: Execution, clock: Clock, steps: int) -> None:
+def costs(split: Images, execution: Execution, clock: Clock, steps: int) -> None:
     """What a sparse step and what the loader take, of a dense step; side by side, one or the other first."""
     batches = (b for e in count() for b in split.epoch(BATCH_SIZE, stream(e, "order"), stream(e, "augmentation")))
     batch = next(batches)
@@ -222,7 +222,7 @@ def costs(split: Resident, execution: Execution, clock: Clock, steps: int) -> No
         print(f"| {name} | {with_interval(found)} |")
 
 
-def accuracy(images, labels, test: Resident, seeds: int, epochs: int) -> None:
+def accuracy(images, labels, test: Images, seeds: int, epochs: int) -> None:
     """Test accuracy of both loops from the same initialisations."""
     recipe, split = Recipe(epochs, BATCH_SIZE, 0.08, 0.9, 5e-4), resident(images, labels)
     found = np.empty((seeds, 2))

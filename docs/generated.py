@@ -47,8 +47,9 @@ def _table(kind: type[Row]) -> str:
     text, _, attributes = inspect.getdoc(kind).partition("\n\nAttributes:\n")
     found = re.findall(r"^    (\w+): (.*(?:\n     .*)*)", attributes, re.MULTILINE)
     rows = [f"| `{name}` | {' '.join(meaning.split())} |" for name, meaning in found]
-    columns = ", ".join(f"`{column}`" for column in kind.columns())
-    file = f"`{csv_name(kind)}`: {columns}." if columns else "In `results.json` alone."
+    always, sometimes = (", ".join(f"`{name}`" for name in names) for names in (kind.columns(), kind.sometimes()))
+    more = f"; where a study measures them {sometimes}" * bool(sometimes)
+    file = f"`{csv_name(kind)}`: {always}{more}." if always else "In `results.json` alone."
     parts = [f"### `{kind.table}`", text, file, "\n".join(["| field | meaning |", "|---|---|", *rows])]
     return "\n\n".join(parts if rows else parts[:-1])
 

@@ -18,7 +18,18 @@ class Batch:
     labels: Tensor | None = None
 
 
+def label_loss(logits: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+    """The cross-entropy of all labels with equal weight, in nats.
+
+    Args:
+        logits: `[B, classes]`, or `[B, T, vocabulary]`.
+        labels: `[B]`, or `[B, T]`.
+        reduction: Mean or sum over the labels.
+    """
+    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction=reduction)
+
+
 def cross_entropy(network: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
-    """The loss of a classifier on a labelled batch, in nats; its outputs are divided by the temperature first."""
+    """The mean loss of a network on a labelled batch, in nats; its outputs are divided by the temperature first."""
     assert batch.labels is not None
-    return F.cross_entropy(network(*batch.inputs) / temperature, batch.labels)
+    return label_loss(network(*batch.inputs) / temperature, batch.labels)

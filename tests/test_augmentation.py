@@ -6,7 +6,7 @@ from scipy import stats
 from torchvision.transforms import v2
 
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
-from permask.training.data.resident import Resident
+from permask.training.data.images import Images
 from permask.training.streams import stream
 
 PADDING = 2
@@ -71,7 +71,7 @@ def test_normalisation_is_torchvisions():
 
 def split(augmentation=None):
     images = pixels(50)
-    return Resident(images, torch.arange(50), Normalisation((0.5,) * 3, (0.5,) * 3), augmentation)
+    return Images(images, torch.arange(50), Normalisation((0.5,) * 3, (0.5,) * 3), augmentation)
 
 
 def test_an_epoch_has_every_image_once_in_a_drawn_order():

@@ -60,10 +60,10 @@ def test_cifar_is_read_as_torchvision_reads_it(tmp_path, name, make, theirs):
     data = load(name=name, root=str(root), published=False)
     for split, train in ((data.train, True), (data.test, False)):
         expected = unchecked(theirs)(str(root), train=train)
-        assert np.array_equal(split.images.numpy(), expected.data)
+        assert np.array_equal(split.samples.numpy(), expected.data)
         assert split.labels.tolist() == expected.targets
     assert data.classes == (10 if name == "cifar10" else 100)
-    assert data.image_shape == (3, 32, 32)
+    assert data.input_shape == (3, 32, 32)
 
 
 def test_svhn_is_read_as_torchvision_reads_it(tmp_path):
@@ -71,7 +71,7 @@ def test_svhn_is_read_as_torchvision_reads_it(tmp_path):
     data = load(name="svhn", root=str(root), published=False)
     for split, name in ((data.train, "train"), (data.test, "test")):
         expected = unchecked(torchvision.datasets.SVHN)(str(root), name)
-        assert np.array_equal(split.images.permute(0, 3, 1, 2).numpy(), expected.data)
+        assert np.array_equal(split.samples.permute(0, 3, 1, 2).numpy(), expected.data)
         assert split.labels.tolist() == expected.labels.tolist()
 
 
@@ -84,9 +84,9 @@ def test_folders_are_listed_and_decoded_as_torchvision_does(tmp_path):
         assert split.labels.tolist() == expected.targets
         assert all(
             np.array_equal(ours.numpy(), np.asarray(theirs))
-            for ours, (theirs, _) in zip(split.images, expected, strict=True)
+            for ours, (theirs, _) in zip(split.samples, expected, strict=True)
         )
-    pixels = data.train.images.double() / 255
+    pixels = data.train.samples.double() / 255
     torch.testing.assert_close(torch.tensor(data.train.normalisation.mean).double(), pixels.mean((0, 1, 2)))
     std = pixels.std((0, 1, 2), correction=0)
     torch.testing.assert_close(torch.tensor(data.train.normalisation.std).double(), std)
@@ -107,7 +107,7 @@ def test_images_are_resized_as_pillow_does(tmp_path):
     data = load(name="image_folder", root=str(root), image_size=12)
     with Image.open(root / "train" / "class0" / "000.png") as image:
         expected = np.asarray(image.resize((12, 12), Image.Resampling.BILINEAR))
-    assert np.array_equal(data.train.images[0].numpy(), expected)
+    assert np.array_equal(data.train.samples[0].numpy(), expected)
 
 
 def pack(root, archive):
@@ -303,12 +303,12 @@ def test_subsets_are_balanced_nested_and_apart_from_what_is_held_out(tmp_path):
     rest = load(name="image_folder", root=root, validation=12)
     assert small.train.labels.bincount().tolist() == [3, 3, 3]
     assert small.test.labels.bincount().tolist() == [2, 2, 2]
-    assert torch.equal(judged.train.images, small.train.images)
+    assert torch.equal(judged.train.samples, small.train.samples)
     assert judged.test.labels.bincount().tolist() == [4, 4, 4]
     assert (len(rest.train), len(rest.test)) == (48, 12)
 
     def distinct(*splits):
-        return {image.numpy().tobytes() for split in splits for image in split.images}
+        return {image.numpy().tobytes() for split in splits for image in split.samples}
 
     assert distinct(rest.train, rest.test) == distinct(whole.train)
     assert not distinct(judged.test) & distinct(judged.train)

@@ -11,8 +11,8 @@ from torch import nn
 
 from permask.masks.scores import magnitude_mask
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
+from permask.training.data.images import Images
 from permask.training.data.load import load_data
-from permask.training.data.resident import Resident
 from permask.training.execution import CPU, Execution
 from permask.training.loop import Recipe, train
 from permask.training.networks import create_network
@@ -25,7 +25,7 @@ GENTLE = replace(RECIPE, learning_rate=1e-3)  # so that rounding does not grow f
 
 def curve(execution, name="resnet20", sparsity=None, recipe=RECIPE):
     """The training loss epoch by epoch, and the network."""
-    network = create_network(name, DATA.image_shape, DATA.classes, stream(0, "initialisation"))
+    network = create_network(name, DATA.input_shape, DATA.classes, stream(0, "initialisation"))
     mask = magnitude_mask(network, sparsity) if sparsity else None
     losses: list[float] = []
 
@@ -111,7 +111,7 @@ def test_a_gpu_follows_the_loss_curve_of_a_cpu(compile, deterministic):
         assert curve(gpu, sparsity=0.5, recipe=GENTLE)[0] == found
 
 
-class Watched(Resident):
+class Watched(Images):
     """Images whose batches, but for the first of an epoch, are made and trained on without a wait of the host."""
 
     def epoch(self, *arguments):

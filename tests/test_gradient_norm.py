@@ -36,7 +36,7 @@ def test_it_is_the_gradient_of_the_mean_loss_over_what_the_mask_keeps(computed):
     plan, store = computed
     images, labels = next(load_data("digits", train=128, split_seed=0).train.batches(128))
     (naive,) = (r.step for r in plan.of("gradient_norm") if r.labels["method"] == "naive")
-    network = create_network("mlp", widths=(16, 16), image_shape=(1, 8, 8), classes=10, generator=torch.Generator())
+    network = create_network("mlp", widths=(16, 16), input_shape=(1, 8, 8), classes=10, generator=torch.Generator())
     network.load_state_dict(load_file(store.folder(naive.parents["weights"].key) / "weights.safetensors"))
     mask = Mask.load(store.folder(naive.parents["mask"].key) / "mask.safetensors")
     for name, weight in network.named_parameters():

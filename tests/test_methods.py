@@ -55,7 +55,7 @@ def mask_in(store, step):
 
 
 def weights_in(store, step):
-    network = create_network("mlp", widths=(16, 16), image_shape=(1, 8, 8), classes=10, generator=torch.Generator())
+    network = create_network("mlp", widths=(16, 16), input_shape=(1, 8, 8), classes=10, generator=torch.Generator())
     network.load_state_dict(load_file(store.folder(step.key) / "weights.safetensors"))
     return network
 

@@ -242,7 +242,7 @@ def test_an_ensemble_is_that_of_its_members(together):
     for labelled in plan.of("ensemble"):
         networks = []
         for member in labelled.step.parents.values():
-            network = create_network("mlp", widths=(16, 16), image_shape=(1, 8, 8), classes=10, generator=None)
+            network = create_network("mlp", widths=(16, 16), input_shape=(1, 8, 8), classes=10, generator=None)
             network.load_state_dict(load_file(store.folder(member.key) / "weights.safetensors"))
             networks.append(network.eval())
         with torch.no_grad():

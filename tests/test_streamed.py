@@ -71,7 +71,7 @@ def test_images_are_evaluated_as_torchvision_does(root):
     images = torch.cat([images for images, _ in data.test.batches(7)])
     torch.testing.assert_close(images, expected)
     assert torch.equal(torch.cat([labels for _, labels in data.test.batches(7)]), data.test.labels)
-    assert data.image_shape == (3, 24, 24) and data.classes == 3
+    assert data.input_shape == (3, 24, 24) and data.classes == 3
 
 
 def test_an_epoch_depends_on_its_generators_alone(root):

@@ -21,7 +21,7 @@ DATA = load_data("digits", train=120, split_seed=0)
 
 def network(name="mlp", **arguments):
     arguments = arguments or ({"widths": (24,)} if name == "mlp" else {})
-    return create_network(name, DATA.image_shape, DATA.classes, stream(0, "initialisation"), **arguments)
+    return create_network(name, DATA.input_shape, DATA.classes, stream(0, "initialisation"), **arguments)
 
 
 STREAMS = Streams(7)
@@ -180,10 +180,10 @@ def test_evaluation_weights_every_image_alike():
 def test_digits_are_split_once_and_for_all():
     again = load_data("digits", train=120, split_seed=0)
     other = load_data("digits", train=120, split_seed=1)
-    assert torch.equal(again.train.images, DATA.train.images)
-    assert not torch.equal(other.train.images, DATA.train.images)
+    assert torch.equal(again.train.samples, DATA.train.samples)
+    assert not torch.equal(other.train.samples, DATA.train.samples)
     assert len(DATA.train.labels) == 120 and len(DATA.test.labels) == 1797 - 120
-    pixels = torch.cat([DATA.train.images, DATA.test.images]).flatten(1)
+    pixels = torch.cat([DATA.train.samples, DATA.test.samples]).flatten(1)
     assert pixels.min() == 0 and pixels.max() == 1
     whole = {tuple(image.tolist()) for image in pixels}
     assert len(whole) == 1797

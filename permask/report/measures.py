@@ -58,11 +58,14 @@ def table(rows: Sequence[Row]) -> Table:
 
 def columns(results: Results, rewind: int | None) -> list[Table]:
     """The measures that belong below the accuracies, laid out like these, at one rewind epoch."""
+    kinds = [kind for kind in other_kinds(results) if set(CONDITION) <= set(kind.columns())]
+    of_trained = [(Trained, name) for name in Trained.sometimes()]
     made = []
-    for kind in other_kinds(results):
-        if kind.column and set(CONDITION) <= set(kind.columns()):
-            rows, name = results.of(kind), words(kind.column).capitalize()
-            made.append(accuracy_table(_outcomes(rows), rewind, name, _digits(_numbers(rows, kind.column))))
+    for kind, column in [*of_trained, *((kind, kind.column) for kind in kinds if kind.column)]:
+        rows = results.of(kind)
+        if numbers := _numbers(rows, column):
+            name = words(column).capitalize()
+            made.append(accuracy_table(_outcomes(rows, column), rewind, name, _digits(numbers)))
     return made
 
 
@@ -71,11 +74,11 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def _outcomes(rows: Sequence[Row]) -> Outcomes:
-    """The column of a kind in place of the accuracy."""
+def _outcomes(rows: Sequence[Row], column: str) -> Outcomes:
+    """A column in place of the accuracy."""
     conditions = defaultdict(lambda: defaultdict(dict))
     for row in rows:
-        method, sparsity, rewind, pair, value = (getattr(row, name) for name in (*CONDITION, "pair", row.column))
+        method, sparsity, rewind, pair, value = (getattr(row, name) for name in (*CONDITION, "pair", column))
         conditions[method, sparsity, rewind][pair][row.step] = value
     return Outcomes({condition: dict(pairs) for condition, pairs in conditions.items()}, {})
 

@@ -1,9 +1,9 @@
-"""Whether a study's network takes its images and tells their classes apart, seen before anything is trained."""
+"""Whether a study's network takes its inputs and tells their classes apart, seen before anything is trained."""
 
 import torch
 from torch import Tensor, nn
 
-from permask.errors import NetworkError
+from permask.errors import NetworkError, PermaskError
 from permask.study.load import Prepared
 from permask.training.data.load import load_data
 from permask.training.networks import outline_network
@@ -12,7 +12,7 @@ from permask.training.networks.imported import summary
 
 @torch.no_grad()
 def check_fit(prepared: Prepared) -> None:
-    """Give two test images to a study's network, and see a number per class come out for each.
+    """Give two test inputs to a study's network, and see a number per class come out for each label.
 
     Args:
         prepared: The study; its data are there.
@@ -22,19 +22,24 @@ def check_fit(prepared: Prepared) -> None:
     """
     study = prepared.study
     data = load_data(**{**study.data.model_dump(), **prepared.data_in_keys})
-    network = outline_network(**study.network.model_dump(), image_shape=data.image_shape, classes=data.classes).eval()
-    images, _ = data.test.batch(range(2))
-    expected = (len(images), data.classes)
+    of_tokens = data.test.labels.ndim > 1
+    what = "tokens" if of_tokens else "images" if len(data.input_shape) == 3 else "inputs"
+    inputs, labels = data.test.batch(range(2))
+    expected = (*labels.shape, data.classes)
     try:
-        found = network(images.to(_device(network)))
+        network = outline_network(**study.network.model_dump(), input_shape=data.input_shape, classes=data.classes)
+        found = network.eval()(inputs.to(_device(network)))
+    except PermaskError:
+        raise
     except Exception as error:
-        shape = "×".join(map(str, data.image_shape))
-        raise NetworkError(f"network: it fails on images of {shape} numbers: {summary(error)}") from error
+        shape = "×".join(map(str, data.input_shape))
+        of_numbers = f"{shape} tokens" if of_tokens else f"{what} of {shape} numbers"
+        raise NetworkError(f"network: it fails on {of_numbers}: {summary(error)}") from error
     shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if shape != expected:
         raise NetworkError(
-            f"network: expected a number per class for each of {len(images)} images, {expected}, got {shape}; the data "
-            f"have {data.classes} classes: tell the network so, in network.arguments"
+            f"network: expected a number per class for each of {labels.numel()} {what}, {expected}, got {shape}; the "
+            f"data have {data.classes} classes: tell the network so, in network.arguments"
         )
 
 

@@ -66,7 +66,7 @@ class Results:
             if kind.columns() and (rows or kind is Trained)
         ]
         content: dict[str, object] = {"schema": SCHEMA_VERSION, "study": self.study, "provenance": self.provenance}
-        content |= {kind.table: list(map(vars, rows)) for kind, rows in tables.items()}
+        content |= {kind.table: [row.saved for row in rows] for kind, rows in tables.items()}
         whole = folder / "results.json"
         whole.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
         return [*files, whole]

@@ -1,7 +1,7 @@
 """Rows of results: each kind of step says in a dataclass what it reports, and all of them are saved in one way."""
 
 import csv
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +12,11 @@ Line = Mapping[str, object]  # column to value
 def varies() -> Any:
     """A field that differs between two runs of one study, such as seconds: results.json has it, no CSV file does."""
     return field(default=None, metadata={"varies": True})
+
+
+def sometimes() -> Any:
+    """A field that only some studies measure, such as the perplexity of text: None, and no column, where none does."""
+    return field(default=None, metadata={"sometimes": True})
 
 
 class Row:
@@ -28,12 +33,23 @@ class Row:
 
     @classmethod
     def columns(cls) -> list[str]:
-        """The columns of the CSV file."""
-        return [column.name for column in fields(cls) if not column.metadata.get("varies")]  # pyright: ignore[reportArgumentType]
+        """The columns that the CSV file always has."""
+        return [column.name for column in fields(cls) if not column.metadata]  # pyright: ignore[reportArgumentType]
+
+    @classmethod
+    def sometimes(cls) -> list[str]:
+        """The columns behind them that it has where a row has a value in them."""
+        return [column.name for column in fields(cls) if column.metadata.get("sometimes")]  # pyright: ignore[reportArgumentType]
+
+    @property
+    def saved(self) -> dict[str, object]:
+        """The row in results.json, less what only some studies measure where it was not."""
+        left_out = {name for name in self.sometimes() if getattr(self, name) is None}
+        return {name: value for name, value in vars(self).items() if name not in left_out}
 
     def lines(self) -> list[Line]:
         """The row in the CSV file: one line, or one for each of its parts."""
-        return [{name: getattr(self, name) for name in self.columns()}]
+        return [{name: getattr(self, name) for name in (*self.columns(), *self.sometimes())}]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,10 +61,11 @@ class PairRow(Row):
     seed_b: int
 
 
-def write_csv(path: Path, table: type[Row], rows: Iterable[Row]) -> Path:
+def write_csv(path: Path, table: type[Row], rows: Sequence[Row]) -> Path:
     """Write the rows of a table as a CSV file."""
+    measured = [name for name in table.sometimes() if any(getattr(row, name) is not None for row in rows)]
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, table.columns(), lineterminator="\n")
+        writer = csv.DictWriter(file, [*table.columns(), *measured], lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for row in rows:
             writer.writerows(row.lines())

@@ -1,36 +1,75 @@
-"""Accuracy and loss of a network on a set of images."""
+"""What a network scores on a split: what is measured follows from what its labels are."""
 
-from typing import NamedTuple
+from dataclasses import asdict, dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
+from permask.batches import label_loss
 from permask.training.data.dataset import Split
 from permask.training.data.shares import part_of
 from permask.training.distributed import Processes
 
+TOP = 5
+MANY = 20  # classes; where there are more, the label may be among the likeliest five
 
-class Evaluation(NamedTuple):
-    """Accuracy in percent and mean cross-entropy in nats, over all images with equal weight."""
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a network scores, over all labels with equal weight.
+
+    Attributes:
+        accuracy: Share of labels that are the likeliest class, or the likeliest next token, in percent.
+        loss: Mean cross-entropy in nats.
+        accuracy_top5: Share of labels among the likeliest five classes, in percent; None for tokens, and where there
+            are 20 classes or fewer.
+        perplexity: exp(loss) of tokens; None for classes.
+    """
 
     accuracy: float
     loss: float
+    accuracy_top5: float | None = None
+    perplexity: float | None = None
+
+    @property
+    def measured(self) -> dict[str, float]:
+        """By name, what there is to measure."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 @torch.inference_mode()
 def evaluate(model: nn.Module, split: Split, batch_size: int = 1024) -> Evaluation:
     """Evaluate in evaluation mode; the model's mode is restored.
 
-    Processes that train together evaluate a share each, every image once, and all get the result.
+    Processes that train together evaluate a share each, every input once, and all get the result.
+
+    Args:
+        model: To logits `[B, classes]` for labels `[B]`, or `[B, T, vocabulary]` for labels `[B, T]`.
+        split: What to evaluate on.
+        batch_size: Inputs at a time.
     """
     processes, was_training = Processes.here(), model.training
     model.eval()
-    counted = torch.zeros(2, dtype=torch.float64, device=split.labels.device)  # right answers, sum of losses
-    for images, labels in split.subset(part_of(torch.arange(len(split)), processes.share)).batches(batch_size):
-        logits = model(images)
-        counted[0] += (logits.argmax(1) == labels).sum()
-        counted[1] += F.cross_entropy(logits, labels, reduction="sum")
+    # right answers, sum of losses, right among the likeliest
+    counted = torch.zeros(3, dtype=torch.float64, device=split.labels.device)
+    of_tokens = split.labels.ndim > 1
+    has_many = False
+    for inputs, labels in split.subset(part_of(torch.arange(len(split)), processes.share)).batches(batch_size):
+        logits = model(inputs)
+        counted[0] += (logits.argmax(-1) == labels).sum()
+        counted[1] += label_loss(logits, labels, "sum")
+        has_many = not of_tokens and logits.shape[-1] > MANY
+        if has_many:
+            counted[2] += (logits.topk(TOP, -1).indices == labels.unsqueeze(-1)).sum()
     model.train(was_training)
-    correct, loss = processes.sum(counted).tolist()
-    return Evaluation(100 * correct / len(split), loss / len(split))
+    correct, loss_sum, among = processes.sum(counted).tolist()
+    count = split.labels.numel()
+    loss = loss_sum / count
+    return Evaluation(
+        accuracy=100 * correct / count,
+        loss=loss,
+        accuracy_top5=100 * among / count if has_many else None,
+        perplexity=torch.tensor(loss, dtype=torch.float64).exp().item()
+        if of_tokens
+        else None,  # inf where that overflows
+    )

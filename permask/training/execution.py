@@ -10,9 +10,9 @@ from functools import cache
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
+from permask.batches import label_loss
 from permask.training.distributed import BatchNormOver, Processes
 
 Precision = Literal["float32", "bfloat16"]
@@ -83,10 +83,10 @@ class Execution:
         return model.to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
     def loss_function(self, model: nn.Module) -> LossFunction:
-        """Images `[B, C, H, W]` and labels `[B]` to the mean cross-entropy, in nats."""
+        """A batch of inputs and labels to the mean cross-entropy over its labels, in nats."""
         compute = _compiled(self.device.type, self.deterministic) if self.compile else mean_loss
         dtype = torch.bfloat16 if self.precision == "bfloat16" else None
-        return lambda images, labels: compute(model, images, labels, dtype)
+        return lambda inputs, labels: compute(model, inputs, labels, dtype)
 
     @contextmanager
     def in_force(self, seeds: bool = False) -> Iterator[None]:
@@ -131,11 +131,14 @@ def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device
     return torch.device(wanted)
 
 
-def mean_loss(model: nn.Module, images: Tensor, labels: Tensor, dtype: torch.dtype | None) -> Tensor:
-    """The mean cross-entropy of a batch, with matrix products and convolutions in a precision of their own, or not."""
-    with torch.autocast(images.device.type, dtype) if dtype is not None else nullcontext():
-        logits = model(images)
-    return F.cross_entropy(logits.float(), labels)
+def mean_loss(model: nn.Module, inputs: Tensor, labels: Tensor, dtype: torch.dtype | None) -> Tensor:
+    """The mean cross-entropy of a batch, with matrix products and convolutions in a precision of their own, or not.
+
+    It is the mean over labels: logits are `[B, classes]` for labels `[B]`, or `[B, T, vocabulary]` for labels `[B, T]`.
+    """
+    with torch.autocast(inputs.device.type, dtype) if dtype is not None else nullcontext():
+        logits = model(inputs)
+    return label_loss(logits.float(), labels)
 
 
 def keep_freed_memory() -> None:

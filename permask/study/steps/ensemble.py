@@ -93,10 +93,10 @@ def compute(run: "Run") -> Outcome:
     test = run.data.test
     predictions = []
     with torch.inference_mode():
-        labels = torch.cat([labels for _, labels in test.batches(BATCH_SIZE)])
+        labels = torch.cat([labels.flatten() for _, labels in test.batches(BATCH_SIZE)])
         for number, role in enumerate(run.parents):
             network = run.network_of(role).eval()
-            predictions.append(torch.cat([network(images) for images in test.inputs(BATCH_SIZE)]))
+            predictions.append(torch.cat([network(inputs).flatten(0, -2) for inputs in test.inputs(BATCH_SIZE)]))
             run.progress(number + 1, len(run.parents))
         return Outcome(asdict(evaluate_ensemble(torch.stack(predictions), labels)))
 

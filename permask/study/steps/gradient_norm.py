@@ -50,15 +50,16 @@ def plan(planner: "Planner") -> Iterator[Reported]:
 
 
 def compute(run: "Run") -> Outcome:
-    """Sum the gradients of all training images, in batches, and take the norm of their mean."""
+    """Sum the gradients of all training inputs, in batches, and take the norm of their mean."""
     import torch
-    import torch.nn.functional as F
+
+    from permask.batches import label_loss
 
     network, mask = sparse.start(run)
     mask.apply_(network).train()
     train = run.data.train
-    for images, labels in train.batches(BATCH_SIZE):
-        (F.cross_entropy(network(images), labels, reduction="sum") / len(train)).backward()
+    for inputs, labels in train.batches(BATCH_SIZE):
+        (label_loss(network(inputs), labels, "sum") / train.labels.numel()).backward()
     squares = [
         (weight.grad[mask[name].to(weight.device)] if name in mask else weight.grad).square().sum()
         for name, weight in network.named_parameters()

@@ -127,13 +127,14 @@ class Run:
 
     @property
     def flops(self) -> int:
-        """Operations of a forward pass of the study's network over one image."""
-        return _flops(json.dumps(self._network, sort_keys=True))
+        """Operations of a forward pass of the study's network over one input."""
+        example, _ = self.data.train.batch([0])
+        return _flops(json.dumps(self._network, sort_keys=True), example.dtype)
 
     @property
     def _network(self) -> dict:
         arguments = _NETWORK.validate_python(self.specification["network"]).model_dump()
-        return arguments | {"image_shape": self.data.image_shape, "classes": self.data.classes}
+        return arguments | {"input_shape": self.data.input_shape, "classes": self.data.classes}
 
 
 _DATA = TypeAdapter(DataSet)
@@ -141,10 +142,10 @@ _NETWORK = TypeAdapter(Network)
 
 
 @cache
-def _flops(network: str) -> int:
+def _flops(network: str, dtype: torch.dtype) -> int:
     arguments = json.loads(network)
     outline = outline_network(**arguments).to_empty(device="cpu")
-    return cost_of(outline, (torch.zeros(1, *arguments["image_shape"]),)).flops
+    return cost_of(outline, (torch.zeros(1, *arguments["input_shape"], dtype=dtype),)).flops
 
 
 @cache

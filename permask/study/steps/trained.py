@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from permask.study.rows import Row, varies
+from permask.study.rows import Row, sometimes, varies
 
 if TYPE_CHECKING:
     from permask.study.collect import Found
@@ -20,11 +20,13 @@ class Trained(Row):
         rewind: Epochs of dense training before sparse training; None for dense.
         pair: Number of the pair of seeds, from 0.
         trained: Which network of the pair was trained: A or B.
-        accuracy: On the test set, percent.
-        loss: On the test set, mean cross-entropy in nats.
+        accuracy: On the test set, percent: of its labels, or of its next tokens.
+        loss: On the test set, mean cross-entropy in nats, per label.
         epochs: That this training took.
         epochs_total: With all that this training rests on: dense networks, pruning, matching.
         epochs_ticket: The part of it that found the mask: dense A and its pruning; 0 for dense.
+        accuracy_top5: On the test set, percent that is among the likeliest five; where there are over 20 classes.
+        perplexity: exp(loss), where labels are tokens.
         seconds: What the epochs took; None, as those below, where the store does not tell.
         seconds_total: What the epochs in total took.
         seconds_ticket: What those of the ticket took.
@@ -52,6 +54,8 @@ class Trained(Row):
     permask: str
     commit: str
     torch: str
+    accuracy_top5: float | None = sometimes()
+    perplexity: float | None = sometimes()
     seconds: float | None = varies()
     seconds_total: float | None = varies()
     seconds_ticket: float | None = varies()
@@ -69,6 +73,7 @@ def trained_row(found: "Found") -> Trained:
         accuracy=metrics["accuracy"],
         loss=metrics["loss"],
         epochs=found.step.specification["recipe"]["epochs"],
+        **{name: metrics[name] for name in Trained.sometimes() if name in metrics},
         **found.cost,
         **{name: made_with[name] for name in ("permask", "commit", "torch")},
     )

@@ -68,7 +68,7 @@ def train_network(
         throughput = meter.epoch_ended()
         entry: dict[str, Any] = {"epoch": state.epochs, "loss": loss}
         if evaluate_every and state.epochs % evaluate_every == 0:
-            entry["test"] = evaluate(network, data.test)._asdict()
+            entry["test"] = evaluate(network, data.test).measured
         history.append(entry)
         measured["throughput"] = asdict(throughput) | execution.described
         rate = round(throughput.images_per_second, 1)
@@ -98,5 +98,5 @@ def train_network(
 
 
 def scores(run: Run, network: nn.Module) -> dict[str, float]:
-    """Accuracy and loss on the test set."""
-    return evaluate(network, run.data.test)._asdict()
+    """What is scored on the test set."""
+    return evaluate(network, run.data.test).measured

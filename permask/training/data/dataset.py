@@ -1,7 +1,7 @@
 """What a data set is to the training loop and to everything that measures networks: splits that give batches.
 
-Batches are `(images, labels)`: float32 `[B, C, H, W]`, normalised, and int64 `[B]`, on the split's device. The last one
-of an epoch may be short.
+Batches are `(inputs, labels)` on the split's device: float32 inputs such as normalised images `[B, C, H, W]` with int64
+labels `[B]`, or int64 tokens `[B, T]` with a label each. The last batch of an epoch may be short.
 """
 
 from abc import ABC, abstractmethod
@@ -18,26 +18,26 @@ Batch = tuple[Tensor, Tensor]
 
 
 class Split(ABC):
-    """Images with labels, in memory or on disk.
+    """Inputs with labels, in memory or on disk.
 
     Attributes:
-        labels: `[N]`, int64.
+        labels: `[N]`, int64; `[N, T]` where every token of an input has a label.
     """
 
     labels: Tensor
 
     @abstractmethod
     def __len__(self) -> int:
-        """Number of images."""
+        """Number of inputs."""
 
     @property
     @abstractmethod
-    def image_shape(self) -> tuple[int, ...]:
-        """`[C, H, W]`."""
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, such as `[C, H, W]`."""
 
     @abstractmethod
     def to(self, device: torch.device | str) -> Self:
-        """The same images, with batches on another device."""
+        """The same inputs, with batches on another device."""
 
     @abstractmethod
     def subset(self, rows: Tensor) -> Self:
@@ -45,11 +45,11 @@ class Split(ABC):
 
     @abstractmethod
     def batch(self, rows: Sequence[int]) -> Batch:
-        """The images of some rows, as they are evaluated: not augmented."""
+        """The inputs of some rows, as they are evaluated: not augmented."""
 
     @abstractmethod
     def batches(self, batch_size: int) -> Iterator[Batch]:
-        """All images once, in their own order, as they are evaluated."""
+        """All inputs once, in their own order, as they are evaluated."""
 
     @abstractmethod
     def epoch(
@@ -60,24 +60,24 @@ class Split(ABC):
         skip: int = 0,
         share: Share = WHOLE,
     ) -> Iterator[Batch]:
-        """All images once, shuffled and augmented, as they are trained on.
+        """All inputs once, shuffled and augmented, as they are trained on.
 
         Args:
-            batch_size: Images per batch.
+            batch_size: Inputs per batch.
             order: Generator of the order; on the CPU, so that every device trains on the same.
-            augmentation: Generator of flips and crops; on the CPU. Without it the images come as they are.
+            augmentation: Generator of flips and crops; on the CPU. Without it the inputs come as they are.
             skip: Batches to leave out at the beginning; the others are what they would be.
             share: The part of every batch that this process takes, of several that train together.
         """
 
     def inputs(self, batch_size: int) -> "Inputs":
-        """The images alone, as they are evaluated, to be read as often as needed."""
+        """The inputs alone, as they are evaluated, to be read as often as needed."""
         return Inputs(self, batch_size)
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs(Sequence[Tensor]):
-    """Batches of the images of a split, made when they are read."""
+    """Batches of the inputs of a split, made when they are read."""
 
     split: Split
     batch_size: int
@@ -96,21 +96,27 @@ class Inputs(Sequence[Tensor]):
         return self.split.batch(range(first, min(first + self.batch_size, len(self.split))))[0]
 
     def __iter__(self) -> Iterator[Tensor]:
-        return (images for images, _ in self.split.batches(self.batch_size))
+        return (inputs for inputs, _ in self.split.batches(self.batch_size))
 
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """A data set with its fixed splits and its number of classes."""
+    """A data set with its fixed splits.
+
+    Attributes:
+        train: What is trained on.
+        test: What is evaluated on.
+        classes: What a label is one of: the classes of inputs, or the tokens of a vocabulary.
+    """
 
     train: Split
     test: Split
     classes: int
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
-        """`[C, H, W]`."""
-        return self.train.image_shape
+    def input_shape(self) -> tuple[int, ...]:
+        """The shape of one input, such as `[C, H, W]`."""
+        return self.train.input_shape
 
     def to(self, device: torch.device | str) -> "Data":
         """The same data, with batches on another device."""

@@ -5,7 +5,7 @@ import torch
 from sklearn import datasets
 
 from permask.training.data.dataset import Data
-from permask.training.data.resident import Resident
+from permask.training.data.images import Images
 from permask.training.streams import stream
 
 BRIGHTEST = 16
@@ -24,7 +24,7 @@ def load_digits(train: int, split_seed: int) -> Data:
     order = torch.randperm(len(images), generator=stream(split_seed, "split"))
     train_order, test_order = order[:train], order[train:]
     return Data(
-        Resident(images[train_order], labels[train_order]),
-        Resident(images[test_order], labels[test_order]),
+        Images(images[train_order], labels[train_order]),
+        Images(images[test_order], labels[test_order]),
         classes=10,
     )

@@ -11,7 +11,7 @@ from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.dataset import Data, Split
 from permask.training.data.digits import load_digits
 from permask.training.data.folder import list_splits
-from permask.training.data.resident import Resident
+from permask.training.data.images import Images
 from permask.training.data.sources import folder_of, identify, pixels_of
 from permask.training.data.streamed import IMAGENET, Streamed
 from permask.training.data.subsets import test_rows, training_rows
@@ -45,8 +45,8 @@ def load_images(
     """Decoded images in memory."""
     pixels = pixels_of(name, root, content=content, published=published, image_size=image_size)
     looks = Normalisation(pixels.mean, pixels.std), FlipAndCrop(padding, flip)
-    train = Resident(torch.from_numpy(pixels.train_images), torch.from_numpy(pixels.train_labels), *looks)
-    test = Resident(torch.from_numpy(pixels.test_images), torch.from_numpy(pixels.test_labels), *looks)
+    train = Images(torch.from_numpy(pixels.train_images), torch.from_numpy(pixels.train_labels), *looks)
+    test = Images(torch.from_numpy(pixels.test_images), torch.from_numpy(pixels.test_labels), *looks)
     return _chosen(train, test, pixels.classes, **choice)
 
 

@@ -55,7 +55,7 @@ class Streamed(Split):
         return len(self.paths)
 
     @property
-    def image_shape(self) -> tuple[int, ...]:
+    def input_shape(self) -> tuple[int, ...]:
         """`[C, H, W]`."""
         return 3, self.size, self.size
 

@@ -27,24 +27,24 @@ IMPORTED = "imported"
 FAN_OUT = ("vgg11",)
 
 
-def outline_network(name: str, image_shape: tuple[int, ...], classes: int, **arguments: Any) -> nn.Module:
+def outline_network(name: str, input_shape: tuple[int, ...], classes: int, **arguments: Any) -> nn.Module:
     """A network that waits for `load_state_dict(..., assign=True)`; only an imported one has values of its own.
 
     Args:
         name: One of `NETWORKS`, or `imported`.
-        image_shape: `[C, H, W]`.
+        input_shape: `[C, H, W]`.
         classes: Number of classes.
         arguments: Of the network, such as its width.
     """
     if name == IMPORTED:
         return import_network(arguments["factory"], arguments["arguments"])
     with torch.device("meta"):
-        return NETWORKS[name](image_shape, classes, **arguments)
+        return NETWORKS[name](input_shape, classes, **arguments)
 
 
 def create_network(
     name: str,
-    image_shape: tuple[int, ...],
+    input_shape: tuple[int, ...],
     classes: int,
     generator: torch.Generator,
     **arguments: Any,
@@ -57,7 +57,7 @@ def create_network(
 
     Args:
         name: One of `NETWORKS`, or `imported`.
-        image_shape: `[C, H, W]`.
+        input_shape: `[C, H, W]`.
         classes: Number of classes.
         generator: The `initialisation` stream.
         arguments: Of the network, such as its width.
@@ -65,8 +65,8 @@ def create_network(
     if name == IMPORTED:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
-            return outline_network(name, image_shape, classes, **arguments)
-    network = outline_network(name, image_shape, classes, **arguments).to_empty(device="cpu")
+            return outline_network(name, input_shape, classes, **arguments)
+    network = outline_network(name, input_shape, classes, **arguments).to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             mode = "fan_out" if name in FAN_OUT and isinstance(module, nn.Conv2d) else "fan_in"

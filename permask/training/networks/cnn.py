@@ -9,14 +9,14 @@ class CNN(nn.Sequential):
     """3×3 convolutions with BatchNorm, ReLU and 2×2 max pooling each; the mean over positions; a linear layer.
 
     Args:
-        image_shape: `[C, H, W]`.
+        input_shape: `[C, H, W]`.
         classes: Number of classes.
         widths: Channels of each convolution.
     """
 
-    def __init__(self, image_shape: Sequence[int], classes: int, widths: Sequence[int] = (64, 128, 256)):
+    def __init__(self, input_shape: Sequence[int], classes: int, widths: Sequence[int] = (64, 128, 256)):
         layers: list[nn.Module] = []
-        n_in = image_shape[0]
+        n_in = input_shape[0]
         for n_out in widths:
             layers += [
                 nn.Conv2d(n_in, n_out, 3, padding=1, bias=False),

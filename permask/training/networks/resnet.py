@@ -37,16 +37,16 @@ class ResNet(nn.Module):
     """Three stages of basic blocks with 16, 32 and 64 channels times `width`.
 
     Args:
-        image_shape: `[C, H, W]`.
+        input_shape: `[C, H, W]`.
         classes: Number of classes.
         blocks: Per stage, of two convolutions each.
         width: Multiplies every number of channels.
     """
 
-    def __init__(self, image_shape: Sequence[int], classes: int, blocks: int, width: int = 1):
+    def __init__(self, input_shape: Sequence[int], classes: int, blocks: int, width: int = 1):
         super().__init__()
         c1, c2, c3 = 16 * width, 32 * width, 64 * width
-        self.conv1 = nn.Conv2d(image_shape[0], c1, 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(input_shape[0], c1, 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(c1)
         self.layer1 = stage(c1, c1, 1, blocks)
         self.layer2 = stage(c1, c2, 2, blocks)

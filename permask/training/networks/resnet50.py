@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from torch import nn
 
 
-def ResNet50(image_shape: Sequence[int], classes: int, width: int = 1) -> nn.Module:
+def ResNet50(input_shape: Sequence[int], classes: int, width: int = 1) -> nn.Module:
     """He et al. 2016, table 1; with `width` 2 the Wide ResNet50-2 of Zagoruyko & Komodakis 2016.
 
     Args:
-        image_shape: `[3, H, W]`.
+        input_shape: `[3, H, W]`.
         classes: Number of classes.
         width: Multiplies the channels of the 3×3 convolutions.
     """

@@ -14,13 +14,13 @@ class VGG11(nn.Sequential):
     """Configuration A of Simonyan & Zisserman 2015 with one linear layer behind it.
 
     Args:
-        image_shape: `[C, H, W]`; H and W are multiples of 32.
+        input_shape: `[C, H, W]`; H and W are multiples of 32.
         classes: Number of classes.
         width: Multiplies every number of channels.
     """
 
-    def __init__(self, image_shape: Sequence[int], classes: int, width: int = 1):
-        channels, height, image_width = image_shape
+    def __init__(self, input_shape: Sequence[int], classes: int, width: int = 1):
+        channels, height, image_width = input_shape
         if height < 32 or image_width < 32:
             raise NetworkError(
                 f"VGG11 halves its images five times: expected at least 32×32, got {height}×{image_width}"
