@@ -19,7 +19,7 @@ from permask.masks.formats import load_weights
 from permask.masks.scores import magnitude_mask
 from permask.matching.alignment import Alignment
 from permask.matching.matchers import MATCHERS
-from permask.training.networks.imported import load_callable
+from permask.training.imported import load_callable
 
 NETWORKS = """
 import torch

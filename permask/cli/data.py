@@ -17,7 +17,7 @@ from permask.cli.images import read_folder, scaled
 from permask.cli.network import check_takes
 from permask.errors import DataError, PermaskError
 from permask.masks.formats import read_state
-from permask.training.networks.imported import load_callable
+from permask.training.imported import load_callable
 
 INPUTS = ("inputs", "images", "x", "data")
 LABELS = ("labels", "targets", "y")

@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from permask.cli.arguments import Ends
 from permask.errors import NetworkError, PermaskError
 from permask.masks.formats import load_weights
-from permask.training.networks.imported import import_network, summary
+from permask.training.imported import summary
+from permask.training.networks.imported import import_network
 
 BATCH = 2
 BELOW = 10

@@ -7,7 +7,7 @@ from permask.errors import NetworkError, PermaskError
 from permask.study.load import Prepared
 from permask.training.data.load import load_data
 from permask.training.networks import outline_network
-from permask.training.networks.imported import summary
+from permask.training.imported import summary
 
 
 @torch.no_grad()

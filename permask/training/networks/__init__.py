@@ -37,7 +37,7 @@ def outline_network(name: str, input_shape: tuple[int, ...], classes: int, **arg
         arguments: Of the network, such as its width.
     """
     if name == IMPORTED:
-        return import_network(arguments["factory"], arguments["arguments"])
+        return import_network(**arguments)
     with torch.device("meta"):
         return NETWORKS[name](input_shape, classes, **arguments)
 
