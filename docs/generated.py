@@ -56,7 +56,7 @@ def _table(kind: type[Row]) -> str:
 
 def _rows(section: type[BaseModel], prefix: str) -> list[str]:
     rows = []
-    for name, field in section.model_fields.items():
+    for name, field in sorted(section.model_fields.items(), key=lambda entry: entry[0] != "name"):
         below = _sections(field.annotation)
         default = "" if below or field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
         meaning = field.description or " ".join(map(_purpose, below if len(below) == 1 else ()))

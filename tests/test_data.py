@@ -19,7 +19,7 @@ from support.made_data import make_cifar10, make_cifar100, make_folder, make_svh
 from permask.errors import DataError
 from permask.study.data import DataSet, data_in_keys, decode_images, find_content
 from permask.training.data.cache import making
-from permask.training.data.load import load_data
+from permask.training.data.load import load_data, load_once
 from permask.training.data.subsets import balanced_order
 from permask.training.streams import stream
 
@@ -27,7 +27,7 @@ from permask.training.streams import stream
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
-    load_data.cache_clear()
+    load_once.cache_clear()
 
 
 def section(**options):

@@ -55,8 +55,8 @@ def test_overrides_reach_into_sections(tmp_path):
 def test_all_errors_come_at_once_with_their_places(tmp_path):
     text = GOOD.replace("pairs: 1", "pears: 1").replace("[0.5]", "[0.5, 1.3]").replace("name: mlp", "name: mpl")
     assert messages(write(tmp_path, text), "prune.epoch=3", "dense.momentum=1") == [
-        "3:1: network: expected a name among mlp, cnn, resnet8, resnet20, vgg11, resnet50, imported; got mpl; did you "
-        "mean mlp?",
+        "3:1: network: expected a name among mlp, cnn, resnet8, resnet20, vgg11, resnet50, gpt, vit, imported; got "
+        "mpl; did you mean mlp?",
         "1:1: pairs: expected this key, which has no default",
         "dense.momentum=1: dense.momentum: expected less than 1; got 1",
         "prune.epoch=3: prune.epoch: expected one of the keys epochs, exclude, learning_rate, momentum, policy, rate, "

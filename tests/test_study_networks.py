@@ -1,10 +1,12 @@
-"""The networks that a study file can name: torchvision's ResNet50, anyone's by import path, and what is refused."""
+"""The networks that a study file can name: torchvision's ResNet50, transformers, anyone's by import path."""
 
+import numpy as np
 import pytest
 import torch
 import torchvision
 from torch import nn
 
+import permask
 from permask.errors import NetworkError, PermaskError
 from permask.training.networks import create_network, outline_network
 from permask.training.streams import stream
@@ -84,3 +86,86 @@ def test_a_cnn_has_the_widths_it_is_told():
     network = create_network("cnn", (3, 16, 16), 10, stream(0, "initialisation"), widths=(4, 6))
     assert [layer.out_channels for layer in network if isinstance(layer, nn.Conv2d)] == [4, 6]
     assert network(torch.zeros(2, 3, 16, 16)).shape == (2, 10)
+
+
+def transformer(name, **options):
+    """A transformer with 3 heads of 4 dims, and what it takes."""
+    shape = (5,) if name == "gpt" else (3, 8, 12)
+    options |= {"layers": 2, "width": 12, "heads": 3}
+    network = create_network(name, shape, 7, stream(0, "initialisation"), **options)
+    draw = torch.Generator().manual_seed(0)
+    inputs = torch.randint(7, (2, 5), generator=draw) if name == "gpt" else torch.randn(2, *shape, generator=draw)
+    return network.eval(), inputs
+
+
+def groups_of_a_transformer(name):
+    """By hand: what moves with the residual stream, with the heads of a block, inside heads, with an MLP's units."""
+    first = {("tokens.weight", 1)} if name == "gpt" else {("patches.weight", 0), ("patches.bias", 0)}
+    streams = first | {("positions.weight", 1), ("norm.weight", 0), ("norm.bias", 0), ("head.weight", 1)}
+    expected = []
+    for block in ("blocks.0", "blocks.1"):
+        attention = f"{block}.attention"
+        streams |= {(f"{block}.{norm}.{part}", 0) for norm in ("norm1", "norm2") for part in ("weight", "bias")}
+        streams |= {(f"{attention}.{layer}.weight", 1) for layer in ("query", "key", "value")}
+        streams |= {
+            (f"{layer}.{part}", 0) for layer in (f"{attention}.output", f"{block}.mlp.2") for part in ("weight", "bias")
+        }
+        streams |= {(f"{block}.mlp.0.weight", 1)}
+        scored = {(f"{attention}.query.weight", 0), (f"{attention}.query.bias", 0), (f"{attention}.key.weight", 0)}
+        mixed = {(f"{attention}.value.weight", 0), (f"{attention}.value.bias", 0), (f"{attention}.output.weight", 1)}
+        units = {(f"{block}.mlp.0.weight", 0), (f"{block}.mlp.0.bias", 0), (f"{block}.mlp.2.weight", 1)}
+        expected += [(3, 1, None, scored | mixed), (4, 3, 3, scored), (4, 3, 3, mixed), (48, 1, None, units)]
+    return [(12, 1, None, streams), *expected]
+
+
+@pytest.mark.parametrize("name", ["gpt", "vit"])
+def test_a_transformer_has_the_symmetry_that_is_derived_by_hand(name):
+    network, inputs = transformer(name)
+    symmetry = permask.discover(network, (inputs,), strict=True)
+    found = [
+        (
+            group.size,
+            group.blocks,
+            symmetry[group.parent].size if group.parent else None,
+            {(axis.parameter, axis.dim) for axis in group.axes},
+        )
+        for group in symmetry.groups
+    ]
+    expected = groups_of_a_transformer(name)
+    assert len(found) == len(expected)
+    assert all(group in found for group in expected)
+    assert symmetry.movable >= 0.99
+    assert not symmetry.report["idle"] and not symmetry.report["failed"] and not symmetry.report["unused"]
+    assert all(pin.kind == "genuine" for pin in symmetry.pinned)
+    moved = symmetry.random(1).apply(network)
+    assert not torch.equal(moved.blocks[0].attention.query.weight, network.blocks[0].attention.query.weight)
+    torch.testing.assert_close(moved(inputs), network(inputs), rtol=1e-4, atol=1e-5)
+
+
+def test_transformers_begin_small_and_from_one_stream():
+    network, _ = transformer("vit")
+    again, _ = transformer("vit")
+    assert all(torch.equal(x, y) for x, y in zip(network.parameters(), again.parameters(), strict=True))
+    wide = create_network("gpt", (64,), 100, stream(0, "initialisation"), layers=1, width=128, heads=4)
+    expected = {
+        "tokens.weight": 0.02,
+        "positions.weight": 0.02,
+        "blocks.0.attention.query.weight": (2 / 256) ** 0.5,
+        "blocks.0.mlp.0.weight": (2 / 640) ** 0.5,
+        "head.weight": (2 / 228) ** 0.5,
+    }
+    for parameter, std in expected.items():
+        assert np.isclose(wide.get_parameter(parameter).std().item(), std, rtol=0.05)
+    assert not wide.blocks[0].mlp[0].bias.any() and (wide.norm.weight == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "message"),
+    [
+        ("gpt", {"width": 10, "heads": 3}, "expected a width that 3 heads divide, got 10"),
+        ("vit", {"patch": 3}, "expected images that patches of 3×3 divide, got 8×12"),
+    ],
+)
+def test_a_transformer_refuses_what_does_not_divide(name, options, message):
+    with pytest.raises(NetworkError, match=message):
+        create_network(name, (5,) if name == "gpt" else (3, 8, 12), 7, stream(0, "initialisation"), **options)

@@ -77,13 +77,15 @@ def run_study(
 
     from permask.cli.live import LiveProgress
     from permask.errors import StoreError
+    from permask.study.data import ImportedData, Text
     from permask.study.network import MLP
     from permask.study.plan import make_plan
 
     prepared = open_with_bars(path, overrides, smoke=smoke, decode=True)
     plan = make_plan(prepared)
     is_left = not _has_all(store_root, plan)
-    if is_left and not isinstance(plan.study.network, MLP):  # which takes any images
+    takes_all = isinstance(plan.study.network, MLP) and not isinstance(plan.study.data, ImportedData | Text)
+    if is_left and not takes_all:
         from permask.study.fit import check_fit
 
         check_fit(prepared)

@@ -4,10 +4,12 @@ import torch
 from torch import Tensor, nn
 
 from permask.errors import NetworkError, PermaskError
+from permask.study.data import data_options
 from permask.study.load import Prepared
+from permask.study.network import Imported, network_arguments
 from permask.training.data.load import load_data
-from permask.training.networks import outline_network
 from permask.training.imported import summary
+from permask.training.networks import outline_network
 
 
 @torch.no_grad()
@@ -20,14 +22,14 @@ def check_fit(prepared: Prepared) -> None:
     Raises:
         NetworkError: The network fails, or gives something else.
     """
-    study = prepared.study
-    data = load_data(**{**study.data.model_dump(), **prepared.data_in_keys})
+    data = load_data(**data_options(prepared.data_in_keys, prepared.data_root, prepared.folder))
+    arguments = network_arguments(prepared.study.network, prepared.folder)
     of_tokens = data.test.labels.ndim > 1
     what = "tokens" if of_tokens else "images" if len(data.input_shape) == 3 else "inputs"
     inputs, labels = data.test.batch(range(2))
     expected = (*labels.shape, data.classes)
     try:
-        network = outline_network(**study.network.model_dump(), input_shape=data.input_shape, classes=data.classes)
+        network = outline_network(**arguments, input_shape=data.input_shape, classes=data.classes)
         found = network.eval()(inputs.to(_device(network)))
     except PermaskError:
         raise
@@ -37,9 +39,12 @@ def check_fit(prepared: Prepared) -> None:
         raise NetworkError(f"network: it fails on {of_numbers}: {summary(error)}") from error
     shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if shape != expected:
+        remedy = f"the data have {data.classes} classes: tell the network so, in network.arguments"
+        if not isinstance(prepared.study.network, Imported):
+            remedy = "the network for tokens is gpt"
         raise NetworkError(
-            f"network: expected a number per class for each of {labels.numel()} {what}, {expected}, got {shape}; the "
-            f"data have {data.classes} classes: tell the network so, in network.arguments"
+            f"network: expected a number per class for each of {labels.numel()} {what}, {expected}, got {shape}; "
+            f"{remedy}"
         )
 
 

@@ -8,7 +8,7 @@ import yaml
 from pydantic import ValidationError
 
 from permask.errors import StudyError
-from permask.study.data import Files, data_in_keys, decode_images, find_content
+from permask.study.data import Digits, data_in_keys, decode_images, find_content, root_of
 from permask.study.mistakes import Content, KeyPath, Places, dotted, explain, show
 from permask.study.shipped import find_study
 from permask.study.smoke import smallest
@@ -26,11 +26,13 @@ class Prepared:
 
     Attributes:
         study: The study.
-        content: What stands for the content of its data's files; empty where their name says it all.
+        content: What stands for the content of its data; empty where their name says it all.
+        folder: Of the study file, where imported code is looked for first.
     """
 
     study: Study
     content: str = ""
+    folder: str = ""
 
     @property
     def data_in_keys(self) -> Specification:
@@ -40,8 +42,7 @@ class Prepared:
     @property
     def data_root(self) -> str:
         """Where the data's files lie on this machine."""
-        data = self.study.data
-        return str(Path(data.root).resolve()) if isinstance(data, Files) else ""
+        return root_of(self.study.data)
 
 
 def open_study(
@@ -63,17 +64,18 @@ def open_study(
 
     Raises:
         StudyError: All that is wrong with the file and the overrides.
-        DataError: Files that are missing, damaged or laid out otherwise.
+        DataError: Files that are missing, damaged or laid out otherwise; data that cannot be imported.
     """
     study = load_study(path, overrides)
     if smoke:
         study = smallest(study)
-    if not isinstance(study.data, Files):
-        return Prepared(study)
-    content = find_content(study.data, shown("reading the files of the data"))
+    folder = str(find_study(path).resolve().parent)
+    if isinstance(study.data, Digits):
+        return Prepared(study, folder=folder)
+    content = find_content(study.data, shown("reading the data"), folder)
     if decode:
         decode_images(study.data, content, shown("decoding images"))
-    return Prepared(study, content)
+    return Prepared(study, content, folder)
 
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:

@@ -95,7 +95,7 @@ class Planner:
             "data": prepared.data_in_keys,
             "network": self.study.network.model_dump(mode="json", exclude_defaults=True),
         } | self.study.model_dump(mode="json", include={"execution", "evaluate_every"}, exclude_defaults=True)
-        self._data_root = prepared.data_root
+        self._places = {"data_root": prepared.data_root, "study_folder": prepared.folder}
         self._steps: dict[str, Step] = {}  # a step that several results rest on is one object
 
     def step(
@@ -126,7 +126,7 @@ class Planner:
             {role: parent.key for role, parent in parents.items()},
             resumes_from=(resumes_from.specification["epoch"], resumes_from.key) if resumes_from else None,
             epochs=epochs,
-            data_root=self._data_root,
+            **self._places,
             seeds=tuple(sorted(seeds)),
         )
         return self._steps.setdefault(task.key, Step(task, parents, resumes_from))

@@ -8,6 +8,8 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
 PositiveInt = Annotated[int, Field(gt=0, strict=True)]
 Count = Annotated[int, Field(ge=0, strict=True)]
+# of anybody's code
+Reference = Annotated[str, Field(pattern=r"^[^:]+:[^:]+$")]
 
 
 class Section(BaseModel):

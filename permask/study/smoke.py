@@ -1,9 +1,10 @@
 """The smallest form of a study that goes through all that the study does: minutes on a laptop, figures of no worth."""
 
+from math import gcd
 from typing import Any
 
 from permask.study.data import Digits, StreamedImages
-from permask.study.network import Wide
+from permask.study.network import Transformer, Wide
 from permask.study.spec import Study
 
 IMAGES = 200
@@ -12,10 +13,11 @@ LARGE = 64  # and how many of them
 EPOCHS = 3
 BATCH_SIZE = 64
 ROUNDS = 2
+LAYERS, WIDTH = 2, 32  # of transformers
 
 
 def smallest(study: Study) -> Study:
-    """The study with a few images, epochs, pruning rounds and sparsities, of width 1, under a name of its own."""
+    """The study with a few inputs, epochs, pruning rounds and sparsities, of width 1, under a name of its own."""
     epochs = min(study.epochs, EPOCHS)
     rewinds = sorted({min(k, epochs - 1) for k in study.rewinds})[-2:]
     sparsities = sorted(study.sparsities)[-2:]
@@ -42,6 +44,10 @@ def smallest(study: Study) -> Study:
         changes["data"] = data | ({"image_size": SIDE} if large else {})
     if isinstance(study.network, Wide):
         changes["network"] = study.network.model_dump() | {"width": 1}
+    if isinstance(study.network, Transformer):
+        width = min(study.network.width, WIDTH)
+        small = {"layers": min(study.network.layers, LAYERS), "width": width, "heads": gcd(width, study.network.heads)}
+        changes["network"] = study.network.model_dump() | small
     if study.connect:
         changes["connect"] = study.connect.model_dump() | {"points": 3}
     if study.connect_rounds:

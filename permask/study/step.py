@@ -22,6 +22,7 @@ class Task:
             change the result, so it is not part of the key.
         epochs: Epochs that the step trains when it can resume from there.
         data_root: Where the data's files lie on this machine. Their content is part of the specification, this is not.
+        study_folder: Where the study file lies, and imported code is looked for first; no part of the key, either.
         seeds: All seeds that determine the result, its parents' included.
         key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
     """
@@ -33,6 +34,7 @@ class Task:
     resumes_from: tuple[int, str] | None = None
     epochs: int = 0
     data_root: str = ""
+    study_folder: str = ""
     seeds: tuple[int, ...] = ()
     key: str = field(init=False)
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from permask.mask import Mask
 from permask.masks.cost import cost_of
 from permask.matching.alignment import Alignment
-from permask.study.data import DataSet
-from permask.study.network import Network
+from permask.study.data import data_options
+from permask.study.network import Network, network_arguments
 from permask.study.step import Specification, Task
 from permask.study.steps.outcome import ALIGNMENT, MASK, SYMMETRY, WEIGHTS
 from permask.study.store import Store
@@ -50,6 +50,7 @@ class Run:
         progress: To be called as the step goes on.
         checkpoints: Where to keep how far a training is.
         data_root: Where the files of the data lie.
+        study_folder: Where imported code is looked for first.
     """
 
     specification: Specification
@@ -58,20 +59,21 @@ class Run:
     progress: Progress
     checkpoints: Path
     data_root: str = ""
+    study_folder: str = ""
 
     @classmethod
     def of(cls, task: Task, store: Store, progress: Progress) -> "Run":
         """A task, with what it reads from the store."""
         parents = {role: store.folder(key) for role, key in task.parents.items()}
         earlier = task.resumes_from and Earlier(task.resumes_from[0], store.folder(task.resumes_from[1]))
-        return cls(task.specification, parents, earlier, progress, store.checkpoints(task.key), task.data_root)
+        places = {"data_root": task.data_root, "study_folder": task.study_folder}
+        return cls(task.specification, parents, earlier, progress, store.checkpoints(task.key), **places)
 
     @property
     def data(self) -> Data:
         """The study's data set, on the device."""
-        place = {"root": self.data_root} if self.data_root else {}
-        data = load_data(**_DATA.validate_python(self.specification["data"] | place).model_dump())
-        return _on_device(data, self.device)
+        options = data_options(self.specification["data"], self.data_root, self.study_folder)
+        return _on_device(load_data(**options), self.device)
 
     @property
     def device(self) -> torch.device:
@@ -133,11 +135,10 @@ class Run:
 
     @property
     def _network(self) -> dict:
-        arguments = _NETWORK.validate_python(self.specification["network"]).model_dump()
+        arguments = network_arguments(_NETWORK.validate_python(self.specification["network"]), self.study_folder)
         return arguments | {"input_shape": self.data.input_shape, "classes": self.data.classes}
 
 
-_DATA = TypeAdapter(DataSet)
 _NETWORK = TypeAdapter(Network)
 
 

@@ -1,5 +1,6 @@
 """The data sets of the studies, by name."""
 
+import json
 from collections.abc import Callable
 from functools import cache, partial
 from typing import Any
@@ -8,18 +9,19 @@ import torch
 
 from permask.errors import DataError
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
-from permask.training.data.dataset import Data, Split
+from permask.training.data.dataset import Data
 from permask.training.data.digits import load_digits
 from permask.training.data.folder import list_splits
 from permask.training.data.images import Images
+from permask.training.data.imported import load_imported
 from permask.training.data.sources import folder_of, identify, pixels_of
 from permask.training.data.streamed import IMAGENET, Streamed
-from permask.training.data.subsets import test_rows, training_rows
+from permask.training.data.subsets import chosen
+from permask.training.data.text import load_text
 
 
-@cache
 def load_data(name: str, **options: Any) -> Data:
-    """Load a data set once per process.
+    """Load a data set, once per process.
 
     Args:
         name: One of `DATA_SETS`.
@@ -28,7 +30,13 @@ def load_data(name: str, **options: Any) -> Data:
     Raises:
         DataError: Files that are missing, damaged or laid out otherwise.
     """
-    return DATA_SETS[name](**options)
+    return load_once(name, json.dumps(options, sort_keys=True))
+
+
+@cache
+def load_once(name: str, options: str) -> Data:
+    """A data set by its options in JSON, which have no order and can be looked up, whatever is in them."""
+    return DATA_SETS[name](**json.loads(options))
 
 
 def load_images(
@@ -47,7 +55,7 @@ def load_images(
     looks = Normalisation(pixels.mean, pixels.std), FlipAndCrop(padding, flip)
     train = Images(torch.from_numpy(pixels.train_images), torch.from_numpy(pixels.train_labels), *looks)
     test = Images(torch.from_numpy(pixels.test_images), torch.from_numpy(pixels.test_labels), *looks)
-    return _chosen(train, test, pixels.classes, **choice)
+    return chosen(train, test, pixels.classes, **choice)
 
 
 def stream_images(name: str, *, root: str, content: str, image_size: int, **choice: Any) -> Data:
@@ -59,23 +67,7 @@ def stream_images(name: str, *, root: str, content: str, image_size: int, **choi
         Streamed(listing.paths, torch.from_numpy(listing.labels), image_size, IMAGENET, torch.get_num_threads())
         for listing in listings
     )
-    return _chosen(train, test, len(listings[0].classes), **choice)
-
-
-def _chosen(
-    train: Split,
-    test: Split,
-    classes: int,
-    *,
-    train_size: int | None,
-    test_size: int | None,
-    validation: int,
-    split_seed: int,
-) -> Data:
-    """The images that a study asks for; a validation set takes the place of the test set, which is not looked at."""
-    rows, held_out = training_rows(train.labels, train_size, validation, split_seed)
-    judged = train.subset(held_out) if validation else test.subset(test_rows(test.labels, test_size, split_seed))
-    return Data(train.subset(rows), judged, classes)
+    return chosen(train, test, len(listings[0].classes), **choice)
 
 
 DATA_SETS: dict[str, Callable[..., Data]] = {
@@ -84,4 +76,6 @@ DATA_SETS: dict[str, Callable[..., Data]] = {
     "image_folder": partial(load_images, "image_folder", published=False),
     "streamed_folder": partial(stream_images, "streamed_folder"),
     "imagenet": partial(stream_images, "imagenet"),
+    "imported": load_imported,
+    "text": load_text,
 }
