@@ -194,7 +194,7 @@ pairs: 2
 epochs: 3
 batch_size: 16
 dense: {learning_rate: 0.1}
-prune: {rate: 0.5, epochs: 1, exclude: [tokens.*, positions.*]}
+prune: {rate: 0.5, epochs: 1}
 sparse: {learning_rate: 0.1, rescale: neuron}
 sparsities: [0.5]
 rewinds: [1]

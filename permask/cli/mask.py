@@ -38,7 +38,11 @@ def make(
     examples: Examples,
     exclude: Annotated[
         list[str] | None,
-        typer.Option(metavar="PATTERN", help="Names of weights to leave dense. [default: `*.shortcut.*`]"),
+        typer.Option(metavar="PATTERN", help="Names of weights to leave dense, such as `*.shortcut.*`."),
+    ] = None,
+    include: Annotated[
+        list[str] | None,
+        typer.Option(metavar="PATTERN", help="Names of parameters to prune besides the weights of layers."),
     ] = None,
     earlier: Annotated[
         Path | None, typer.Option(metavar="MASK", help="With magnitude: a mask to prune further from.")
@@ -71,8 +75,7 @@ def make(
     if weights is not None and "=" in weights.name and not weights.exists():  # the first of the key=value arguments
         pruned = replace(pruned, weights=None, arguments=[str(weights), *(pruned.arguments or [])])
     network, batches = load_pruned(by, source.needs, pruned, examples)
-    if exclude is not None:
-        options = replace(options, exclude=exclude)
+    options = replace(options, exclude=exclude or (), include=include or ())
     if earlier is not None:
         options = replace(options, earlier=read_mask(earlier))
     with bar(as_json) as progress:

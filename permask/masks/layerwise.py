@@ -8,34 +8,41 @@ from torch import Tensor
 
 from permask.batches import Batch
 from permask.mask import Mask
-from permask.masks.scores import Prunable, check_sparsity, keep_largest, kept_count, scope_of
-from permask.masks.sources import EXCLUDE, MaskOptions
+from permask.masks.scope import Prunable, scope_of
+from permask.masks.scores import check_sparsity, keep_largest, kept_count
+from permask.masks.sources import MaskOptions
 
 
-def layer_magnitude_mask(model: Prunable, sparsity: float, exclude: Sequence[str] = EXCLUDE) -> Mask:
+def layer_magnitude_mask(
+    model: Prunable, sparsity: float, exclude: Sequence[str] = (), *, include: Sequence[str] = ()
+) -> Mask:
     """Keep the largest weights of every layer: exactly `round(size * (1 - sparsity))` of each.
 
     Ties, scope and errors are those of `magnitude_mask`.
     """
     kept: dict[str, Tensor] = {}
-    for name, weight in scope_of(model, exclude).items():
+    for name, weight in scope_of(model, exclude, include).items():
         kept |= keep_largest({name: weight.detach().abs()}, sparsity)
     return Mask(kept)
 
 
-def random_mask(model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
+def random_mask(
+    model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = (), *, include: Sequence[str] = ()
+) -> Mask:
     """Keep weights at random, the same share of every layer; `round(size * (1 - sparsity))` in all.
 
     Raises:
         PermaskError: A sparsity outside [0, 1), or nothing to prune.
     """
-    weights = scope_of(model, exclude)
+    weights = scope_of(model, exclude, include)
     check_sparsity(sparsity)
     densities = dict.fromkeys(weights, 1 - sparsity)
     return _scatter(weights, _counts(weights, densities, sparsity), seed)
 
 
-def erk_mask(model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = EXCLUDE) -> Mask:
+def erk_mask(
+    model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = (), *, include: Sequence[str] = ()
+) -> Mask:
     """Keep weights at random, with the Erdős–Rényi kernel distribution (Evci et al. 2020, section 3).
 
     The density of a layer is proportional to the sum of its weight's dims over their product, so that small
@@ -45,7 +52,7 @@ def erk_mask(model: Prunable, sparsity: float, seed: int, exclude: Sequence[str]
     Raises:
         PermaskError: A sparsity outside [0, 1), or nothing to prune.
     """
-    weights = scope_of(model, exclude)
+    weights = scope_of(model, exclude, include)
     check_sparsity(sparsity)
     raw = {name: sum(w.shape) / w.numel() for name, w in weights.items()}
     wanted = (1 - sparsity) * sum(w.numel() for w in weights.values())
@@ -64,17 +71,17 @@ def erk_mask(model: Prunable, sparsity: float, seed: int, exclude: Sequence[str]
 
 def by_layer_magnitude(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `layer-magnitude`."""
-    return layer_magnitude_mask(network, sparsity, options.exclude)
+    return layer_magnitude_mask(network, sparsity, options.exclude, include=options.include)
 
 
 def by_random(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `random`."""
-    return random_mask(network, sparsity, options.seed, options.exclude)
+    return random_mask(network, sparsity, options.seed, options.exclude, include=options.include)
 
 
 def by_erk(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `erk`."""
-    return erk_mask(network, sparsity, options.seed, options.exclude)
+    return erk_mask(network, sparsity, options.seed, options.exclude, include=options.include)
 
 
 def _counts(weights: Mapping[str, Tensor], densities: Mapping[str, float], sparsity: float) -> dict[str, int]:

@@ -2,44 +2,24 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from fnmatch import fnmatchcase
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from permask.batches import Batch
 from permask.errors import NetworkError, PermaskError
-from permask.mask import Mask, check_fits, parameters_by_name
-from permask.masks.sources import EXCLUDE, MaskOptions
-
-Prunable = nn.Module | Mapping[str, Tensor]
-
-
-def scope_of(model: Prunable, exclude: Sequence[str] = EXCLUDE) -> dict[str, Tensor]:
-    """The weights that a mask may prune: parameters with at least two dims, less the excluded ones.
-
-    Args:
-        model: The network, or its `state_dict`.
-        exclude: Shell patterns of parameter names; the default leaves the shortcuts of residual networks alone.
-
-    Raises:
-        PermaskError: Nothing is left.
-    """
-    scope = {
-        name: parameter
-        for name, parameter in _weights(model).items()
-        if parameter.ndim >= 2 and not any(fnmatchcase(name, pattern) for pattern in exclude)
-    }
-    if not scope:
-        raise PermaskError(f"no weights to prune: every one is excluded by {', '.join(exclude) or 'nothing'}")
-    return scope
+from permask.mask import Mask, check_fits
+from permask.masks.scope import Prunable, scope_of, weights_by_name
+from permask.masks.sources import MaskOptions
 
 
 def magnitude_mask(
     model: Prunable,
     sparsity: float,
-    exclude: Sequence[str] = EXCLUDE,
+    exclude: Sequence[str] = (),
     mask: Mask | None = None,
+    *,
+    include: Sequence[str] = (),
 ) -> Mask:
     """Keep the weights that are largest in absolute value, over all layers together (unstructured).
 
@@ -50,8 +30,10 @@ def magnitude_mask(
     Args:
         model: The network, or its `state_dict`.
         sparsity: Share of the scope to prune, in [0, 1).
-        exclude: As in `scope_of`; not used if `mask` is given.
+        exclude: Shell patterns of the names of weights to leave dense; not used if `mask` is given.
         mask: An earlier mask to prune further: its scope is kept, and what it pruned stays pruned.
+        include: Shell patterns of the names of parameters to prune besides the weights of layers, such as embeddings;
+            not used if `mask` is given.
 
     Raises:
         PermaskError: A sparsity outside [0, 1), or one below that of the earlier mask.
@@ -64,15 +46,16 @@ def magnitude_mask(
         ```
     """
     if mask is not None:
-        check_fits(mask, _weights(model))
-    weights = scope_of(model, exclude) if mask is None else {name: _weights(model)[name] for name in mask}
+        check_fits(mask, weights_by_name(model))
+    named = weights_by_name(model)
+    weights = scope_of(model, exclude, include) if mask is None else {name: named[name] for name in mask}
     scores = {name: weight.detach().abs() for name, weight in weights.items()}
     return keep_largest(scores, sparsity, mask)
 
 
 def by_magnitude(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `magnitude`."""
-    return magnitude_mask(network, sparsity, options.exclude, options.earlier)
+    return magnitude_mask(network, sparsity, options.exclude, options.earlier, include=options.include)
 
 
 def random_mask_like(mask: Mask, seed: int) -> Mask:
@@ -123,10 +106,6 @@ def check_sparsity(sparsity: float) -> None:
     """Raise a `PermaskError` for a sparsity outside [0, 1)."""
     if not 0 <= sparsity < 1:
         raise PermaskError(f"sparsity: expected a share in [0, 1), got {sparsity}")
-
-
-def _weights(model: Prunable) -> Mapping[str, Tensor]:
-    return parameters_by_name(model) if isinstance(model, nn.Module) else model
 
 
 def _alive(score: Tensor, mask: Mask | None, name: str) -> Tensor:

@@ -1,19 +1,21 @@
 """Masks at initialisation: which weights a loss, a gradient or a signal depends on most."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils import _pytree as pytree
 
 from permask.batches import Batch, cross_entropy
 from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask
-from permask.masks.scores import check_sparsity, keep_largest, scope_of
-from permask.masks.sources import EXCLUDE, MaskOptions
+from permask.masks.scope import scope_of
+from permask.masks.scores import check_sparsity, keep_largest
+from permask.masks.sources import MaskOptions
 
 # divides the outputs inside the loss of GraSP (Wang et al. 2020)
 TEMPERATURE = 200.0
@@ -22,7 +24,13 @@ Loss = Callable[[nn.Module, Any], Tensor]
 
 
 def snip_mask(
-    model: nn.Module, sparsity: float, loss: Loss, batches: Iterable[Any], exclude: Sequence[str] = EXCLUDE
+    model: nn.Module,
+    sparsity: float,
+    loss: Loss,
+    batches: Iterable[Any],
+    exclude: Sequence[str] = (),
+    *,
+    include: Sequence[str] = (),
 ) -> Mask:
     """Keep the weights whose removal would change the loss most: |w · ∂L/∂w| (Lee et al. 2019).
 
@@ -34,14 +42,15 @@ def snip_mask(
         sparsity: Share of the scope to prune, in [0, 1).
         loss: Called as `loss(network, batch)`; returns a scalar.
         batches: What `loss` takes; gradients are summed over them.
-        exclude: As in `scope_of`.
+        exclude: As of `magnitude_mask`, as is `include`.
+        include: Likewise.
 
     Raises:
         PermaskError: A sparsity outside [0, 1), or no batches.
         NetworkError: Gradients that are not numbers.
     """
     check_sparsity(sparsity)
-    weights = _Weights(model, loss, exclude)
+    weights = _Weights(model, loss, scope_of(model, exclude, include))
     total = {name: torch.zeros_like(w) for name, w in weights.free.items()}
     for batch in _some(batches):
         for name, gradient in weights.gradient(weights.loss(batch)).items():
@@ -50,7 +59,13 @@ def snip_mask(
 
 
 def grasp_mask(
-    model: nn.Module, sparsity: float, loss: Loss, batches: Iterable[Any], exclude: Sequence[str] = EXCLUDE
+    model: nn.Module,
+    sparsity: float,
+    loss: Loss,
+    batches: Iterable[Any],
+    exclude: Sequence[str] = (),
+    *,
+    include: Sequence[str] = (),
 ) -> Mask:
     """Keep the weights whose removal would reduce the gradient's norm most: w · Hg (Wang et al. 2020).
 
@@ -59,18 +74,19 @@ def grasp_mask(
     """
     check_sparsity(sparsity)
     batches = list(_some(batches))
-    weights = _Weights(model, loss, exclude)
+    weights = _Weights(model, loss, scope_of(model, exclude, include))
     g = {name: torch.zeros_like(w) for name, w in weights.free.items()}
     for batch in batches:
         for name, gradient in weights.gradient(weights.loss(batch)).items():
             g[name] += gradient.detach()
     product = {name: torch.zeros_like(w) for name, w in weights.free.items()}
-    for batch in batches:
-        gradient = weights.gradient(weights.loss(batch), create_graph=True)
-        along = sum((gradient[name] * g[name]).sum() for name in g)
-        assert isinstance(along, Tensor)
-        for name, hg in weights.gradient(along).items():
-            product[name] += hg.detach()
+    with sdpa_kernel(SDPBackend.MATH):  # other kernels of attention cannot be differentiated twice
+        for batch in batches:
+            gradient = weights.gradient(weights.loss(batch), create_graph=True)
+            along = sum((gradient[name] * g[name]).sum() for name in g)
+            assert isinstance(along, Tensor)
+            for name, hg in weights.gradient(along).items():
+                product[name] += hg.detach()
     return keep_largest({n: (w * product[n]).detach() for n, w in weights.free.items()}, sparsity)
 
 
@@ -79,20 +95,23 @@ def synflow_mask(
     sparsity: float,
     example_inputs: Sequence[Tensor],
     rounds: int = 100,
-    exclude: Sequence[str] = EXCLUDE,
+    exclude: Sequence[str] = (),
+    *,
+    include: Sequence[str] = (),
 ) -> Mask:
     """Keep the weights that carry most of the signal, without data: w · ∂R/∂w (Tanaka et al. 2020).
 
-    R is the sum of the outputs of the network with all its weights made positive, on inputs of ones, in
-    evaluation mode and double precision. Pruning goes in rounds, to the density (1 − sparsity)^(k / rounds)
-    after round k, so that no layer collapses.
+    R is the sum of the outputs of the network with all its weights made positive, on inputs of ones (where they
+    are tokens, of the token 1), in evaluation mode and double precision. Pruning goes in rounds, to the density
+    (1 − sparsity)^(k / rounds) after round k, so that no layer collapses.
 
     Args:
         model: The network; it is not changed.
         sparsity: Share of the scope to prune, in [0, 1).
         example_inputs: Inputs for their shapes.
         rounds: How many.
-        exclude: As in `scope_of`.
+        exclude: As of `magnitude_mask`, as is `include`.
+        include: Likewise.
 
     Raises:
         PermaskError: A sparsity outside [0, 1), or no rounds.
@@ -101,9 +120,9 @@ def synflow_mask(
     check_sparsity(sparsity)
     if rounds < 1:
         raise PermaskError(f"rounds: expected at least 1, got {rounds}")
-    scope = scope_of(model, exclude)
+    scope = scope_of(model, exclude, include)
     state = {name: x.detach().abs().double() if x.is_floating_point() else x for name, x in model.state_dict().items()}
-    ones = [torch.ones_like(x[:1], dtype=torch.float64, device=x.device) for x in example_inputs]
+    ones = [torch.ones_like(x[:1], dtype=torch.float64 if x.is_floating_point() else x.dtype) for x in example_inputs]
     mask: Mask | None = None
     before = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -135,27 +154,28 @@ def synflow_mask(
 
 def by_snip(network: nn.Module, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `snip`."""
-    return snip_mask(network, sparsity, cross_entropy, batches, options.exclude)
+    return snip_mask(network, sparsity, cross_entropy, batches, options.exclude, include=options.include)
 
 
 def by_grasp(network: nn.Module, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `grasp`."""
-    return grasp_mask(network, sparsity, partial(cross_entropy, temperature=TEMPERATURE), batches, options.exclude)
+    loss = partial(cross_entropy, temperature=TEMPERATURE)
+    return grasp_mask(network, sparsity, loss, batches, options.exclude, include=options.include)
 
 
 def by_synflow(network: nn.Module, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `synflow`."""
-    return synflow_mask(network, sparsity, batches[0].inputs, exclude=options.exclude)
+    return synflow_mask(network, sparsity, batches[0].inputs, exclude=options.exclude, include=options.include)
 
 
 class _Weights(nn.Module):
     """Copies of a network's weights to differentiate a loss by; the network itself is not touched."""
 
-    def __init__(self, model: nn.Module, loss: Loss, exclude: Sequence[str]):
+    def __init__(self, model: nn.Module, loss: Loss, scope: Mapping[str, Tensor]):
         super().__init__()
         self.network = model
         self._loss = loss
-        self.free = {n: w.detach().clone().requires_grad_() for n, w in scope_of(model, exclude).items()}
+        self.free = {n: w.detach().clone().requires_grad_() for n, w in scope.items()}
 
     def forward(self, batch: Any) -> Tensor:
         return self._loss(self.network, batch)

@@ -8,9 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from permask.batches import Batch, Needs
     from permask.mask import Mask
-    from permask.masks.scores import Prunable
-
-EXCLUDE = ("*.shortcut.*",)
+    from permask.masks.scope import Prunable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,11 +18,13 @@ class MaskOptions:
     A field with a `help` is an option of the command `mask make`, too.
 
     Attributes:
-        exclude: Shell patterns of parameter names to leave dense, as in `permask.masks.scores.scope_of`.
+        exclude: Shell patterns of the names of weights to leave dense, as of `permask.masks.scope.scope_of`.
+        include: Shell patterns of the names of parameters to prune besides the weights of layers.
         earlier: A mask to prune further from.
     """
 
-    exclude: Sequence[str] = EXCLUDE
+    exclude: Sequence[str] = ()
+    include: Sequence[str] = ()
     earlier: "Mask | None" = None
     seed: int = field(default=0, metadata={"help": "With random, uniform and erk."})
 

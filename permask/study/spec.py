@@ -40,9 +40,19 @@ class Prune(Optimisation):
     rate: Annotated[Share, Field(ge=0.01, description="share of the surviving weights that a round removes")] = 0.2
     epochs: Annotated[PositiveInt, Field(description="epochs per round of fine_tune")] = 50
     rewind: Annotated[Epoch, Field(description="epoch that the two rewinding policies go back to")] = 0
-    exclude: Annotated[tuple[str, ...], Field(description="parameters never pruned, as shell patterns")] = (
+    exclude: Annotated[tuple[str, ...], Field(description="weights of layers never pruned, as shell patterns")] = (
         "*.shortcut.*",
     )
+    include: Annotated[
+        tuple[str, ...],
+        Field(description="parameters pruned besides the weights of layers, as shell patterns, such as embeddings"),
+    ] = ()
+
+    @property
+    def scope(self) -> dict[str, list[str]]:
+        """What is pruned, as the specification of a step says it."""
+        return {"exclude": list(self.exclude)} | ({"include": list(self.include)} if self.include else {})
+
     learning_rate: LearningRate = 0.01
     momentum: Momentum = 0.0
     weight_decay: WeightDecay = 0.0

@@ -43,7 +43,7 @@ def prune(planner: "Planner", seed: int, dense: dict[int, Step]) -> tuple[dict[f
             "seed": seed,
             "round": number,
             "sparsity": sparsity,
-            "exclude": list(options.exclude),
+            **options.scope,
             "first_epoch": first,
             "recipe": recipe,
         }
@@ -74,8 +74,8 @@ def compute(run: "Run") -> "Outcome":
     from permask.training.loop import State
 
     pruned = run.network_of("network")
-    sparsity, exclude = run.specification["sparsity"], run.specification["exclude"]
-    mask = magnitude_mask(pruned, sparsity, exclude=exclude, mask=run.mask_of("network"))
+    scope = {name: run.specification.get(name, ()) for name in ("exclude", "include")}
+    mask = magnitude_mask(pruned, run.specification["sparsity"], mask=run.mask_of("network"), **scope)
     network = run.network_of("rewind") if "rewind" in run.parents else pruned
     state = State(run.specification["first_epoch"])
     outcome, _ = train_network(run, network, f"prune round {run.specification['round']}", mask=mask, state=state)

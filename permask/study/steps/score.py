@@ -21,7 +21,7 @@ DRAWN = ("random", "uniform", "erk")  # from the network's seed
 def score(planner: "Planner", ticket: "Ticket", mask: MaskFrom, sparsity: float, rewind: int) -> Step:
     """A mask of one network of a pair, from its weights after the rewind epoch, or after the last one."""
     dense = ticket.dense_a if mask.of == "A" else ticket.dense_b
-    specification = {"by": mask.by, "sparsity": sparsity, "exclude": list(planner.study.prune.exclude)}
+    specification = {"by": mask.by, "sparsity": sparsity, **planner.study.prune.scope}
     if mask.by in DRAWN:
         specification["seed"] = ticket.labels["seed_a" if mask.of == "A" else "seed_b"]
     at = planner.study.epochs if mask.by in AFTER_TRAINING else rewind
@@ -43,7 +43,8 @@ def compute(run: "Run") -> Outcome:
     source, network, train = SOURCES[by], run.network_of("network").train(), run.data.train
     batches = [Batch((images,), labels) for images, labels in train.batches(BATCH_SIZE)]
     read = {"nothing": [], "example": [Batch((batches[0].inputs[0][:1],))]}.get(source.needs, batches)
-    options = MaskOptions(exclude=run.specification["exclude"], seed=run.specification.get("seed", 0))
+    scope = {name: run.specification.get(name, ()) for name in ("exclude", "include")}
+    options = MaskOptions(**scope, seed=run.specification.get("seed", 0))
     mask = source(network, read, sparsity, options)
     if mask.count != kept_count(mask.size, sparsity):
         wanted = kept_count(mask.size, sparsity)
