@@ -1,5 +1,6 @@
 """The examples of the documentation run, in order, page by page; what is generated covers the code."""
 
+import csv
 import importlib.util
 import re
 import shlex
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from support.small_study import run
 
 from permask.cli.main import VERBS, main
 from permask.study.results import KINDS
@@ -25,6 +27,24 @@ def run_commands(lines):
         with pytest.raises(SystemExit) as ended:
             main()
         assert ended.value.code == 0, line
+
+
+TITLED = re.compile(r'^```(?:python|yaml) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
+
+
+def test_the_study_of_own_data_and_an_own_network_runs_from_an_empty_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
+    page = (DOCS / "studies.md").read_text()
+    for title, content in TITLED.findall(page):
+        (tmp_path / title).write_text(content)
+    (commands,) = [code for language, _, code in BLOCK.findall(page) if language == "sh" and "mine.yaml" in code]
+    for line in commands.splitlines():
+        run(*shlex.split(line)[1:])
+    with (tmp_path / "results" / "results.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["method"] for row in rows] == ["dense", "dense", "lth", "naive", "permuted"] * 2
+    assert min(float(row["accuracy"]) for row in rows) > 50  # a guess is right one time in three
 
 
 @pytest.mark.parametrize("page", ["start", "network", "mask", "discovery"])
