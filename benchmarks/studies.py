@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from measure import machine, with_range
 
-from permask.study.data import Digits, StreamedImages
+from permask.study.data import Digits, StreamedImages, Text
 from permask.study.load import load_study
 from permask.study.shipped import shipped_studies
 from permask.study.spec import Study
@@ -25,13 +25,16 @@ from permask.training.momentum import MomentumSGD
 from permask.training.networks import create_network
 from permask.training.streams import stream
 
-COST = re.compile(r"^# Cost: ([\d,]+) epochs of ([\d,]+) images", re.MULTILINE)
-CLASSES = {"cifar100": 100, "imagenet": 1000}  # 10 in the others
+COST = re.compile(r"^# Cost: ([\d,]+) epochs of ([\d,]+) (?:images|sequences)", re.MULTILINE)
+CLASSES = {"cifar100": 100, "imagenet": 1000, "text": 100}  # 10 in the others
 FITS = 16  # large images in a batch, so that a laptop's memory holds their activations
 
 
 def inputs_of(study: Study) -> tuple[torch.Tensor, torch.Tensor]:
     """A batch of the study's, of random numbers."""
+    if isinstance(study.data, Text):
+        shape = (study.batch_size, study.data.context)
+        return torch.randint(CLASSES["text"], shape), torch.randint(CLASSES["text"], shape)
     side = 8 if isinstance(study.data, Digits) else study.data.image_size or 32
     shape = (1 if isinstance(study.data, Digits) else 3, side, side)
     size = min(study.batch_size, FITS) if isinstance(study.data, StreamedImages) else study.batch_size

@@ -252,6 +252,18 @@ def test_mask_make_by_magnitude_is_that_of_python(permask, tmp_path):
     assert Mask.load(tmp_path / "n.safetensors") == magnitude_mask(mlp(), 0.9, mask=earlier)
 
 
+def test_mask_make_prunes_what_it_is_told_to_besides_the_weights_of_layers(permask, tmp_path):
+    torch.save({name: torch.ones(4, 4) for name in ("a.weight", "tokens.weight", "table")}, tmp_path / "own.pt")
+    for options, names in {
+        "": {"a.weight", "tokens.weight"},
+        "--include tab* --exclude tok*": {"a.weight", "table"},
+    }.items():
+        code, _, _ = permask(
+            f"mask make {tmp_path / 'own.pt'} --sparsity 0.5 {options} -o {tmp_path / 'm.safetensors'}"
+        )
+        assert code == 0 and set(Mask.load(tmp_path / "m.safetensors")) == names
+
+
 def test_mask_show_and_compare(permask, tmp_path):
     code, out, _ = permask("mask show @mask.safetensors")
     assert code == 0 and "16×6" in out and "sparsity 0.7" in out
