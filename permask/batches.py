@@ -23,10 +23,11 @@ def label_loss(logits: Tensor, labels: Tensor, reduction: Literal["mean", "sum"]
 
     Args:
         logits: `[B, classes]`, or `[B, T, vocabulary]`.
-        labels: `[B]`, or `[B, T]`.
+        labels: Classes, `[B]` or `[B, T]`; or shares of the classes, of the shape of the logits.
         reduction: Mean or sum over the labels.
     """
-    return F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction=reduction)
+    rows = labels.flatten(0, -2) if labels.is_floating_point() else labels.flatten()
+    return F.cross_entropy(logits.flatten(0, -2), rows, reduction=reduction)
 
 
 def cross_entropy(network: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
