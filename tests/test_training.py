@@ -143,7 +143,7 @@ def test_the_same_seed_gives_the_same_network_and_another_seed_another():
     assert not equal(initial(3), initial(4))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", sorted(NETWORKS.keys() - {"gpt", "vit"}))
 def test_initialisation_has_variance_2_over_fan(name):
     model = create_network(name, (3, 32, 32), 10, stream(0, "initialisation"))
     for parameter_name, weight in model.named_parameters():
@@ -153,6 +153,20 @@ def test_initialisation_has_variance_2_over_fan(name):
             assert (weight.var() * fan / 2).item() == pytest.approx(1, abs=spread), parameter_name
         elif "bias" in parameter_name:
             assert weight.abs().max() == 0
+
+
+@pytest.mark.parametrize(("name", "shape"), [("gpt", (64,)), ("vit", (3, 32, 32))])
+def test_transformers_start_from_variances_of_their_own(name, shape):
+    model = create_network(name, shape, 10, stream(0, "initialisation"), layers=1)
+    for module_name, module in model.named_modules():
+        if isinstance(module, nn.Linear | nn.Conv2d | nn.Embedding):
+            weight = module.weight
+            expected = 2 / weight[0].numel() if isinstance(module, nn.Conv2d) else 2 / sum(weight.shape)
+            expected = 0.02**2 if isinstance(module, nn.Embedding) else expected
+            spread = 4 * math.sqrt(2 / weight.numel())  # four standard errors of a sample variance
+            assert (weight.var() / expected).item() == pytest.approx(1, abs=spread), module_name
+        if getattr(module, "bias", None) is not None:
+            assert module.bias.abs().max() == 0
 
 
 def test_streams_are_apart_by_seed_purpose_and_use():

@@ -1,12 +1,12 @@
 """What a study file may say about its data, and what of that identifies its steps: the content, not the path."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, TypeAdapter
 
 from permask.study.section import Count, PositiveInt, Reference, Section, Seed
+from permask.study.step import Specification
 from permask.training.data.content import Progress, unseen
 from permask.training.data.sources import identify, pixels_of
 from permask.training.data.text_files import TextFiles
@@ -160,7 +160,7 @@ def root_of(data: DataSet) -> str:
     return str(Path(root).resolve()) if root else ""
 
 
-def data_options(in_keys: Mapping[str, Any], root: str, folder: str) -> dict[str, Any]:
+def data_options(in_keys: Specification, root: str, folder: str) -> Specification:
     """What loads a study's data, for `permask.training.data.load.load_data`.
 
     Args:

@@ -6,6 +6,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from permask.study.section import PositiveInt, Reference, Section
+from permask.study.step import Specification
 
 
 class MLP(Section):
@@ -80,7 +81,7 @@ class Imported(Section):
 Network = Annotated[MLP | CNN | Wide | GPT | ViT | Imported, Field(discriminator="name")]
 
 
-def network_arguments(network: Network, folder: str) -> dict[str, Any]:
+def network_arguments(network: Network, folder: str) -> Specification:
     """What makes a study's network, for `permask.training.networks.outline_network`.
 
     Args:

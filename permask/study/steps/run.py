@@ -136,7 +136,7 @@ class Run:
     @property
     def _network(self) -> dict:
         arguments = network_arguments(_NETWORK.validate_python(self.specification["network"]), self.study_folder)
-        return arguments | {"input_shape": self.data.input_shape, "classes": self.data.classes}
+        return {**arguments, "input_shape": self.data.input_shape, "classes": self.data.classes}
 
 
 _NETWORK = TypeAdapter(Network)
