@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from torch import nn
 
 from permask.errors import NetworkError, PermaskError
-from permask.masks.layerwise import erk_mask, layer_magnitude_mask, random_mask
+from permask.masks.layerwise import erk_mask, layer_magnitude_mask, uniform_mask
+from permask.masks.scores import random_mask
 from permask.masks.sensitivity import grasp_mask, snip_mask, synflow_mask
 
 
@@ -35,6 +36,7 @@ def batches(count=2):
 
 MAKERS = {
     "layer magnitude": layer_magnitude_mask,
+    "uniform": lambda model, sparsity: uniform_mask(model, sparsity, seed=0),
     "random": lambda model, sparsity: random_mask(model, sparsity, seed=0),
     "erk": lambda model, sparsity: erk_mask(model, sparsity, seed=0),
     "snip": lambda model, sparsity: snip_mask(model, sparsity, loss, batches()),
@@ -73,11 +75,20 @@ def test_layer_magnitude_keeps_the_largest_of_every_layer():
         assert weight[kept].min() > weight[~kept].max()
 
 
-def test_random_masks_are_uniform_over_layers_and_differ_by_seed():
+def test_uniform_masks_keep_the_same_share_of_every_layer_and_differ_by_seed():
     model = network()
-    mask = random_mask(model, 0.75, seed=0)
+    mask = uniform_mask(model, 0.75, seed=0)
     assert all(abs(kept.float().mean() - 0.25) < 1 / kept.numel() + 1e-6 for kept in mask.values())
-    assert mask != random_mask(model, 0.75, seed=1)
+    assert mask != uniform_mask(model, 0.75, seed=1)
+
+
+def test_random_masks_draw_over_all_layers_together():
+    model, smallest = network(), "6.weight"  # of 80 weights, among 1736
+    masks = [random_mask(model, 0.75, seed=seed) for seed in range(200)]
+    kept = torch.tensor([int(mask[smallest].sum()) for mask in masks]).double()
+    # hypergeometric: 80 draws of 434 kept among 1736
+    assert kept.mean() == pytest.approx(20, abs=4 * (14.3 / 200) ** 0.5)
+    assert kept.var() == pytest.approx(80 * 0.25 * 0.75 * (1736 - 80) / 1735, rel=0.4)
 
 
 def test_erk_densities_are_in_the_ratio_of_dims_to_size():

@@ -26,7 +26,7 @@ def layer_magnitude_mask(
     return Mask(kept)
 
 
-def random_mask(
+def uniform_mask(
     model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = (), *, include: Sequence[str] = ()
 ) -> Mask:
     """Keep weights at random, the same share of every layer; `round(size * (1 - sparsity))` in all.
@@ -74,9 +74,9 @@ def by_layer_magnitude(network: Prunable, batches: Sequence[Batch], sparsity: fl
     return layer_magnitude_mask(network, sparsity, options.exclude, include=options.include)
 
 
-def by_random(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
-    """The mask source `random`."""
-    return random_mask(network, sparsity, options.seed, options.exclude, include=options.include)
+def by_uniform(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `uniform`."""
+    return uniform_mask(network, sparsity, options.seed, options.exclude, include=options.include)
 
 
 def by_erk(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:

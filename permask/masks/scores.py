@@ -58,6 +58,27 @@ def by_magnitude(network: Prunable, batches: Sequence[Batch], sparsity: float, o
     return magnitude_mask(network, sparsity, options.exclude, options.earlier, include=options.include)
 
 
+def random_mask(
+    model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = (), *, include: Sequence[str] = ()
+) -> Mask:
+    """Keep weights at random, over all layers together: every choice of `round(size * (1 - sparsity))` is as likely.
+
+    Raises:
+        PermaskError: A sparsity outside [0, 1), or nothing to prune.
+    """
+    weights = scope_of(model, exclude, include)
+    check_sparsity(sparsity)
+    sizes = [weight.numel() for weight in weights.values()]
+    order = torch.randperm(sum(sizes), generator=torch.Generator().manual_seed(seed))
+    kept = (order < kept_count(sum(sizes), sparsity)).split(sizes)
+    return Mask({name: part.view(weights[name].shape) for name, part in zip(weights, kept, strict=True)})
+
+
+def by_random(network: Prunable, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
+    """The mask source `random`."""
+    return random_mask(network, sparsity, options.seed, options.exclude, include=options.include)
+
+
 def random_mask_like(mask: Mask, seed: int) -> Mask:
     """A mask with the same number of survivors in every layer, at positions drawn uniformly at random."""
     generator = torch.Generator().manual_seed(seed)

@@ -37,11 +37,13 @@ class MaskSource:
         function: `module:name` of a function with the arguments of a call of this.
         needs: What it reads besides weights; with `nothing` a `state_dict` will do for the network.
         prunes_further: Whether it looks at the earlier mask among the options.
+        version: Raised when what it gives changes, so that masks of before are not taken for masks of now.
     """
 
     function: str
     needs: "Needs" = "nothing"
     prunes_further: bool = False
+    version: int = 1
 
     def __call__(
         self,
@@ -58,8 +60,8 @@ class MaskSource:
 SOURCES: Mapping[str, MaskSource] = {
     "magnitude": MaskSource("permask.masks.scores:by_magnitude", prunes_further=True),
     "layer-magnitude": MaskSource("permask.masks.layerwise:by_layer_magnitude"),
-    "uniform": MaskSource("permask.masks.layerwise:by_random"),
-    "random": MaskSource("permask.masks.layerwise:by_random"),
+    "uniform": MaskSource("permask.masks.layerwise:by_uniform"),
+    "random": MaskSource("permask.masks.scores:by_random", version=2),
     "erk": MaskSource("permask.masks.layerwise:by_erk"),
     "snip": MaskSource("permask.masks.sensitivity:by_snip", needs="labels"),
     "grasp": MaskSource("permask.masks.sensitivity:by_grasp", needs="labels"),
