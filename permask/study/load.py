@@ -1,7 +1,7 @@
 """A study file and overrides to a checked `Study`, its data looked at; or to one message that lists every mistake."""
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from permask.errors import StudyError
 from permask.study.data import Digits, data_in_keys, decode_images, find_content, root_of
-from permask.study.mistakes import Content, KeyPath, Places, dotted, explain, show
+from permask.study.mistakes import Content, KeyPath, Places, dotted, explain, located, show
+from permask.study.own import OwnFile, find_own
 from permask.study.shipped import find_study
 from permask.study.smoke import smallest
 from permask.study.spec import Study
@@ -28,11 +29,13 @@ class Prepared:
         study: The study.
         content: What stands for the content of its data; empty where their name says it all.
         folder: Of the study file, where imported code is looked for first.
+        files: What methods name of the user's own: the reference of a function, or the path of a mask.
     """
 
     study: Study
     content: str = ""
     folder: str = ""
+    files: Mapping[str, OwnFile] = field(default_factory=dict)
 
     @property
     def data_in_keys(self) -> Specification:
@@ -63,19 +66,22 @@ def open_study(
         shown: Called with the name of what takes long; what it returns is told how far that is.
 
     Raises:
-        StudyError: All that is wrong with the file and the overrides.
+        StudyError: All that is wrong with the file and the overrides, and with the functions and masks that it names.
         DataError: Files that are missing, damaged or laid out otherwise; data that cannot be imported.
     """
-    study = load_study(path, overrides)
+    study, places = _checked(path, overrides)
     if smoke:
         study = smallest(study)
     folder = str(find_study(path).resolve().parent)
+    files, mistakes = find_own(study, folder)
+    if mistakes:
+        raise StudyError("\n".join(located(place, mistake, places) for place, mistake in mistakes))
     if isinstance(study.data, Digits):
-        return Prepared(study, folder=folder)
+        return Prepared(study, "", folder, files)
     content = find_content(study.data, shown("reading the data"), folder)
     if decode:
         decode_images(study.data, content, shown("decoding images"))
-    return Prepared(study, content, folder)
+    return Prepared(study, content, folder, files)
 
 
 def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
@@ -88,6 +94,11 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
     Raises:
         StudyError: All that is wrong with the file and the overrides, one line each.
     """
+    return _checked(path, overrides)[0]
+
+
+def _checked(path: Path, overrides: Iterable[str]) -> tuple[Study, Places]:
+    """A study, and where every key was written."""
     content, places = _read(find_study(path))
     errors = [error for override in overrides if (error := _override(content, places, override))]
     study = None
@@ -97,7 +108,7 @@ def load_study(path: Path, overrides: Iterable[str] = ()) -> Study:
         errors += explain(error, Study, content, places)
     if study is None or errors:
         raise StudyError("\n".join(errors))
-    return study
+    return study, places
 
 
 def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> tuple[Content, Places]:

@@ -33,8 +33,13 @@ def explain(error: ValidationError, model: type[BaseModel], content: Content, pl
 
 def _render(detail: ErrorDetails, model: type[BaseModel], content: Content, places: Places) -> str:
     path = _without_tags(detail["loc"], content)
+    return located(path, _explain(detail, model, path), places)
+
+
+def located(path: KeyPath, mistake: str, places: Places) -> str:
+    """A mistake with its place: where the key, or the nearest section around it, was written."""
     place = next(places[path[:n]] for n in range(len(path), -1, -1) if path[:n] in places)
-    return f"{place}: {dotted(path)}: {_explain(detail, model, path)}"
+    return f"{place}: {dotted(path)}: {mistake}"
 
 
 def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str:
@@ -62,10 +67,15 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
         case "measurement" | "name" | "method":
             known = context["known"].split(", ")
             return f"expected {' or '.join(known)}; got {context['name']}{_nearest(context['name'], known)}"
-        case "repeated" | "late":
+        case "repeated" | "late" | "carry" | "lacking":
             return detail["msg"]
         case _:
-            expected = detail["msg"].replace("Input should be", "expected").replace("Input should", "expected to")
+            expected = (
+                detail["msg"]
+                .replace("Input should be", "expected")
+                .replace("Input should", "expected to")
+                .replace("String should", "expected to")
+            )
             return f"{expected[0].lower()}{expected[1:]}; got {show(detail['input'])}"
 
 

@@ -1,16 +1,18 @@
 """A study to the steps that compute it, each of them once however many results rest on it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 from permask.study.load import Prepared
-from permask.study.method import IMP, MaskFrom
-from permask.study.spec import Optimisation, Study
+from permask.study.method import FILE, IMP
+from permask.study.optimisation import Optimisation
+from permask.study.spec import Study
 from permask.study.step import Reported, Specification, Step, Task
 from permask.study.steps import kind_of, reporting_kinds
 from permask.study.steps.dense import train_dense
 from permask.study.steps.prune import prune
+from permask.study.steps.score import AFTER_TRAINING
 
 
 @dataclass(frozen=True)
@@ -66,19 +68,32 @@ class Ticket:
 
     Attributes:
         labels: `pair, seed_a, seed_b`.
-        dense_a: Epoch to network A.
-        dense_b: Epoch to network B.
-        masks: Sparsity to the round of pruning A that reaches it.
+        seeds: Network (A, B, new) to its seed.
+        dense: Network to its steps by epoch.
+        pruned: Network to its rounds of pruning, by the sparsity that they reach; only of those that are pruned.
         rounds: Every round of pruning A, by rising sparsity.
-        own_masks: Sparsity to the round of pruning B that reaches it; empty unless a method asks for it.
     """
 
     labels: Specification
-    dense_a: dict[int, Step]
-    dense_b: dict[int, Step]
-    masks: dict[float, Step]
+    seeds: Mapping[str, int]
+    dense: Mapping[str, dict[int, Step]]
+    pruned: Mapping[str, dict[float, Step]]
     rounds: list[Step]
-    own_masks: dict[float, Step]
+
+    @property
+    def dense_a(self) -> dict[int, Step]:
+        """Epoch to network A."""
+        return self.dense["A"]
+
+    @property
+    def dense_b(self) -> dict[int, Step]:
+        """Epoch to network B."""
+        return self.dense["B"]
+
+    @property
+    def masks(self) -> dict[float, Step]:
+        """Sparsity to the round of pruning A that reaches it."""
+        return self.pruned["A"]
 
 
 class Planner:
@@ -87,10 +102,11 @@ class Planner:
     Attributes:
         study: The study.
         setting: What is in the specification of every step: data, network, execution.
+        files: What methods name of the user's: the reference of a function, or the path of a mask.
     """
 
     def __init__(self, prepared: Prepared):
-        self.study = prepared.study
+        self.study, self.files = prepared.study, prepared.files
         self.setting: Specification = {
             "data": prepared.data_in_keys,
             "network": self.study.network.model_dump(mode="json", exclude_defaults=True),
@@ -106,6 +122,7 @@ class Planner:
         *,
         resumes_from: Step | None = None,
         epochs: int = 0,
+        file: str = "",
     ) -> Step:
         """A step.
 
@@ -115,6 +132,7 @@ class Planner:
             parents: Role to the step whose result it reads.
             resumes_from: The same computation at an earlier epoch.
             epochs: Epochs that it trains.
+            file: The user's file that it reads; its content is in the specification.
         """
         parents = parents or {}
         own = [specification["seed"]] if "seed" in specification else []
@@ -126,14 +144,15 @@ class Planner:
             {role: parent.key for role, parent in parents.items()},
             resumes_from=(resumes_from.specification["epoch"], resumes_from.key) if resumes_from else None,
             epochs=epochs,
+            file=file,
             **self._places,
             seeds=tuple(sorted(seeds)),
         )
         return self._steps.setdefault(task.key, Step(task, parents, resumes_from))
 
-    def recipe(self, epochs: int, section: str) -> Specification:
+    def recipe(self, epochs: int, section: Optimisation) -> Specification:
         """How a section of the study trains, as the specification of a step says it."""
-        optimisation = getattr(self.study, section).model_dump(include=set(Optimisation.model_fields))
+        optimisation = section.model_dump(include=set(Optimisation.model_fields))
         return {"epochs": epochs, "batch_size": self.study.batch_size, **optimisation}
 
     @property
@@ -148,23 +167,35 @@ class Planner:
 
     def _ticket(self, number: int) -> Ticket:
         study = self.study
-        seed_a, seed_b = study.seeds(number)
-        starts = {method.start for method in study.methods}
-        scored_a = any(method.mask.of == "A" and method.mask.by != IMP for method in study.methods)
-        rewinds_a = set(study.rewinds if "A" in starts or scored_a else ())
+        seeds = study.network_seeds(number)
+        dense = {name: train_dense(self, seed, self._epochs[name]) for name, seed in seeds.items()}
+        rounds = {name: prune(self, seeds[name], dense[name]) for name in ("A", *sorted(self._pruned - {"A"}))}
+        labels = {"pair": number, "seed_a": seeds["A"], "seed_b": seeds["B"]}
+        pruned = {name: reached for name, (reached, _) in rounds.items()}
+        return Ticket(labels, seeds, dense, pruned, rounds["A"][1])
+
+    @cached_property
+    def _pruned(self) -> set[str]:
+        """The networks that methods prune iteratively."""
+        return {method.mask.of for method in self.study.methods if method.mask.by == IMP}
+
+    @cached_property
+    def _epochs(self) -> Mapping[str, set[int]]:
+        """The epochs, besides the last, at which the dense networks of a pair are needed."""
+        study = self.study
+        needed: dict[str, set[int]] = {name: set() for name in study.network_seeds(0)}
+        for method in study.compositions:
+            needed[method.start] |= {*study.rewinds}
+            if method.mask.by not in (IMP, FILE, *AFTER_TRAINING):
+                needed[method.mask.of] |= {*study.rewinds}
+            if method.carry:
+                needed["A"] |= {epoch for epoch in (method.carry.of,) if epoch is not None}
+                needed[method.start] |= {epoch for epoch in (method.carry.at,) if isinstance(epoch, int)}
+        needed["B"] |= {*self.match_epochs}
         if study.prune.policy == "rewind_weights":
-            rewinds_a.add(study.prune.rewind)
-        dense_a = train_dense(self, seed_a, rewinds_a)
-        at = {method.carry.at for method in study.methods if method.carry and method.carry.at is not None}
-        rewinds_b = {*(study.rewinds if "B" in starts else ()), *self.match_epochs, *at}
-        own = any(method.mask == MaskFrom(by=IMP, of="B") for method in study.methods)
-        if own and study.prune.policy == "rewind_weights":
-            rewinds_b.add(study.prune.rewind)
-        dense_b = train_dense(self, seed_b, rewinds_b)
-        masks, rounds = prune(self, seed_a, dense_a)
-        own_masks = prune(self, seed_b, dense_b)[0] if own else {}
-        labels = {"pair": number, "seed_a": seed_a, "seed_b": seed_b}
-        return Ticket(labels, dense_a, dense_b, masks, rounds, own_masks)
+            for name in self._pruned | {"A"}:
+                needed[name].add(study.prune.rewind)
+        return needed
 
 
 def _in_order(ends: Iterable[Step]) -> dict[str, Step]:

@@ -4,6 +4,7 @@ from math import gcd
 from typing import Any
 
 from permask.study.data import Digits, StreamedImages
+from permask.study.method import Method, Train
 from permask.study.network import Transformer, Wide
 from permask.study.spec import Study
 
@@ -31,6 +32,7 @@ def smallest(study: Study) -> Study:
         "batch_size": batch_size,
         "sparsities": sparsities,
         "rewinds": rewinds,
+        "methods": [_smaller(method, epochs, slower) for method in study.methods],
         "match_epochs": sorted({min(t, epochs - 1) for t in study.match_epochs})[-1:],
         "prune": study.prune.model_dump() | {"epochs": 1, "rate": rate, "rewind": min(study.prune.rewind, epochs - 1)},
     }
@@ -59,3 +61,19 @@ def smallest(study: Study) -> Study:
             "every": None,
         }
     return Study.model_validate(study.model_dump() | changes)
+
+
+def _smaller(method: Method, epochs: int, slower: float) -> Method:
+    """A method that matches within fewer epochs, with a learning rate of its own brought down as the study's are."""
+    changes: dict[str, Any] = {}
+    if method.carry:
+        within = {
+            name: tuple(sorted({min(t, epochs) for t in at})) if isinstance(at, tuple) else min(at, epochs)
+            for name in ("at", "of")
+            if (at := getattr(method.carry, name)) is not None
+        }
+        changes["carry"] = method.carry.model_copy(update=within)
+    if method.train and method.train.learning_rate:
+        train = method.train.model_dump() | {"learning_rate": method.train.learning_rate * slower}
+        changes["train"] = Train.model_validate(train)
+    return method.model_copy(update=changes)

@@ -6,24 +6,14 @@ from pydantic import Field, JsonValue, field_serializer, field_validator
 from pydantic_core import PydanticCustomError
 
 from permask.study.data import DataSet
-from permask.study.method import BUILT_IN, AnyMethod, Method
+from permask.study.method import BUILT_IN, AnyMethod, Method, check_methods
 from permask.study.network import Network
+from permask.study.optimisation import LearningRate, Momentum, Optimisation, Sparse, WeightDecay
 from permask.study.section import Count, PositiveInt, Section, Seed, Share
 from permask.study.steps import MEASUREMENTS
 
 Epoch = Count
-LearningRate = Annotated[float, Field(gt=0, le=10)]
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-WeightDecay = Annotated[float, Field(ge=0, lt=1)]
 Policy = Literal["fine_tune", "rewind_weights", "rewind_learning_rate"]
-
-
-class Optimisation(Section):
-    """SGD with momentum; the learning rate falls to 0 along a cosine."""
-
-    learning_rate: LearningRate
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 5e-4
 
 
 class Prune(Optimisation):
@@ -56,21 +46,6 @@ class Prune(Optimisation):
     learning_rate: LearningRate = 0.01
     momentum: Momentum = 0.0
     weight_decay: WeightDecay = 0.0
-
-
-class Sparse(Optimisation):
-    """Training under a mask."""
-
-    rescale: Annotated[
-        Literal["neuron", "layer"] | None,
-        Field(
-            description="re-centre and rescale the surviving weights to variance 2 / fan-in of the mask before the "
-            "first epoch, each neuron or each layer on its own"
-        ),
-    ] = None
-    reset_batchnorm: Annotated[
-        bool, Field(description="recompute BatchNorm statistics from the training images before training and after")
-    ] = False
 
 
 class Execution(Section):
@@ -201,7 +176,11 @@ class Study(Section):
     @field_validator("sparsities", "rewinds", "methods", "match_epochs", "measure")
     @classmethod
     def _no_repeats(cls, values: tuple[float | str | Method, ...]) -> tuple[float | str | Method, ...]:
-        names = [value.name if isinstance(value, Method) else value for value in values]
+        names = [
+            name
+            for value in values
+            for name in ([one.name for one in value.each] if isinstance(value, Method) else [value])
+        ]
         repeated = sorted({str(name) for name in names if names.count(name) > 1})
         if repeated:
             raise PydanticCustomError(
@@ -210,6 +189,24 @@ class Study(Section):
                 {"repeated": ", ".join(repeated)},
             )
         return values
+
+    @field_validator("methods")
+    @classmethod
+    def _of_a_study_like_this(cls, methods: tuple[Method, ...], info) -> tuple[Method, ...]:
+        check_methods(methods, info.data)
+        return methods
+
+    @field_validator("match_epochs")
+    @classmethod
+    def _no_method_of_that_name(cls, epochs: tuple[int, ...], info) -> tuple[int, ...]:
+        names = {one.name for method in info.data.get("methods", ()) for one in method.each}
+        if taken := [name for t in epochs if (name := BUILT_IN["permuted"].matched_at(t).name) in names]:
+            raise PydanticCustomError(
+                "repeated",
+                "expected epochs that no method has in its name, got {taken} more than once",
+                {"taken": ", ".join(taken)},
+            )
+        return epochs
 
     @field_validator("measure")
     @classmethod
@@ -269,6 +266,11 @@ class Study(Section):
             for method in methods
         ]
 
+    @property
+    def compositions(self) -> tuple[Method, ...]:
+        """Its methods, one for each epoch where a method matches at several."""
+        return tuple(one for method in self.methods for one in method.each)
+
     def has(self, *names: str) -> bool:
         """Whether one of its methods has one of these names."""
         return any(method.name in names for method in self.methods)
@@ -276,3 +278,11 @@ class Study(Section):
     def seeds(self, pair: int) -> tuple[int, int]:
         """The seeds of networks A and B of a pair."""
         return self.first_seed + 2 * pair, self.first_seed + 2 * pair + 1
+
+    def network_seeds(self, pair: int) -> dict[str, int]:
+        """The seeds of all networks of a pair: A, B and the new one.
+
+        The new network's is B's plus 2^62, modulo 2^63. No A and no B has it, however many pairs there are.
+        """
+        a, b = self.seeds(pair)
+        return {"A": a, "B": b, "new": (b + 2**62) % 2**63}

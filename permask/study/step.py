@@ -23,6 +23,7 @@ class Task:
         epochs: Epochs that the step trains when it can resume from there.
         data_root: Where the data's files lie on this machine. Their content is part of the specification, this is not.
         study_folder: Where the study file lies, and imported code is looked for first; no part of the key, either.
+        file: The user's file that the step reads, such as a mask; likewise, its content is part of the specification.
         seeds: All seeds that determine the result, its parents' included.
         key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
     """
@@ -35,6 +36,7 @@ class Task:
     epochs: int = 0
     data_root: str = ""
     study_folder: str = ""
+    file: str = ""
     seeds: tuple[int, ...] = ()
     key: str = field(init=False)
 

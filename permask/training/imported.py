@@ -13,6 +13,8 @@ from typing import Any
 
 from permask.errors import PermaskError
 
+PLAIN = (str, int, float, list, tuple, dict, type(None))  # arguments that an error shows, and not only names
+
 
 def load_callable(reference: str, folder: str | Path = "") -> Callable[..., Any]:
     """What a reference names; it can be called.
@@ -51,7 +53,7 @@ def call(reference: str, arguments: Mapping[str, Any], error: type[PermaskError]
     try:
         return make(**arguments)
     except (Exception, SystemExit) as raised:
-        called = ", ".join(f"{key}={value!r}" for key, value in arguments.items())
+        called = ", ".join(f"{key}={value!r}" if isinstance(value, PLAIN) else key for key, value in arguments.items())
         raise error(f"{reference}({called}) failed{line_of(raised, make)}: {summary(raised)}") from raised
 
 
@@ -76,13 +78,24 @@ def find_file(reference: str, folder: str | Path = "") -> Path | None:
         PermaskError: There is no such file, neither in the folder nor in the working directory.
     """
     where, _ = split(reference)
-    if not where.endswith(".py"):
-        return None
-    for place in (Path(folder), Path()):
-        if (place / where).is_file():
-            return (place / where).resolve()
-    beside = f", neither in {folder} nor in {Path.cwd()}" if str(folder) and not Path(where).is_absolute() else ""
-    raise PermaskError(f"{where}: no such file{beside}")
+    return find_beside(where, folder) if where.endswith(".py") else None
+
+
+def find_beside(name: str, folder: str | Path = "") -> Path:
+    """A user's file, looked for in a folder and then in the working directory.
+
+    Raises:
+        PermaskError: It is in neither.
+    """
+    places = [(place / name).absolute() for place in (Path(folder), Path())]
+    for path in places:
+        if path.is_file():
+            return path.resolve()
+    beside = f", neither in {folder} nor in {Path.cwd()}" if str(folder) and not Path(name).is_absolute() else ""
+    there = [path.name for place in places for path in place.parent.glob(f"*{place.suffix}")]
+    near = get_close_matches(Path(name).name, dict.fromkeys(there), n=1)
+    hint = f"; did you mean {Path(name).with_name(near[0])}?" if near else ""
+    raise PermaskError(f"{name}: no such file{beside}{hint}")
 
 
 def summary(error: BaseException) -> str:
@@ -96,6 +109,12 @@ def line_of(error: BaseException, function: Callable[..., Any]) -> str:
     file = getattr(sys.modules.get(getattr(function, "__module__", "")), "__file__", None)
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
     return f" at {Path(str(file)).name}:{lines[-1]}" if lines else ""
+
+
+def defined_at(function: Callable[..., Any]) -> str:
+    """` at FILE:LINE`, where a function begins; empty where that is not known."""
+    code = getattr(function, "__code__", None)
+    return f" at {Path(code.co_filename).name}:{code.co_firstlineno}" if code else ""
 
 
 def _from_file(path: Path) -> ModuleType:

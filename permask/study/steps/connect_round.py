@@ -5,7 +5,7 @@ statistics recomputed (`reset`), and with REPAIR (`repair`; Jordan et al. 2022).
 network without BatchNorm.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,12 +15,9 @@ from permask.study.steps.match import match
 from permask.study.steps.outcome import Outcome
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from permask.study.collect import Found
     from permask.study.plan import Planner
     from permask.study.steps.run import Run
-    from permask.training.data.dataset import Split
 
 VERSION = 2
 BATCH_SIZE = 512
@@ -79,7 +76,7 @@ def compute(run: "Run") -> Outcome:
     permutation = run.alignment_of("alignment").permutation
     source, target = permutation.apply(run.network_of("source")), run.network_of("target")
     data, points = run.data, run.specification["points"]
-    images = _images(data.train, run.specification["images"])
+    images = data.train.spread(run.specification["images"]).inputs(BATCH_SIZE)
     curve = []
 
     def note(statistics: str, alpha: float, found: Evaluation) -> None:
@@ -101,11 +98,3 @@ def compute(run: "Run") -> Outcome:
 def rows(found: "Found") -> list[RoundPoint]:
     """One per point and way of treating statistics."""
     return [RoundPoint(**found.labelled, **point) for point in found.metrics["path"]]
-
-
-def _images(split: "Split", wanted: int | None) -> "Sequence[Tensor]":
-    """All images in batches, or as many as are wanted, evenly spaced, so that sorted classes all have their share."""
-    if wanted is None or wanted >= len(split):
-        return split.inputs(BATCH_SIZE)
-    images, _ = split.batch([i * len(split) // wanted for i in range(wanted)])
-    return images.split(BATCH_SIZE)

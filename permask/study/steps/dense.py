@@ -22,7 +22,7 @@ def train_dense(planner: "Planner", seed: int, rewinds: Iterable[int]) -> dict[i
     steps: dict[int, Step] = {}
     before: Step | None = None
     for epoch in sorted({*rewinds, planner.study.epochs}):
-        recipe = {"recipe": planner.recipe(planner.study.epochs, "dense")} if epoch else {}
+        recipe = {"recipe": planner.recipe(planner.study.epochs, planner.study.dense)} if epoch else {}
         done = before.specification["epoch"] if before else 0
         specification = {"seed": seed, "epoch": epoch} | recipe
         before = steps[epoch] = planner.step("dense", specification, resumes_from=before, epochs=epoch - done)

@@ -76,7 +76,7 @@ def plan(planner: "Planner") -> Iterator[Reported]:
         for sparsity in options.sparsities or study.sparsities:
             for rewind in options.rewinds or study.rewinds:
                 where = {"sparsity": sparsity, "rewind": rewind}
-                for method in study.methods:
+                for method in study.compositions:
                     networks = [train_sparse(planner, method, a, b, **where) for b in members]
                     yield around_a(method.name, sparsity, rewind, networks)
                 if study.has("lth"):

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
+from permask.study.method import Carry, Network, is_own
 from permask.study.rows import PairRow
 from permask.study.step import Reported, Step
 from permask.study.steps.outcome import ALIGNMENT, Outcome
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 VERSION = 2  # the symmetry is a step of its own
 BATCH_SIZE = 512
+
+ACTIVATIONS = Carry(by="activations")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,11 +48,18 @@ class MatchedGroup(PairRow):
 ROW = MatchedGroup
 
 
-def match(planner: "Planner", a: "Ticket", b: "Ticket", epoch: int | None = None, by: str = "activations") -> Step:
-    """The alignment of one pair's dense A to one pair's dense B, after its last epoch or an earlier one."""
+def match(planner: "Planner", a: "Ticket", b: "Ticket", carry: Carry = ACTIVATIONS, target: Network = "B") -> Step:
+    """The alignment of one pair's dense A to a dense network of one pair, after their last epochs or earlier ones."""
     last = planner.study.epochs
-    networks = {"source": a.dense_a[last], "target": b.dense_b[last if epoch is None else epoch]}
-    how = {} if by == "activations" else {"by": by, "seed": b.labels["seed_b"]}
+    networks = {
+        "source": a.dense_a[last if carry.of is None else carry.of],
+        "target": b.dense[target][carry.at if isinstance(carry.at, int) else last],
+    }
+    how: dict[str, Any] = {} if carry.images is None else {"images": carry.images}
+    if carry.by != ACTIVATIONS.by:
+        how |= {"by": carry.by, "seed": b.seeds[target]}
+    if is_own(carry.by):
+        how["source"] = planner.files[carry.by].content
     return planner.step("match", how, networks | {"symmetry": find_symmetry(planner)})
 
 
@@ -67,18 +77,23 @@ def plan(planner: "Planner") -> Iterator[Reported]:
 
 
 def compute(run: "Run") -> Outcome:
-    """Match on all training images, by activations in one pass unless another matcher is asked for."""
+    """Match on training inputs, by activations in one pass unless another matcher is asked for."""
     from permask.batches import Batch
     from permask.matching.activations import match_activations
     from permask.matching.matchers import MATCHERS, MatchOptions
+    from permask.study.steps.own import Batches, own_alignment
 
     source, target, symmetry = run.network_of("source"), run.network_of("target"), run.symmetry_of("symmetry")
-    if "by" not in run.specification:
-        alignment = match_activations(symmetry, source, target, run.data.train.inputs(BATCH_SIZE))
+    inputs, by = run.data.train.spread(run.specification.get("images")), run.specification.get("by", ACTIVATIONS.by)
+    if is_own(by):
+        arguments = {"source": source.eval(), "target": target.eval(), "batches": Batches(inputs)}
+        alignment = own_alignment(run, symmetry, arguments)
+    elif by == ACTIVATIONS.by:
+        alignment = match_activations(symmetry, source, target, inputs.inputs(BATCH_SIZE))
     else:
-        batches = [Batch((images,), labels) for images, labels in run.data.train.batches(BATCH_SIZE)]
+        batches = [Batch((images,), labels) for images, labels in inputs.batches(BATCH_SIZE)]
         options = MatchOptions(seed=run.specification["seed"])
-        alignment = MATCHERS[run.specification["by"]](symmetry, source, target, batches, options)
+        alignment = MATCHERS[by](symmetry, source, target, batches, options)
     measures = ("group", "size", "correlation", "correlation_identity", "dead_source", "dead_target")
     groups = [{name: getattr(group, name) for name in measures} for group in alignment.groups]
     return Outcome(

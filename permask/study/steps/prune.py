@@ -33,9 +33,9 @@ def prune(planner: "Planner", seed: int, dense: dict[int, Step]) -> tuple[dict[f
     """
     study, options = planner.study, planner.study.prune
     if options.policy == "fine_tune":
-        first, recipe = 0, planner.recipe(options.epochs, "prune")
+        first, recipe = 0, planner.recipe(options.epochs, options)
     else:
-        first, recipe = options.rewind, planner.recipe(study.epochs, "dense")
+        first, recipe = options.rewind, planner.recipe(study.epochs, study.dense)
     rewind = {"rewind": dense[first]} if options.policy == "rewind_weights" else {}
 
     def round_to(sparsity: float, number: int, before: Step) -> Step:

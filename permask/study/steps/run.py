@@ -51,6 +51,7 @@ class Run:
         checkpoints: Where to keep how far a training is.
         data_root: Where the files of the data lie.
         study_folder: Where imported code is looked for first.
+        file: The user's file that the step reads, if it reads one.
     """
 
     specification: Specification
@@ -60,13 +61,14 @@ class Run:
     checkpoints: Path
     data_root: str = ""
     study_folder: str = ""
+    file: str = ""
 
     @classmethod
     def of(cls, task: Task, store: Store, progress: Progress) -> "Run":
         """A task, with what it reads from the store."""
         parents = {role: store.folder(key) for role, key in task.parents.items()}
         earlier = task.resumes_from and Earlier(task.resumes_from[0], store.folder(task.resumes_from[1]))
-        places = {"data_root": task.data_root, "study_folder": task.study_folder}
+        places = {"data_root": task.data_root, "study_folder": task.study_folder, "file": task.file}
         return cls(task.specification, parents, earlier, progress, store.checkpoints(task.key), **places)
 
     @property

@@ -1,12 +1,16 @@
-"""A mask that needs no pruning rounds: weights scored once, or drawn at random, by one of the mask sources."""
+"""A mask that needs no pruning rounds: weights scored once, drawn at random, or read from the user's file."""
 
 from typing import TYPE_CHECKING
 
-from permask.study.method import MaskFrom
+from permask.masks import sources
+from permask.study.method import FILE, MaskFrom, is_own
 from permask.study.step import Step
 from permask.study.steps.outcome import Outcome
 
 if TYPE_CHECKING:
+    from torch import nn
+
+    from permask.mask import Mask
     from permask.study.plan import Planner, Ticket
     from permask.study.steps.run import Run
 
@@ -20,34 +24,61 @@ DRAWN = ("random", "uniform", "erk")  # from the network's seed
 
 def score(planner: "Planner", ticket: "Ticket", mask: MaskFrom, sparsity: float, rewind: int) -> Step:
     """A mask of one network of a pair, from its weights after the rewind epoch, or after the last one."""
-    dense = ticket.dense_a if mask.of == "A" else ticket.dense_b
     specification = {"by": mask.by, "sparsity": sparsity, **planner.study.prune.scope}
-    if mask.by in DRAWN:
-        specification["seed"] = ticket.labels["seed_a" if mask.of == "A" else "seed_b"]
+    if mask.by == FILE:
+        file = planner.files[str(mask.path_for(sparsity))]
+        return planner.step("score", specification | {"content": file.content}, file=file.path)
+    if is_own(mask.by):
+        specification["source"] = planner.files[mask.by].content
+    elif (version := sources.SOURCES[mask.by].version) > 1:
+        specification["source_version"] = version
+    if mask.by in DRAWN or is_own(mask.by):
+        specification["seed"] = ticket.seeds[mask.of]
     at = planner.study.epochs if mask.by in AFTER_TRAINING else rewind
-    return planner.step("score", specification, {"network": dense[at]})
+    return planner.step("score", specification, {"network": ticket.dense[mask.of][at]})
 
 
 def compute(run: "Run") -> Outcome:
-    """Score the parent's weights on all training images, where the source reads any.
+    """Make the mask; what scores weights reads all training images.
 
     Raises:
-        PermaskError: A mask that misses its sparsity: it is refused, not rounded.
+        PermaskError: A mask of other weights than the study prunes, or one that misses its sparsity: it is refused,
+            not rounded.
     """
-    from permask.batches import Batch
-    from permask.errors import PermaskError
-    from permask.masks.scores import kept_count
-    from permask.masks.sources import SOURCES, MaskOptions
+    from permask.masks.scope import scope_of
+    from permask.study.steps.own import check_mask, who_made
 
     by, sparsity = run.specification["by"], run.specification["sparsity"]
-    source, network, train = SOURCES[by], run.network_of("network").train(), run.data.train
+    scope = {name: run.specification.get(name, ()) for name in ("exclude", "include")}
+    network = run.any_network() if by == FILE else run.network_of("network").train()
+    weights = {name: weight.detach() for name, weight in scope_of(network, **scope).items()}
+    made = _from_file(run) if by == FILE else _from_network(run, network)
+    who = who_made(run) if is_own(by) else by
+    mask = check_mask(made, weights, sparsity, who)
+    metrics = {"sparsity": mask.sparsity, "kept": mask.count, "size": mask.size}
+    return Outcome(metrics, mask=mask)
+
+
+def _from_file(run: "Run") -> "Mask":
+    from permask.errors import PermaskError
+    from permask.masks.formats import read_mask
+    from permask.study.own import hash_of
+
+    if hash_of(run.file) != run.specification["content"]:
+        raise PermaskError(f"{run.file} has changed since this run began; run again")
+    return read_mask(run.file)
+
+
+def _from_network(run: "Run", network: "nn.Module") -> "Mask":
+    from permask.batches import Batch
+    from permask.masks.sources import MaskOptions
+    from permask.study.steps.own import Batches, own_mask
+
+    by, sparsity, train = run.specification["by"], run.specification["sparsity"], run.data.train
+    if is_own(by):
+        return own_mask(run, {"network": network, "batches": Batches(train), "sparsity": sparsity})
+    source = sources.SOURCES[by]
     batches = [Batch((images,), labels) for images, labels in train.batches(BATCH_SIZE)]
     read = {"nothing": [], "example": [Batch((batches[0].inputs[0][:1],))]}.get(source.needs, batches)
     scope = {name: run.specification.get(name, ()) for name in ("exclude", "include")}
-    options = MaskOptions(**scope, seed=run.specification.get("seed", 0))
-    mask = source(network, read, sparsity, options)
-    if mask.count != kept_count(mask.size, sparsity):
-        wanted = kept_count(mask.size, sparsity)
-        raise PermaskError(f"mask by {by}: expected {wanted} of {mask.size} weights to be kept, got {mask.count}")
-    metrics = {"sparsity": mask.sparsity, "kept": mask.count, "size": mask.size}
-    return Outcome(metrics, mask=mask)
+    return source(network, read, sparsity, MaskOptions(**scope, seed=run.specification.get("seed", 0)))

@@ -38,25 +38,26 @@ def train_sparse(
     rewind: int,
 ) -> Step:
     """Sparse training by a method; B's seed gives the order of the data, the same for every method."""
-    study = planner.study
-    epochs, seed = study.epochs - rewind, b.labels["seed_b"]
-    specification: dict[str, Any] = {"seed": seed, "recipe": planner.recipe(epochs, "sparse")}
-    specification |= study.sparse.model_dump(include={"rescale", "reset_batchnorm"}, exclude_defaults=True)
+    study, options = planner.study, method.training(planner.study.sparse)
+    epochs, tickets = study.epochs - rewind, {"A": a, "B": b, "new": b}
+    specification: dict[str, Any] = {"seed": b.seeds["B"], "recipe": planner.recipe(epochs, options)}
+    specification |= options.model_dump(include={"rescale", "reset_batchnorm"}, exclude_defaults=True)
+    pruned = tickets[method.mask.of]
     if method.mask.by == IMP:
-        mask = a.masks[sparsity] if method.mask.of == "A" else b.own_masks[sparsity]
+        mask = pruned.pruned[method.mask.of][sparsity]
     else:
-        mask = score(planner, a if method.mask.of == "A" else b, method.mask, sparsity, rewind)
-    parents = {"weights": (a.dense_a if method.start == "A" else b.dense_b)[rewind], "mask": mask}
+        mask = score(planner, pruned, method.mask, sparsity, rewind)
+    parents = {"weights": tickets[method.start].dense[method.start][rewind], "mask": mask}
     match method.carry:
         case None:
             pass
         case Carry(by="shuffle"):
-            specification["shuffle"] = seed
+            specification["shuffle"] = b.seeds[method.start]
         case Carry(by="random"):
-            specification["element"] = seed
+            specification["element"] = b.seeds[method.start]
             parents["symmetry"] = find_symmetry(planner)
-        case Carry(by=by, at=at):
-            parents["alignment"] = match_networks(planner, a, b, at, by)
+        case carry:
+            parents["alignment"] = match_networks(planner, a, b, carry, method.start)
     return planner.step("sparse", specification, parents, epochs=epochs)
 
 
@@ -67,18 +68,14 @@ def plan(planner: "Planner") -> Iterator[Reported]:
         for sparsity in study.sparsities:
             for rewind in study.rewinds:
                 label = {**ticket.labels, "sparsity": sparsity, "rewind": rewind}
-                for method in (*study.methods, *_early(planner)):
+                for method in (*study.compositions, *_early(planner)):
                     step = train_sparse(planner, method, ticket, ticket, sparsity=sparsity, rewind=rewind)
                     yield Reported(label | {"method": method.name, "trained": method.start}, step)
 
 
 def _early(planner: "Planner") -> list[Method]:
     """The method `permuted` with a match at each of the epochs `match_epochs` of B."""
-    permuted = BUILT_IN["permuted"]
-    return [
-        permuted.model_copy(update={"name": f"permuted t={t}", "carry": Carry(by="activations", at=t)})
-        for t in planner.match_epochs
-    ]
+    return [BUILT_IN["permuted"].matched_at(t) for t in planner.match_epochs]
 
 
 def compute(run: "Run") -> Outcome:

@@ -70,6 +70,12 @@ class Split(ABC):
             share: The part of every batch that this process takes, of several that train together.
         """
 
+    def spread(self, count: int | None) -> Self:
+        """So many rows, evenly spaced, so that sorted classes all have their share; all rows at most, or for None."""
+        if count is None or count >= len(self):
+            return self
+        return self.subset(torch.tensor([i * len(self) // count for i in range(count)]))
+
     def inputs(self, batch_size: int) -> "Inputs":
         """The inputs alone, as they are evaluated, to be read as often as needed."""
         return Inputs(self, batch_size)
