@@ -2,14 +2,14 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_serializer, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from permask.masks.sources import SOURCES
 from permask.matching.matchers import MATCHERS
-from permask.study.optimisation import LearningRate, Sparse
+from permask.study.optimisation import Sparse
 from permask.study.section import Count, PositiveInt, Section
 
 IMP, FILE = "imp", "file"  # masks that no source makes: of pruning rounds, and of a file
@@ -129,24 +129,19 @@ class Carry(Section):
         return self
 
 
-class Train(Sparse):
-    """What a method trains otherwise than the study's section `sparse` says: only what is written here counts."""
+class Train(Section):
+    """How a method trains otherwise than the study says: any option of its section `sparse`, in place of that one."""
 
-    learning_rate: LearningRate | None = None  # pyright: ignore[reportIncompatibleVariableOverride]
-
-    @model_serializer
-    def _as_given(self) -> dict[str, Any]:
-        return {name: getattr(self, name) for name in type(self).model_fields if name in self.model_fields_set}
+    model_config = ConfigDict(extra="allow")  # they are checked together with the others of `sparse`
 
     def over(self, sparse: Sparse) -> Sparse:
         """The study's section with what is written here in its place."""
-        given = {name: value for name, value in self.model_dump().items() if name in Sparse.model_fields}
-        return Sparse.model_validate(sparse.model_dump() | given)
+        return Sparse.model_validate(sparse.model_dump(exclude_unset=True) | (self.model_extra or {}))
 
 
 def _check_name(name: str) -> str:
-    if name == "dense":
-        raise PydanticCustomError("name_taken", "expected another name, results call the networks before pruning dense")
+    if name in ("dense", "pruned"):
+        raise PydanticCustomError("taken", "expected a name that results have no other use for")
     return name
 
 
@@ -205,15 +200,18 @@ def check_methods(methods: Sequence[Method], study: Mapping[str, Any]) -> None:
         ValidationError: All that does not, each with its place.
     """
     wrong = [
-        InitErrorDetails(type=error, loc=(number, *place), input=method)
+        InitErrorDetails(type=error, loc=(number, *place), input=value)
         for number, method in enumerate(methods)
-        for place, error in _unsuited(method, study)
+        for place, error, value in _unsuited(method, study)
     ]
     if wrong:
         raise ValidationError.from_exception_data("Study", wrong)
 
 
-def _unsuited(method: Method, study: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], PydanticCustomError]]:
+Unsuited = tuple[tuple[str | int, ...], PydanticCustomError, Any]  # where in a method, why, and what stands there
+
+
+def _unsuited(method: Method, study: Mapping[str, Any]) -> Iterator[Unsuited]:
     last = study.get("epochs")
     for name in ("at", "of") if method.carry and last is not None else ():
         value = getattr(method.carry, name)
@@ -221,17 +219,26 @@ def _unsuited(method: Method, study: Mapping[str, Any]) -> Iterator[tuple[tuple[
         if late:
             context = {"last": last, "late": ", ".join(late)}
             message = "expected epochs up to the last one of dense training, {last}, got {late}"
-            yield ("carry", name), PydanticCustomError("late", message, context)
+            yield ("carry", name), PydanticCustomError("late", message, context), value
     lacking = [str(s) for s in study.get("sparsities", ()) if method.mask.by == FILE and not method.mask.path_for(s)]
     if lacking:
         message = "expected a path for each sparsity of the study, got none for {lacking}"
-        yield ("mask", "path"), PydanticCustomError("lacking", message, {"lacking": ", ".join(lacking)})
+        error = PydanticCustomError("lacking", message, {"lacking": ", ".join(lacking)})
+        yield ("mask", "path"), error, method.mask.path
     if "sparse" in study:
         try:
             method.training(study["sparse"])
         except ValidationError as error:
             for detail in error.errors():
-                yield ("train", *detail["loc"]), PydanticCustomError("train", "{message}", {"message": detail["msg"]})
+                yield ("train", *detail["loc"]), _of_sparse(detail), detail["input"]
+
+
+def _of_sparse(detail: ErrorDetails) -> PydanticCustomError:
+    """What is wrong with the section `sparse` with a method's own options in it."""
+    if detail["type"] == "extra_forbidden":
+        known = ", ".join(sorted({*Sparse.model_fields, *Train.model_fields}))
+        return PydanticCustomError("name", "{name}", {"known": known, "name": str(detail["loc"][-1])})
+    return PydanticCustomError(cast(Any, detail["type"]), cast(Any, detail["msg"]), detail.get("ctx"))
 
 
 def _method(name: str, start: str, by: str, of: str, carry: str | None = None) -> Method:

@@ -4,7 +4,7 @@ from math import gcd
 from typing import Any
 
 from permask.study.data import Digits, StreamedImages
-from permask.study.method import Method, Train
+from permask.study.method import Method
 from permask.study.network import Transformer, Wide
 from permask.study.spec import Study
 
@@ -73,7 +73,6 @@ def _smaller(method: Method, epochs: int, slower: float) -> Method:
             if (at := getattr(method.carry, name)) is not None
         }
         changes["carry"] = method.carry.model_copy(update=within)
-    if method.train and method.train.learning_rate:
-        train = method.train.model_dump() | {"learning_rate": method.train.learning_rate * slower}
-        changes["train"] = Train.model_validate(train)
+    if method.train and "learning_rate" in (own := method.train.model_extra or {}):
+        changes["train"] = method.train.model_copy(update={"learning_rate": own["learning_rate"] * slower})
     return method.model_copy(update=changes)

@@ -67,8 +67,10 @@ class Worker:
             return Lacks(error.key, str(error))
         except StoreError as error:
             return Refused(str(error))
-        except Exception as error:
-            return Failed(traceback.format_exc(), again=not isinstance(error, PermaskError))
+        except PermaskError as error:
+            return Failed(str(error), again=False)  # it says what to do; where it was raised is in the step's track
+        except Exception:
+            return Failed(traceback.format_exc())
 
     def compute(self, task: Task, progress: Heard = unheard) -> Computed | Present | Busy:
         """Compute a task whose needs are in the store.

@@ -92,7 +92,7 @@ def find_beside(name: str, folder: str | Path = "") -> Path:
         if path.is_file():
             return path.resolve()
     beside = f", neither in {folder} nor in {Path.cwd()}" if str(folder) and not Path(name).is_absolute() else ""
-    there = [path.name for place in places for path in place.parent.glob(f"*{place.suffix}")]
+    there = [path.name for place in places for path in place.parent.glob("*")]
     near = get_close_matches(Path(name).name, dict.fromkeys(there), n=1)
     hint = f"; did you mean {Path(name).with_name(near[0])}?" if near else ""
     raise PermaskError(f"{name}: no such file{beside}{hint}")

@@ -1,5 +1,6 @@
 """A mask that needs no pruning rounds: weights scored once, drawn at random, or read from the user's file."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permask.masks import sources
@@ -53,7 +54,7 @@ def compute(run: "Run") -> Outcome:
     network = run.any_network() if by == FILE else run.network_of("network").train()
     weights = {name: weight.detach() for name, weight in scope_of(network, **scope).items()}
     made = _from_file(run) if by == FILE else _from_network(run, network)
-    who = who_made(run) if is_own(by) else by
+    who = Path(run.file).name if by == FILE else who_made(run) if is_own(by) else by
     mask = check_mask(made, weights, sparsity, who)
     metrics = {"sparsity": mask.sparsity, "kept": mask.count, "size": mask.size}
     return Outcome(metrics, mask=mask)
