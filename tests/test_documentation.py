@@ -32,10 +32,10 @@ def run_commands(lines):
 TITLED = re.compile(r'^```(?:python|yaml) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
-def test_the_study_of_own_data_and_an_own_network_runs_from_an_empty_folder(tmp_path, monkeypatch):
+def test_the_study_of_own_code_runs_from_an_empty_folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
-    page = (DOCS / "studies.md").read_text()
+    page = (DOCS / "own-code.md").read_text()
     for title, content in TITLED.findall(page):
         (tmp_path / title).write_text(content)
     (commands,) = [code for language, _, code in BLOCK.findall(page) if language == "sh" and "mine.yaml" in code]
@@ -43,7 +43,7 @@ def test_the_study_of_own_data_and_an_own_network_runs_from_an_empty_folder(tmp_
         run(*shlex.split(line)[1:])
     with (tmp_path / "results" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["method"] for row in rows] == ["dense", "dense", "lth", "naive", "permuted"] * 2
+    assert [row["method"] for row in rows] == ["dense", "dense", "lth", "naive", "permuted", "fisher", "by-size"] * 2
     assert min(float(row["accuracy"]) for row in rows) > 50  # a guess is right one time in three
 
 

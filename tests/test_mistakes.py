@@ -272,7 +272,8 @@ MATCH = "import torch, permask\nfrom dataclasses import replace\nfrom permask.ma
 MATCH += "from permask.permutation import Permutation\nfrom permask.training.networks import create_network\n"
 MATCH += "def match(symmetry, source, target, batches, seed):\n"  # line 6
 ALIGNED = "    found = Alignment(symmetry, symmetry.random(seed), 'mine', 0.0, ())\n"
-OTHER = "    other = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 12), torch.nn.ReLU(), torch.nn.Linear(12, 2))\n"
+OTHER = "    hidden = [torch.nn.Linear(64, 12), torch.nn.ReLU(), torch.nn.Linear(12, 2)]\n"
+OTHER += "    other = torch.nn.Sequential(torch.nn.Flatten(), *hidden)\n"
 # the body of `match` from line 7 on, and the error of the step
 ALIGNMENTS = {
     "no alignment": (
