@@ -104,6 +104,15 @@ def test_the_source_is_the_file_and_what_it_imports_from_its_own_folder(tmp_path
     assert source(tmp_path, "moved") in found
 
 
+def test_a_file_that_is_no_python_is_part_of_the_source_as_well(tmp_path):
+    study = tmp_path / "study"
+    write(study / "mine.py", "def make():", "    import broken")
+    broken = write(study / "broken.py", "def (")
+    before = source(tmp_path)
+    broken.write_text("def (:")
+    assert source(tmp_path) != before
+
+
 def test_the_source_of_a_package_stays_inside_the_package(tmp_path):
     work = tmp_path / "work"
     files = [write(work / "pack" / "__init__.py"), write(work / "pack" / "net.py", "import outside, pack.tool")]

@@ -73,7 +73,7 @@ def open_study(
     if smoke:
         study = smallest(study)
     folder = str(find_study(path).resolve().parent)
-    files, mistakes = find_own(study, folder)
+    files, mistakes = find_own(study.methods, study.sparsities, folder)
     if mistakes:
         raise StudyError("\n".join(located(place, mistake, places) for place, mistake in mistakes))
     if isinstance(study.data, Digits):

@@ -2,14 +2,14 @@
 
 import hashlib
 import inspect
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from permask.errors import PermaskError
-from permask.study.method import FILE, MASK_ARGUMENTS, MATCH_ARGUMENTS, is_own
+from permask.study.method import FILE, MASK_ARGUMENTS, MATCH_ARGUMENTS, Method, is_own
 from permask.study.mistakes import KeyPath
-from permask.study.spec import Study
 from permask.training.imported import defined_at, find_beside, load_callable
 from permask.training.source import source_of
 
@@ -27,37 +27,41 @@ class OwnFile:
     path: str = ""
 
 
-def find_own(study: Study, folder: str) -> tuple[dict[str, OwnFile], list[tuple[KeyPath, str]]]:
+def find_own(
+    methods: Sequence[Method], sparsities: Sequence[float], folder: str
+) -> tuple[dict[str, OwnFile], list[tuple[KeyPath, str]]]:
     """All that methods name, by what they call it, and what is wrong with it, by the place in the study.
 
     Args:
-        study: The study.
+        methods: Of a study.
+        sparsities: That each mask in a file is for.
         folder: Of the study, where files are looked for before the working directory.
     """
     found: dict[str, OwnFile] = {}
     mistakes: list[tuple[KeyPath, str]] = []
-    for place, name, needs in _named(study):
+    for place, name, find in _named(methods, sparsities, folder):
         try:
-            function = isinstance(needs, tuple)
-            found[name] = _function(name, needs, folder) if function else _mask(name, needs, folder)
+            found[name] = find()
         except PermaskError as error:
             mistakes.append((place, str(error)))
     return found, mistakes
 
 
-def _named(study: Study) -> Iterator[tuple[KeyPath, str, tuple[str, ...] | list[float]]]:
-    """Where something is named, how, and what it is called with (a function) or which sparsities it has (a mask)."""
-    for number, method in enumerate(study.methods):
-        place = ("methods", number)
-        if is_own(method.mask.by):
-            yield (*place, "mask", "by"), method.mask.by, MASK_ARGUMENTS
-        if method.carry and is_own(method.carry.by):
-            yield (*place, "carry", "by"), method.carry.by, MATCH_ARGUMENTS
-        if method.mask.by == FILE:
-            paths = {sparsity: method.mask.path_for(sparsity) for sparsity in study.sparsities}
+Named = tuple[KeyPath, str, Callable[[], OwnFile]]  # the place in a study, what it says there, how that is found
+
+
+def _named(methods: Sequence[Method], sparsities: Sequence[float], folder: str) -> Iterator[Named]:
+    for number, method in enumerate(methods):
+        place, mask, carry = ("methods", number), method.mask, method.carry
+        if is_own(mask.by):
+            yield (*place, "mask", "by"), mask.by, partial(_function, mask.by, MASK_ARGUMENTS, folder)
+        if carry and is_own(carry.by):
+            yield (*place, "carry", "by"), carry.by, partial(_function, carry.by, MATCH_ARGUMENTS, folder)
+        if mask.by == FILE:
+            paths = {sparsity: str(mask.path_for(sparsity)) for sparsity in sparsities}
             for path in dict.fromkeys(paths.values()):
-                assert path is not None  # seen when the study was read
-                yield (*place, "mask", "path"), path, [s for s in study.sparsities if paths[s] == path]
+                its_own = [sparsity for sparsity in sparsities if paths[sparsity] == path]
+                yield (*place, "mask", "path"), path, partial(_mask, path, its_own, folder)
 
 
 def _function(reference: str, arguments: Sequence[str], folder: str) -> OwnFile:

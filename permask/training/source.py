@@ -88,9 +88,13 @@ def _files(start: _Start) -> dict[str, bytes]:
 def _imports(source: bytes, name: str) -> tuple[str, ...]:
     """The names of the modules, and perhaps of what is in them, that a file imports, from the root on."""
     package = name.split("/")[:-1]
+    try:
+        module = ast.parse(source)
+    except (SyntaxError, ValueError):  # whoever imports it will be told
+        return ()
 
     def names() -> Iterator[str]:
-        for node in ast.walk(ast.parse(source)):
+        for node in ast.walk(module):
             if isinstance(node, ast.Import):
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 VERSION = 2  # the symmetry is a step of its own
 BATCH_SIZE = 512
 
-ACTIVATIONS = Carry(by="activations")
+ACTIVATIONS = "activations"
+USUAL = Carry(by=ACTIVATIONS)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +49,7 @@ class MatchedGroup(PairRow):
 ROW = MatchedGroup
 
 
-def match(planner: "Planner", a: "Ticket", b: "Ticket", carry: Carry = ACTIVATIONS, target: Network = "B") -> Step:
+def match(planner: "Planner", a: "Ticket", b: "Ticket", carry: Carry = USUAL, target: Network = "B") -> Step:
     """The alignment of one pair's dense A to a dense network of one pair, after their last epochs or earlier ones."""
     last = planner.study.epochs
     networks = {
@@ -56,7 +57,7 @@ def match(planner: "Planner", a: "Ticket", b: "Ticket", carry: Carry = ACTIVATIO
         "target": b.dense[target][carry.at if isinstance(carry.at, int) else last],
     }
     how: dict[str, Any] = {} if carry.images is None else {"images": carry.images}
-    if carry.by != ACTIVATIONS.by:
+    if carry.by != ACTIVATIONS:
         how |= {"by": carry.by, "seed": b.seeds[target]}
     if is_own(carry.by):
         how["source"] = planner.files[carry.by].content
@@ -84,11 +85,11 @@ def compute(run: "Run") -> Outcome:
     from permask.study.steps.own import Batches, own_alignment
 
     source, target, symmetry = run.network_of("source"), run.network_of("target"), run.symmetry_of("symmetry")
-    inputs, by = run.data.train.spread(run.specification.get("images")), run.specification.get("by", ACTIVATIONS.by)
+    inputs, by = run.data.train.spread(run.specification.get("images")), run.specification.get("by", ACTIVATIONS)
     if is_own(by):
         arguments = {"source": source.eval(), "target": target.eval(), "batches": Batches(inputs)}
         alignment = own_alignment(run, symmetry, arguments)
-    elif by == ACTIVATIONS.by:
+    elif by == ACTIVATIONS:
         alignment = match_activations(symmetry, source, target, inputs.inputs(BATCH_SIZE))
     else:
         batches = [Batch((images,), labels) for images, labels in inputs.batches(BATCH_SIZE)]
