@@ -72,8 +72,14 @@ class Found:
         return self._ledger.store.manifest(self.step.key)["provenance"]
 
     @property
+    def epochs(self) -> int:
+        """Epochs of the step's recipe that it trains; of a dense network, those before a rewind epoch count."""
+        specification = self.step.specification
+        return specification["recipe"]["epochs"] - specification.get("first_epoch", 0)
+
+    @property
     def cost(self) -> Mapping[str, Any]:
-        """Epochs and seconds of the step, of all that it rests on, and of what found its mask."""
+        """Epochs and seconds of the step, of all that it rests on, of what found its mask, and of one more network."""
         return self._ledger.of(self.step)
 
 
@@ -87,12 +93,16 @@ class _Ledger:
     def of(self, step: Step) -> Mapping[str, float | None]:
         mask = step.parents.get("mask")
         whole, ticket = self.plan.before(step), self.plan.before(mask) if mask else set()
+        own = set(step.parents.get("weights", step).task.seeds)  # of the network that is trained
+        marginal = {key for key in whole if own.intersection(self.plan.steps[key].task.seeds)}
         return {
             "seconds": self._total(whole if step.kind == "dense" else [step.key]),  # dense: from rewind epoch to epoch
             "epochs_total": sum(self.plan.steps[key].epochs for key in whole),
             "seconds_total": self._total(whole),
             "epochs_ticket": sum(self.plan.steps[key].epochs for key in ticket),
             "seconds_ticket": self._total(ticket),
+            "epochs_marginal": sum(self.plan.steps[key].epochs for key in marginal),
+            "seconds_marginal": self._total(marginal),
         }
 
     def _total(self, keys: Collection[str]) -> float | None:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
 from permask.connectivity.batchnorm import reset_batchnorm
@@ -19,6 +20,7 @@ from permask.training.streams import Streams
 from permask.training.throughput import Meter
 
 BATCH_SIZE = 512  # for BatchNorm statistics
+FITTED = 10_000  # training inputs, at most, that a network is scored on
 
 
 def train_network(
@@ -98,5 +100,14 @@ def train_network(
 
 
 def scores(run: Run, network: nn.Module) -> dict[str, float]:
-    """What is scored on the test set."""
-    return evaluate(network, run.data.test).measured
+    """What is scored on the test set and on the training inputs, and what an epoch is made of.
+
+    `train_accuracy` and `train_loss` are over the training inputs without augmentation: all of them, or 10,000 evenly
+    spaced ones where there are more. `flops` are those of a forward pass of the dense network over one input, and
+    `inputs` how many an epoch trains on.
+    """
+    train = run.data.train
+    count = min(len(train), FITTED)
+    fitted = evaluate(network, train.subset(torch.arange(count) * len(train) // count))
+    scored = {"train_accuracy": fitted.accuracy, "train_loss": fitted.loss}
+    return evaluate(network, run.data.test).measured | scored | {"flops": run.flops, "inputs": len(train)}
