@@ -16,14 +16,13 @@ from permask.report.style import PRINT, styles
 from permask.study.results import Results
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.match import MatchedGroup
-from permask.study.steps.trained import Trained
 
 PANELS = 8
 
 
 def plots(results: Results) -> list[Plot]:
     """Every figure that the results allow."""
-    outcomes = Outcomes.of(results.of(Trained))
+    outcomes = Outcomes.of_study(results)
     made = []
     with rc_context(PRINT):
         if outcomes.sparsities:

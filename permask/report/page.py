@@ -35,7 +35,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
         further: What else was measured.
     """
     trained, points, groups = results.of(Trained), results.of(PathPoint), results.of(MatchedGroup)
-    outcomes = Outcomes.of(trained)
+    outcomes = Outcomes.of_study(results)
     return template("page.html").render(
         results=results,
         summary=f"{_summary(trained)} {connectivity.barrier_sentence(points)}",

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, field_serializer, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from permask.study.data import DataSet
@@ -149,6 +157,26 @@ class Ensembles(Section):
         return self.every or self.members
 
 
+def _of_the_methods(name: str, info: ValidationInfo) -> str:
+    """The name of a method of the study."""
+    methods = info.data.get("methods")
+    early = [f"permuted t={t}" for t in info.data.get("match_epochs", ())]
+    known = [method.name for method in methods or ()] + early
+    if methods is not None and name not in known:
+        raise PydanticCustomError("name", "{name}", {"known": ", ".join(known), "name": name})
+    return name
+
+
+def _two(names: object) -> object:
+    if isinstance(names, list | tuple) and len(names) != 2:
+        raise PydanticCustomError("two", "expected two methods, the first minus the second")
+    return names
+
+
+MethodName = Annotated[str, AfterValidator(_of_the_methods)]
+Comparison = Annotated[tuple[MethodName, MethodName], BeforeValidator(_two)]
+
+
 class Study(Section):
     """One experiment: pairs of seeds × sparsities × rewind epochs × methods."""
 
@@ -182,6 +210,13 @@ class Study(Section):
             "what is found there are the methods `permuted t=...`"
         ),
     ] = ()
+    compare: Annotated[
+        tuple[Comparison, ...] | None,
+        Field(
+            description="pairs of methods that tables and figures compare, the first minus the second; "
+            "[[permuted, naive]] unless given, if there are both"
+        ),
+    ] = None
     execution: Execution = Execution()
     evaluate_every: Annotated[
         PositiveInt | None,
@@ -210,6 +245,18 @@ class Study(Section):
                 {"repeated": ", ".join(repeated)},
             )
         return values
+
+    @field_validator("compare")
+    @classmethod
+    def _each_once(cls, pairs: tuple[tuple[str, str], ...] | None) -> tuple[tuple[str, str], ...] | None:
+        for first, second in pairs or ():
+            if first == second or (pairs or ()).count((first, second)) > 1:
+                raise PydanticCustomError(
+                    "repeated",
+                    "expected each pair of different methods once, got {pair}",
+                    {"pair": f"{first}, {second}"},
+                )
+        return pairs
 
     @field_validator("measure")
     @classmethod
