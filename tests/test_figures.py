@@ -25,8 +25,8 @@ BOTH = ["accuracy_against_sparsity", "accuracy_against_rewind"]
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        ({}, [*BOTH, "connectivity", "matching"]),
-        ({"rewinds": (5,), "alphas": 0}, ["accuracy_against_sparsity"]),
+        ({}, [*BOTH, "gap_closed", "connectivity", "matching"]),
+        ({"rewinds": (5,), "alphas": 0}, ["accuracy_against_sparsity", "gap_closed"]),
         ({"methods": ("lth",), "sparsities": (0.9,), "pairs": 1, "alphas": 0}, BOTH),
         ({"methods": ("random",), "alphas": 0}, BOTH),
         ({"methods": ()}, ["connectivity", "matching"]),

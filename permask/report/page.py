@@ -12,6 +12,7 @@ from permask import __version__
 from permask.report import connectivity, matching
 from permask.report.accuracy import accuracy_table
 from permask.report.analyses import Analysis
+from permask.report.differences import gap_table
 from permask.report.embedded import embedded
 from permask.report.measures import columns
 from permask.report.numbers import MISSING
@@ -42,6 +43,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
         accuracies={k: [accuracy_table(outcomes, k), *columns(results, k)] for k in outcomes.rewinds or (None,)},
         middle=outcomes.middle_rewind,
         figures=plots,
+        gap=gap_table(outcomes, outcomes.middle_rewind),
         connectivity=connectivity.table(points) if points else None,
         paths=_sources(points, "the paths"),
         matching=matching.table(groups) if groups else None,

@@ -21,7 +21,7 @@ BESIDE, BELOW = 0.14, 0.45
 TITLE = 0.18
 BREAK = 0.06
 CHARACTER = 0.06  # of a tick label
-ENTRY, LETTER, LEGEND_ROW = 0.35, 0.052, 0.146  # of a legend: an entry without its name, a letter of it, a row
+ENTRY, LETTER, LEGEND_ROW = 0.38, 0.055, 0.146  # of a legend: an entry without its name, a letter of it, a row
 
 Line = Sequence[Summary | None]  # one point per position; None where nothing was measured
 
@@ -157,14 +157,14 @@ def _mark_break(above: Axes, below: Axes) -> None:
         axes.add_line(stroke)
 
 
-def _describe_bands(lines: Collection[Line], of: str) -> str:
+def _describe_bands(lines: Collection[Line], of: str, spread: str) -> str:
     """What the lines and bands are, and how many runs, or what else, a point rests on."""
     counts = sorted({cell.n for line in lines for cell in line if cell})
     if counts[-1] == 1:
         return f"One {of} per point."
     n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     drawn = "Lines: mean; bands" if any(len(line) > 1 for line in lines) else "Marks: mean; bars"
-    return f"{drawn}: ± one standard deviation over n = {n} {of}s."
+    return f"{drawn}: {spread} over n = {n} {of}s."
 
 
 def _legend_columns(names: Sequence[str], width: float) -> int:
@@ -213,6 +213,7 @@ def draw_lines(
     y_label: str = "test accuracy (%)",
     inches: tuple[float, float] = SINGLE_INCHES,
     of: str = "run",
+    spread: str = "± one standard deviation",
     dense: Summary | None = None,
 ) -> tuple[Figure, str]:
     """Draw panels of lines.
@@ -226,6 +227,7 @@ def draw_lines(
         y_label: Of the upright axis.
         inches: Width and height of a panel.
         of: What the means are taken over.
+        spread: What the bands are, and stands in the place of standard deviations.
         dense: The dense networks, for reference.
 
     Returns:
@@ -240,6 +242,6 @@ def draw_lines(
         if dense:
             panel.reference(dense)
         panel.x_axis(list(ticks), list(ticks.values()), inches[0])
-    bands = _describe_bands([line for lines in panels.values() for line in lines.values()], of)
+    bands = _describe_bands([line for lines in panels.values() for line in lines.values()], of, spread)
     annotate(figure, looks, x_label, bands)
     return figure, bands

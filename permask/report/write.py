@@ -7,6 +7,7 @@ from pathlib import Path
 from permask.report.accuracy import accuracy_in_print, accuracy_table
 from permask.report.analyses import Analysis, analyses
 from permask.report.csvfile import COLUMNS, csv_lines, write_lines
+from permask.report.differences import gap_table
 from permask.report.figures import plots
 from permask.report.latex import latex_file
 from permask.report.markdown import markdown
@@ -58,7 +59,12 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     """
     outcomes, study = Outcomes.of_study(results), results.name
     rewinds = outcomes.rewinds or (None,)
-    shown = [table for k in rewinds for table in (accuracy_table(outcomes, k), *columns(results, k))]
+    shown = [
+        table
+        for k in rewinds
+        for table in (accuracy_table(outcomes, k), *columns(results, k), gap_table(outcomes, k))
+        if table is not None
+    ]
     printed = {f"{study}-rewind-{k}": accuracy_in_print(outcomes, k, study) for k in outcomes.rewinds}
     return [
         *_write(folder, "accuracy", shown, printed),
