@@ -21,6 +21,7 @@ from permask.study.plan import make_plan
 from permask.study.provenance import provenance
 from permask.study.spec import Study
 from permask.study.steps import training
+from permask.study.steps.match import MatchedGroup
 from permask.study.steps.run import Run
 from permask.study.steps.trained import Trained
 from permask.study.store import Store
@@ -199,6 +200,19 @@ def test_what_is_compared_changes_no_key_and_early_matches_can_be():
     plan = plan_of("lth", "permuted", match_epochs=[1], compare=compare)
     assert plan.study.model_dump(mode="json")["compare"] == compare
     assert set(plan.steps) == set(plan_of("lth", "permuted", match_epochs=[1]).steps)
+
+
+def test_every_alignment_has_rows_that_say_by_what_it_was_found(computed):
+    plan, store = computed
+    rows = collect(plan, store).of(MatchedGroup)
+    found = {(row.by, row.of, row.at) for row in rows}
+    assert found == {("activations", None, None), ("weights", None, None), ("activations", None, 1)}
+    for (by, _, at), method in ((("activations", None, None), "permuted"), (("weights", None, None), "by-weights")):
+        steps = {row.step for row in rows if (row.by, row.at) == (by, at)}
+        assert steps == {step_of(plan, method).parents["alignment"].key}
+    assert plan_of("naive").of("match") == []
+    (only,) = plan_of("naive", BY_WEIGHTS).of("match")
+    assert only.labels["by"] == "weights"
 
 
 def test_networks_are_scored_on_what_they_were_trained_on(computed):

@@ -16,10 +16,12 @@ from permask.report.differences import gap_table
 from permask.report.embedded import embedded
 from permask.report.measures import columns
 from permask.report.numbers import MISSING
+from permask.report.origins import sentences, warning
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.table import Cell, Table, TableRow
 from permask.report.templates import template
+from permask.study.collect import COMPUTED_WITH
 from permask.study.results import Results
 from permask.study.rows import Row
 from permask.study.steps.connect import PathPoint
@@ -39,6 +41,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
     outcomes = Outcomes.of_study(results)
     return template("page.html").render(
         results=results,
+        warning=warning(results),
         summary=f"{_summary(trained)} {connectivity.barrier_sentence(points)}",
         accuracies={k: [accuracy_table(outcomes, k), *columns(results, k)] for k in outcomes.rewinds or (None,)},
         middle=outcomes.middle_rewind,
@@ -81,5 +84,7 @@ def _provenance(results: Results) -> dict[str, str]:
     said = {
         name: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value) or MISSING
         for name, value in results.provenance.items()
+        if name != COMPUTED_WITH
     }
-    return said | {"seeds": "; ".join(f"pair {pair}: A {a}, B {b}" for pair, a, b in seeds)}
+    of_steps = {f"steps by {name}": text for name, text in sentences(results).items()}
+    return said | of_steps | {"seeds": "; ".join(f"pair {pair}: A {a}, B {b}" for pair, a, b in seeds)}

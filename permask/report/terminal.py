@@ -11,6 +11,7 @@ from permask.errors import PermaskError
 from permask.report.accuracy import accuracy_table
 from permask.report.connectivity import barrier_sentence
 from permask.report.measures import columns
+from permask.report.origins import warning
 from permask.report.outcomes import Outcomes
 from permask.report.table import Cell, Table, TableRow
 from permask.study.results import Results
@@ -56,6 +57,7 @@ def summary(results: Results, rewind: int | None = None) -> RenderableType:
     notes = [
         f"Also trained from rewind epoch {', '.join(others)}: see the report." if others else "",
         barrier_sentence(results.of(PathPoint)),
+        warning(results),
     ]
     further = [part for table in columns(results, shown, fitted=False) for part in (Text(), terminal(table))]
     return Group(terminal(accuracy_table(outcomes, shown)), *further, *(Text(f"\n{note}") for note in notes if note))

@@ -12,6 +12,7 @@ from permask.report.figures import plots
 from permask.report.latex import latex_file
 from permask.report.markdown import markdown
 from permask.report.measures import columns
+from permask.report.origins import origin_sentences
 from permask.report.outcomes import Comparisons, Outcomes, asked
 from permask.report.page import page
 from permask.report.plot import Plot
@@ -67,16 +68,21 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     ]
     printed = {f"{study}-rewind-{k}": accuracy_in_print(outcomes, k, study) for k in outcomes.rewinds}
     return [
-        *_write(folder, "accuracy", shown, printed),
+        *_write(folder, "accuracy", shown, printed, origin=origin_sentences(results)),
         _write_means(outcomes, folder / "accuracy.csv"),
         _write_differences(outcomes, asked(results, DIFFERENCES), folder / "accuracy_differences.csv"),
         *(file for analysis in analyses(results) for file in _write_analysis(analysis, study, folder)),
     ]
 
 
-def _write(folder: Path, name: str, shown: Sequence[Table], printed: Mapping[str, Table]) -> list[Path]:
-    """Write tables as Markdown, and by label as LaTeX."""
-    contents = {".md": "\n".join(map(markdown, shown)), ".tex": latex_file(printed)}
+def _write(
+    folder: Path, name: str, shown: Sequence[Table], printed: Mapping[str, Table], *, origin: Sequence[str] = ()
+) -> list[Path]:
+    """Write tables as Markdown, and by label as LaTeX, below sentences on where they come from."""
+    contents = {
+        ".md": "\n".join([*(f"{sentence}\n" for sentence in origin), *map(markdown, shown)]),
+        ".tex": "".join(f"% {' '.join(sentence.split())}\n" for sentence in origin) + latex_file(printed),
+    }
     for end, content in contents.items():
         (folder / f"{name}{end}").write_text(content, encoding="utf-8")
     return [folder / f"{name}{end}" for end in contents]

@@ -131,6 +131,10 @@ class Planner:
         )
         return self._steps.setdefault(task.key, Step(task, parents, resumes_from))
 
+    def planned(self, kind: str) -> list[Step]:
+        """The steps of a kind that were made so far, each once."""
+        return [step for step in self._steps.values() if step.kind == kind]
+
     def recipe(self, epochs: int, section: str) -> Specification:
         """How a section of the study trains, as the specification of a step says it."""
         optimisation = getattr(self.study, section).model_dump(include=set(Optimisation.model_fields))

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 VERSION = 2  # the symmetry is a step of its own
 BATCH_SIZE = 512
 
+ACTIVATIONS = "activations"
+
 
 @dataclass(frozen=True, kw_only=True)
 class MatchedGroup(PairRow):
@@ -29,6 +31,11 @@ class MatchedGroup(PairRow):
         correlation_identity: Mean over units at equal positions.
         dead_source: Units of A that do not vary; None in results of before they were counted.
         dead_target: Units of B that do not vary.
+        by: The matcher. `correlation` is that of activations for `activations`, and the cosine similarity of weights
+            for the others.
+        of: Epoch of A that was matched; None for its last.
+        at: Epoch of B that it was matched to; None for its last.
+        images: Training inputs that it was found with; None for all, and where none are read.
     """
 
     table: ClassVar[str] = "matching"
@@ -40,16 +47,20 @@ class MatchedGroup(PairRow):
     dead_source: int | None = None
     dead_target: int | None = None
     step: str
+    by: str = ACTIVATIONS
+    of: int | None = None
+    at: int | None = None
+    images: int | None = None
 
 
 ROW = MatchedGroup
 
 
-def match(planner: "Planner", a: "Ticket", b: "Ticket", epoch: int | None = None, by: str = "activations") -> Step:
+def match(planner: "Planner", a: "Ticket", b: "Ticket", epoch: int | None = None, by: str = ACTIVATIONS) -> Step:
     """The alignment of one pair's dense A to one pair's dense B, after its last epoch or an earlier one."""
     last = planner.study.epochs
     networks = {"source": a.dense_a[last], "target": b.dense_b[last if epoch is None else epoch]}
-    how = {} if by == "activations" else {"by": by, "seed": b.labels["seed_b"]}
+    how = {} if by == ACTIVATIONS else {"by": by, "seed": b.labels["seed_b"]}
     return planner.step("match", how, networks | {"symmetry": find_symmetry(planner)})
 
 
@@ -60,10 +71,19 @@ def matches(planner: "Planner") -> bool:
 
 
 def plan(planner: "Planner") -> Iterator[Reported]:
-    """One for every pair, if anything needs it."""
-    if matches(planner):
-        for ticket in planner.tickets:
-            yield Reported(ticket.labels, match(planner, ticket, ticket))
+    """All that anything needs: of every pair the usual one, and those by which methods carry masks."""
+    pairs = {}
+    for ticket in planner.tickets:
+        pairs[ticket.labels["seed_a"]] = ticket.labels
+        if matches(planner):
+            match(planner, ticket, ticket)
+    last = planner.study.epochs
+    for step in planner.planned("match"):
+        source, target = (step.parents[role].specification for role in ("source", "target"))
+        epochs = {"of": source["epoch"], "at": target["epoch"]}
+        how = {"by": step.specification.get("by", ACTIVATIONS), "images": step.specification.get("images")}
+        early = {name: epoch if epoch != last else None for name, epoch in epochs.items()}
+        yield Reported({**pairs[source["seed"]], **how, **early}, step)
 
 
 def compute(run: "Run") -> Outcome:
