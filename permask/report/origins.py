@@ -1,4 +1,4 @@
-"""With what the results of a study were computed: every version, commit, device and precision, and whether they differ."""
+"""With what the results of a study were computed, and a warning where that differs."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -19,13 +19,11 @@ def origins(results: Results) -> Origins:
     told = results.provenance.get(COMPUTED_WITH)
     if isinstance(told, dict):
         return told
-    of_kinds = ((Trained, ("permask", "commit", "torch")), (MeasuredThroughput, ("device", "precision", "compile")))
-    counted = {
-        name: dict(Counter(str(getattr(row, name)) for row in results.of(kind)))
-        for kind, names in of_kinds
-        for name in names
-    }
-    return {name: values for name, values in counted.items() if values}
+    networks, measured = results.of(Trained), results.of(MeasuredThroughput)
+    rows = {"permask": networks, "commit": networks, "torch": networks}
+    rows |= {"device": measured, "precision": measured, "compile": measured}
+    return {name: Counter(str(getattr(row, name)) for row in of_name) for name, of_name in rows.items() if of_name}
+
 
 
 def sentences(results: Results) -> dict[str, str]:
