@@ -4,8 +4,10 @@ The gap is that between `naive` and `lth`. A method closes (method − naive) / 
 lth is hardly above naive such a share means nothing, so these pairs are left out, and counted.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import log
+
+from matplotlib.figure import Figure
 
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
@@ -84,7 +86,9 @@ def difference_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
     return Plot("accuracy_differences", f"Differences of test accuracy at rewind epoch {rewind}. {bands}", figure)
 
 
-def _against_sparsity(outcomes: Outcomes, found: dict[str, Sequence[Difference | None]], y_label: str):
+def _against_sparsity(
+    outcomes: Outcomes, found: Mapping[str, Sequence[Difference | None]], y_label: str
+) -> tuple[Figure, str]:
     lines: dict[str, Line] = {name: list(map(_half_width, differences)) for name, differences in found.items()}
     ticks = {-log(1 - sparsity): percent(sparsity) for sparsity in outcomes.sparsities}
     looks = styles(tuple(lines))

@@ -25,7 +25,6 @@ def origins(results: Results) -> Origins:
     return {name: Counter(str(getattr(row, name)) for row in of_name) for name, of_name in rows.items() if of_name}
 
 
-
 def sentences(results: Results) -> dict[str, str]:
     """By name, every value and how many steps were computed with it."""
     return {name: ", ".join(_counted(values)) for name, values in origins(results).items()}
