@@ -43,7 +43,7 @@ def test_the_study_of_own_data_and_an_own_network_runs_from_an_empty_folder(tmp_
         run(*shlex.split(line)[1:])
     with (tmp_path / "results" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["method"] for row in rows] == ["dense", "dense", "lth", "naive", "permuted"] * 2
+    assert [row["method"] for row in rows] == ["dense", "dense", "pruned", "lth", "naive", "permuted"] * 2
     assert min(float(row["accuracy"]) for row in rows) > 50  # a guess is right one time in three
 
 
