@@ -62,7 +62,7 @@ def test_the_differences_that_a_study_names_have_a_figure_of_their_intervals() -
     assert "accuracy_differences" not in [plot.name for plot in plots(results)]
     results.study["compare"] = [["lth", "permuted"], ["permuted", "naive"]]
     (plot,) = (plot for plot in plots(results) if plot.name == "accuracy_differences")
-    assert "bands: Student's 95% interval of the mean over n = 5 pairs." in plot.caption
+    assert "bands: Student's 95% interval over n = 5 pairs." in plot.caption
     outcomes = Outcomes.of_study(results)
     drawn = [np.asarray(line.get_ydata(), float) for line in plot.figure.axes[0].lines]
     for first, second in outcomes.compared:

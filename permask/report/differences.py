@@ -19,7 +19,7 @@ from permask.report.table import Cell, Table, TableRow, most_values
 
 TOP, BOTTOM = "lth", "naive"
 LEAST = 0.5  # points between the two: of a smaller gap no share is told
-INTERVAL = "Student's 95% interval of the mean"
+INTERVAL = "Student's 95% interval"
 X_LABEL = "sparsity of the pruned layers (log scale of density)"
 
 

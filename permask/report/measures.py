@@ -28,7 +28,7 @@ KNOWN = (Trained, PathPoint, MatchedGroup, RoundPoint, MeasuredEnsemble, Measure
 CONDITION = ("method", "sparsity", "rewind")
 SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows differ that a mean is taken over
 # a network that does not fit its training inputs is to be seen as such
-FITTED = {"train_accuracy": "Training accuracy in %, without augmentation"}
+FITTED = {"train_accuracy": "Training accuracy in %, inputs not augmented,"}
 DIGITS = 3  # that count in a typical value
 
 
