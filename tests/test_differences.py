@@ -70,3 +70,12 @@ def test_the_differences_that_a_study_names_have_a_figure_of_their_intervals() -
         assert any(len(y) == len(means) and np.array_equal(y, means) for y in drawn)
     results.study["compare"] = []
     assert difference_plot(Outcomes.of_study(results), 5) is None
+
+
+def test_a_method_far_below_naive_does_not_flatten_the_others() -> None:
+    outcomes = outcomes_of(lth=[94.0, 96.0], naive=[90.0, 92.0], permuted=[92.0, 95.0], mine=[10.0, 12.0])
+    plot = gap_plot(outcomes, 5)
+    assert plot is not None
+    low, high = plot.figure.axes[0].get_ylim()
+    assert (low, high) == (-100, 200)
+    assert "between −100 and 200%" in plot.caption

@@ -19,6 +19,7 @@ from permask.report.table import Cell, Table, TableRow, most_values
 
 TOP, BOTTOM = "lth", "naive"
 LEAST = 0.5  # points between the two: of a smaller gap no share is told
+SHOWN = (-100, 200)  # percent, at most: a method far below naive would flatten all others
 INTERVAL = "Student's 95% interval"
 X_LABEL = "sparsity of the pruned layers (log scale of density)"
 
@@ -69,8 +70,11 @@ def gap_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
     found = {m: [gap_closed(outcomes, m, s, rewind)[0] for s in outcomes.sparsities] for m in methods}
     if not any(share for shares in found.values() for share in shares):
         return None
-    figure, bands = _against_sparsity(outcomes, found, f"gap closed (% of {TOP} − {BOTTOM})")
-    what = f"Share of the gap between {BOTTOM} and {TOP} that methods close at rewind epoch {rewind}."
+    figure, bands = _against_sparsity(outcomes, found, f"gap closed (% of {TOP} − {BOTTOM})", SHOWN)
+    what = (
+        f"Share of the gap between {BOTTOM} and {TOP} that methods close at rewind epoch {rewind}, as far as it lies "
+        f"between {SHOWN[0]} and {SHOWN[1]}%; the table has the rest.".replace("-", "−")
+    )
     return Plot("gap_closed", f"{what} {bands} {_left_out(outcomes, rewind)}".strip(), figure)
 
 
@@ -82,17 +86,17 @@ def difference_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
     }
     if not any(difference for differences in found.values() for difference in differences):
         return None
-    figure, bands = _against_sparsity(outcomes, found, "difference (points)")
+    figure, bands = _against_sparsity(outcomes, found, "difference (points)", (-100, 100))
     return Plot("accuracy_differences", f"Differences of test accuracy at rewind epoch {rewind}. {bands}", figure)
 
 
 def _against_sparsity(
-    outcomes: Outcomes, found: Mapping[str, Sequence[Difference | None]], y_label: str
+    outcomes: Outcomes, found: Mapping[str, Sequence[Difference | None]], y_label: str, within: tuple[float, float]
 ) -> tuple[Figure, str]:
     lines: dict[str, Line] = {name: list(map(_half_width, differences)) for name, differences in found.items()}
     ticks = {-log(1 - sparsity): percent(sparsity) for sparsity in outcomes.sparsities}
     looks = styles(tuple(lines))
-    return draw_lines({"": lines}, looks, X_LABEL, ticks, y_label=y_label, of="pair", spread=INTERVAL)
+    return draw_lines({"": lines}, looks, X_LABEL, ticks, y_label=y_label, of="pair", spread=INTERVAL, within=within)
 
 
 def _half_width(difference: Difference | None) -> Summary | None:

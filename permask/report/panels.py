@@ -214,6 +214,7 @@ def draw_lines(
     inches: tuple[float, float] = SINGLE_INCHES,
     of: str = "run",
     spread: str = "± one standard deviation",
+    within: tuple[float, float] | None = None,
     dense: Summary | None = None,
 ) -> tuple[Figure, str]:
     """Draw panels of lines.
@@ -228,6 +229,7 @@ def draw_lines(
         inches: Width and height of a panel.
         of: What the means are taken over.
         spread: What the bands are, and stands in the place of standard deviations.
+        within: Where the upright axis has to end at the latest, whatever lies beyond.
         dense: The dense networks, for reference.
 
     Returns:
@@ -235,6 +237,8 @@ def draw_lines(
     """
     looks = {**({"dense": METHOD_STYLES["dense"]} if dense else {}), **looks}
     scale = Scale.of(list(panels.values()), dense)
+    if within is not None:
+        scale = Scale(max(scale.low, within[0]), min(scale.high, within[1]), None)
     figure, drawn = _lay_out(list(panels), inches, scale, y_label, list(looks))
     for panel, lines in zip(drawn, panels.values(), strict=True):
         for name, line in lines.items():
