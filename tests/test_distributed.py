@@ -32,8 +32,9 @@ from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import CPU
-from permask.training.loop import Recipe, train
+from permask.training.loop import train
 from permask.training.networks import create_network
+from permask.training.recipe import Recipe
 from permask.training.streams import Streams, stream
 
 DATA = load_data("digits", train=101, split_seed=0)
@@ -59,7 +60,7 @@ def trained(batch_size, batchnorm="batch", split=IMAGES):
         stop=1,
         execution=replace(CPU, batchnorm=batchnorm),
         on_epoch=lambda state, loss: losses.append(loss),
-    ).momentum
+    ).optimizer
     assert all((network.get_parameter(name)[~kept] == 0).all() for name, kept in mask.items())
     return dict(network.state_dict()), dict(momentum), losses
 

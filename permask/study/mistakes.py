@@ -62,7 +62,7 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
         case "measurement" | "name" | "method":
             known = context["known"].split(", ")
             return f"expected {' or '.join(known)}; got {context['name']}{_nearest(context['name'], known)}"
-        case "repeated" | "late":
+        case "repeated" | "late" | "order" | "momentum" | "milestones" | "warmup":
             return detail["msg"]
         case _:
             expected = detail["msg"].replace("Input should be", "expected").replace("Input should", "expected to")

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from permask.study.load import Prepared
 from permask.study.method import IMP, MaskFrom
-from permask.study.spec import Optimisation, Study
+from permask.study.spec import Study
 from permask.study.step import Reported, Specification, Step, Task
 from permask.study.steps import kind_of, reporting_kinds
 from permask.study.steps.dense import train_dense
@@ -137,8 +137,7 @@ class Planner:
 
     def recipe(self, epochs: int, section: str) -> Specification:
         """How a section of the study trains, as the specification of a step says it."""
-        optimisation = getattr(self.study, section).model_dump(include=set(Optimisation.model_fields))
-        return {"epochs": epochs, "batch_size": self.study.batch_size, **optimisation}
+        return {"epochs": epochs, "batch_size": self.study.batch_size, **getattr(self.study, section).recipe}
 
     @property
     def match_epochs(self) -> tuple[int, ...]:

@@ -16,22 +16,12 @@ from pydantic_core import PydanticCustomError
 from permask.study.data import DataSet
 from permask.study.method import BUILT_IN, AnyMethod, Method
 from permask.study.network import Network
+from permask.study.optimisation import LearningRate, Momentum, Optimisation, WeightDecay
 from permask.study.section import Count, PositiveInt, Section, Seed, Share
 from permask.study.steps import MEASUREMENTS
 
 Epoch = Count
-LearningRate = Annotated[float, Field(gt=0, le=10)]
-Momentum = Annotated[float, Field(ge=0, lt=1)]
-WeightDecay = Annotated[float, Field(ge=0, lt=1)]
 Policy = Literal["fine_tune", "rewind_weights", "rewind_learning_rate"]
-
-
-class Optimisation(Section):
-    """SGD with momentum; the learning rate falls to 0 along a cosine."""
-
-    learning_rate: LearningRate
-    momentum: Momentum = 0.9
-    weight_decay: WeightDecay = 5e-4
 
 
 class Prune(Optimisation):
@@ -280,6 +270,23 @@ class Study(Section):
                 "late",
                 "expected epochs before the {epochs} epochs of dense training end, got {late}",
                 {"epochs": epochs, "late": ", ".join(map(str, late))},
+            )
+        return value
+
+    @field_validator("dense", "prune", "rewinds")
+    @classmethod
+    def _warmed_up_before_the_end(cls, value: Optimisation | tuple[int, ...], info) -> Optimisation | tuple[int, ...]:
+        epochs, section = info.data.get("epochs", 0), value
+        match value:
+            case Prune(policy="fine_tune"):
+                epochs = value.epochs
+            case tuple():
+                epochs, section = epochs - max(value), info.data.get("sparse")
+        if isinstance(section, Optimisation) and 0 < epochs <= section.warmup:
+            raise PydanticCustomError(
+                "warmup",
+                "expected a training that is longer than its warm-up of {warmup} epochs, got one of {epochs}",
+                {"warmup": section.warmup, "epochs": epochs},
             )
         return value
 

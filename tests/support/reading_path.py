@@ -74,7 +74,8 @@ def follow(folder: Path) -> tuple[list[str], list[str]]:
     from permask.study.steps.trained import Trained
     from permask.study.store import Store
     from permask.study.worker import Worker
-    from permask.training.loop import Recipe, State
+    from permask.training.loop import State
+    from permask.training.recipe import Recipe
 
     def plan() -> Plan:
         return make_plan(open_study(shipped_study("digits"), (*CHANGES, *QUICK)))

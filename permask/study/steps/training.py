@@ -15,7 +15,8 @@ from permask.study.steps.run import Run
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import keep_freed_memory
-from permask.training.loop import Recipe, State, train
+from permask.training.loop import State, Updates, train
+from permask.training.recipe import Recipe
 from permask.training.streams import Streams
 from permask.training.throughput import Meter
 
@@ -29,6 +30,7 @@ def train_network(
     purpose: str,
     *,
     mask: Mask | None = None,
+    updates: Updates | None = None,
     state: State | None = None,
     stop: int | None = None,
 ) -> tuple[Outcome, State]:
@@ -41,6 +43,7 @@ def train_network(
         network: The network, changed in place.
         purpose: Tells the random streams of this training from others of the same seed.
         mask: Which weights to keep.
+        updates: How the mask changes.
         state: How far it is; None for the beginning.
         stop: As of `train`.
     """
@@ -58,9 +61,9 @@ def train_network(
         state, history = saved.state, saved.history
         measured["seconds_before"] = saved.seconds
     elif resets and mask is not None:
-        reset_batchnorm(mask.apply_(network), data.train.inputs(BATCH_SIZE))
+        reset_batchnorm((updates.begin(mask) if updates else mask).apply_(network), data.train.inputs(BATCH_SIZE))
     keep_freed_memory()
-    meter = Meter(len(data.train), run.flops, execution)
+    meter = Meter(recipe.inputs_per_epoch(len(data.train)), run.flops, execution)
 
     def keep(state: State) -> None:
         if checkpoints.due and Processes.here().rank == 0:
@@ -85,6 +88,7 @@ def train_network(
         recipe,
         Streams(run.specification["seed"], purpose),
         mask=mask,
+        updates=updates,
         state=state,
         stop=stop,
         execution=execution,
@@ -94,6 +98,7 @@ def train_network(
     if resets:
         reset_batchnorm(network, data.train.inputs(BATCH_SIZE))
     metrics = scores(run, network)
+    mask = state.mask or mask
     if mask is not None:
         metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
     return Outcome(metrics, {WEIGHTS: network.state_dict()}, mask, history=history, measured=measured), state
