@@ -17,6 +17,7 @@ from support.made_data import make_folder
 from support.slurm_cluster import wait_for
 from support.small_study import SMALL, permask
 
+from permask.dynamic import UPDATES
 from permask.errors import PermaskError
 from permask.masks.scores import magnitude_mask
 from permask.study import torchrun
@@ -32,7 +33,7 @@ from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import CPU
-from permask.training.loop import train
+from permask.training.loop import Updates, train
 from permask.training.networks import create_network
 from permask.training.recipe import Recipe
 from permask.training.streams import Streams, stream
@@ -65,6 +66,16 @@ def trained(batch_size, batchnorm="batch", split=IMAGES):
     return dict(network.state_dict()), dict(momentum), losses
 
 
+def changed(by):
+    """The masks of a sparse network after each epoch of training that changes them."""
+    network = create_network("mlp", DATA.input_shape, DATA.classes, stream(0, "initialisation"), widths=(24, 16))
+    recipe = Recipe(epochs=2, batch_size=THREE_STEPS, learning_rate=0.05, optimizer="adamw", clip=1.0)
+    mask, masks = magnitude_mask(network, 0.8), []
+    updates = Updates(by, every=2, until=1.0)
+    train(network, DATA.train, recipe, STREAMS, mask=mask, updates=updates, on_step=lambda s: masks.append(s.mask))
+    return [dict(mask) for mask in masks]
+
+
 def measured():
     """All that is compared, of the processes there are."""
     network = create_network("resnet20", DATA.input_shape, DATA.classes, stream(0, "initialisation"))
@@ -73,6 +84,7 @@ def measured():
         "three steps": trained(THREE_STEPS),
         "own statistics": trained(ONE_STEP, "share"),
         "evaluation": evaluate(network, DATA.train, 30).measured,
+        "masks": {by: changed(by) for by in UPDATES},
     }
 
 
@@ -133,6 +145,13 @@ def test_each_process_may_normalise_by_its_share(together):
         assert_equal(found["own statistics"][1], expected, 1e-6)
     whole = together[0]["one step"][1]
     assert any((expected[name] - whole[name]).abs().max() > 1e-3 for name in expected)
+
+
+def test_masks_change_alike_in_all_processes(together):
+    for by in UPDATES:
+        found, other = (one["masks"][by] for one in together)
+        assert all(torch.equal(a[name], b[name]) for a, b in zip(found, other, strict=True) for name in a)
+        assert any(not torch.equal(found[0][name], found[-1][name]) for name in found[0])
 
 
 def test_every_image_is_evaluated_once(together):
