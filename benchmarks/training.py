@@ -41,10 +41,9 @@ from permask.training.data.folder import Listing, list_splits
 from permask.training.data.images import Images
 from permask.training.evaluation import evaluate
 from permask.training.execution import CPU, Execution, keep_freed_memory
-from permask.training.loop import train
+from permask.training.loop import Recipe, train
 from permask.training.momentum import MomentumSGD
 from permask.training.networks import create_network
-from permask.training.recipe import Recipe
 from permask.training.streams import Streams, stream
 
 MEAN, STD = (0.4914, 0.4822, 0.4465), (0.2470, 0.2435, 0.2616)

@@ -33,10 +33,10 @@ from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import CPU
-from permask.training.loop import Updates, train
+from permask.training.loop import Recipe, train
 from permask.training.networks import create_network
-from permask.training.recipe import Recipe
 from permask.training.streams import Streams, stream
+from permask.training.updates import Updates
 
 DATA = load_data("digits", train=101, split_seed=0)
 IMAGES = replace(DATA.train, samples=DATA.train.samples.double())

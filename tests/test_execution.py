@@ -14,9 +14,8 @@ from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.images import Images
 from permask.training.data.load import load_data
 from permask.training.execution import CPU, Execution
-from permask.training.loop import train
+from permask.training.loop import Recipe, train
 from permask.training.networks import create_network
-from permask.training.recipe import Recipe
 from permask.training.streams import Streams, stream
 
 DATA = load_data("digits", train=90, split_seed=0)

@@ -16,11 +16,11 @@ from permask.masks.scores import magnitude_mask
 from permask.study.optimisation import OPTIMIZERS
 from permask.training import optimizer as optimizers
 from permask.training.data.load import load_data
-from permask.training.loop import Updates, train
+from permask.training.loop import Recipe, train
 from permask.training.networks import create_network
 from permask.training.optimizer import make_optimizer
-from permask.training.recipe import Recipe
 from permask.training.streams import Streams, stream
+from permask.training.updates import Updates
 
 DATA = load_data("digits", train=110, split_seed=0)
 STREAMS = Streams(3)
@@ -100,7 +100,7 @@ def test_gradients_are_clipped_once_they_are_masked(recipe):
     recipe = replace(recipe, clip=0.01, weight_decay=0.0)
     model, seen = network(), {}
     mask = magnitude_mask(model, 0.8)
-    with make_optimizer(model, recipe, mask=mask) as optimizer:
+    with make_optimizer(model, recipe.update_rule, mask=mask) as optimizer:
         optimizer.before_masking(lambda gradients: seen.update({name: x.clone() for name, x in gradients.items()}))
         images, labels = next(DATA.train.batches(25))
         F.cross_entropy(model(images), labels).backward()
@@ -121,7 +121,7 @@ def test_only_weights_decay_if_nothing_else_is_to():
     for parameter in model.parameters():
         nn.init.ones_(parameter)
     recipe = replace(RECIPE, decay="weights", weight_decay=0.5)
-    with make_optimizer(model, recipe) as optimizer:
+    with make_optimizer(model, recipe.update_rule) as optimizer:
         for parameter in model.parameters():
             parameter.grad = torch.zeros_like(parameter)
         optimizer.step(0.1)

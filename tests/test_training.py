@@ -11,9 +11,8 @@ from torch import nn
 from permask.masks.scores import magnitude_mask
 from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
-from permask.training.loop import train
+from permask.training.loop import Recipe, train
 from permask.training.networks import NETWORKS, create_network
-from permask.training.recipe import Recipe
 from permask.training.streams import Streams, stream
 
 RECIPE = Recipe(epochs=6, batch_size=50, learning_rate=0.1, momentum=0.9, weight_decay=5e-4)

@@ -35,7 +35,7 @@ def operations_per_epoch(plan: Plan, store: Store | None = None) -> int | None:
 
     input_shape, classes, inputs = outline
     folder = next(iter(plan.steps.values())).task.study_folder
-    arguments = network_arguments(plan.study.network, folder) | {"input_shape": input_shape, "classes": classes}
+    arguments = {**network_arguments(plan.study.network, folder), "input_shape": input_shape, "classes": classes}
     try:
         return 3 * forward_flops(json.dumps(arguments, sort_keys=True), torch.float32) * inputs
     except Exception:  # whatever is wrong with the network, training it will tell

@@ -1,22 +1,22 @@
 """The one training loop: by any recipe, and under a mask if there is one, which may change."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from permask.dynamic import UPDATES
-from permask.dynamic.updates import Held, MaskUpdates, Schedule
 from permask.errors import PermaskError
 from permask.mask import Mask
 from permask.training.data.dataset import Split
 from permask.training.distributed import Processes
 from permask.training.execution import CPU, Execution
-from permask.training.optimizer import make_optimizer
-from permask.training.recipe import Recipe
+from permask.training.optimizer import Decayed, UpdateRule, make_optimizer
 from permask.training.streams import Streams
+from permask.training.updates import Updates
 
 
 @dataclass(frozen=True)
@@ -41,40 +41,88 @@ class State:
 
 OnStep = Callable[[State], None]
 OnEpoch = Callable[[State, float], None]
+Schedule = Literal["cosine", "step", "constant"]
 
 
 @dataclass(frozen=True)
-class Updates:
-    """How a mask changes while a network trains under it.
+class Recipe:
+    """How to train.
 
     Attributes:
-        by: The name of a method in `permask.dynamic.UPDATES`.
-        every: Steps between two updates.
-        fraction: Share of a layer's kept weights that an update exchanges, where it exchanges any.
-        until: Share of the training after which the mask stays as it is.
+        epochs: In all.
+        batch_size: Inputs of a step.
+        learning_rate: What the schedule begins with.
+        momentum: Factor of SGD's momentum, in [0, 1).
+        weight_decay: Factor of the weights that is added to their gradients; what else it is, the optimizer says.
+        optimizer: `sgd`, or the name of another one in `torch.optim`.
+        options: Further arguments of that optimizer, such as `betas`.
+        decay: Whether all parameters decay, or the weights of layers and embeddings alone: no biases, no norms.
+        schedule: `cosine` falls to 0 along half a cosine (Loshchilov & Hutter 2017, equation 5), `step` is multiplied
+            by `factor` at every milestone, `constant` stays.
+        milestones: Epochs of `step`, the first epoch being 0.
+        factor: Of `step`.
+        warmup: Epochs at the beginning in which the learning rate rises to its start along a line, before the schedule
+            begins (Goyal et al. 2017, section 2.2); milestones count from the first epoch all the same.
+        per: Whether the learning rate changes from step to step, or from epoch to epoch.
+        label_smoothing: Share of every label that is spread over all classes (Szegedy et al. 2016, section 7).
+        clip: The largest norm of the gradient of all parameters, of pruned weights none; None does not clip.
+        drop_last: Whether the last batch of an epoch is left out where it is short.
     """
 
-    by: str
-    every: int = 100
-    fraction: float = 0.3
-    until: float = 0.75
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    optimizer: str = "sgd"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    decay: Decayed = "all"
+    schedule: Schedule = "cosine"
+    milestones: tuple[int, ...] = ()
+    factor: float = 0.1
+    warmup: int = 0
+    per: Literal["step", "epoch"] = "step"
+    label_smoothing: float = 0.0
+    clip: float | None = None
+    drop_last: bool = False
 
-    def begin(self, mask: Mask) -> Mask:
-        """The mask that the training begins with."""
-        return UPDATES[self.by].begin(mask)
+    def learning_rate_at(self, epoch: int, step: int = 0, steps: int = 1) -> float:
+        """The learning rate of a step.
 
-    def over(self, held: Held, mask: Mask, steps: int, seed: int) -> MaskUpdates:
-        """The updates of a training of some steps.
-
-        Raises:
-            PermaskError: The mask would never change.
+        Args:
+            epoch: Epochs done.
+            step: Steps done of the epoch after those.
+            steps: Steps of an epoch.
         """
-        until = round(self.until * steps)
-        if self.every >= until:
-            raise PermaskError(
-                f"{self.by}: expected an update before step {until} of {steps}, got one every {self.every} steps"
-            )
-        return UPDATES[self.by].over(held, mask, Schedule(self.every, until, self.fraction, seed))
+        now, unit = (epoch + step / steps, 1 / steps) if self.per == "step" else (epoch, 1)
+        if now < self.warmup:
+            return self.learning_rate * (now + unit) / self.warmup
+        if self.schedule == "cosine":
+            progress = (now - self.warmup) / (self.epochs - self.warmup)
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        if self.schedule == "step":
+            return self.learning_rate * self.factor ** sum(now >= milestone for milestone in self.milestones)
+        return self.learning_rate
+
+    def steps_per_epoch(self, inputs: int) -> int:
+        """Batches of an epoch; the last may be short, unless it is left out."""
+        return inputs // self.batch_size if self.drop_last else math.ceil(inputs / self.batch_size)
+
+    def inputs_per_epoch(self, inputs: int) -> int:
+        """How many inputs of a split an epoch trains on."""
+        return min(inputs, self.steps_per_epoch(inputs) * self.batch_size)
+
+    @property
+    def update_rule(self) -> UpdateRule:
+        """What a step makes of the gradients."""
+        return UpdateRule(
+            self.optimizer,
+            options=self.options,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            decay=self.decay,
+            clip=self.clip,
+        )
 
 
 def train(
@@ -128,7 +176,7 @@ def train(
     model.train()
     first = updates.begin(mask) if updates and mask else mask
     with (
-        make_optimizer(model, recipe, mask=state.mask or first, state=state.optimizer) as optimizer,
+        make_optimizer(model, recipe.update_rule, mask=state.mask or first, state=state.optimizer) as optimizer,
         execution.in_force(streams.seeds_network),
         processes.training(model, execution.batchnorm) as network,
     ):

@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from inspect import signature
-from typing import Any, Protocol, Self
+from typing import Any, Literal, Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,20 @@ from permask.mask import Mask
 from permask.masks.hold import Hold, Look
 from permask.masks.scope import scope_of
 from permask.training.momentum import MomentumSGD
-from permask.training.recipe import Recipe
+
+Decayed = Literal["all", "weights"]
+
+
+@dataclass(frozen=True)
+class UpdateRule:
+    """What a step makes of the gradients; the attributes are those of a `Recipe`."""
+
+    optimizer: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    decay: Decayed = "all"
+    clip: float | None = None
 
 
 class MaskedOptimizer(Protocol):
@@ -50,23 +64,23 @@ class MaskedOptimizer(Protocol):
 
 
 def make_optimizer(
-    model: nn.Module, recipe: Recipe, *, mask: Mask | None = None, state: Mapping[str, Tensor] | None = None
+    model: nn.Module, rule: UpdateRule, *, mask: Mask | None = None, state: Mapping[str, Tensor] | None = None
 ) -> MaskedOptimizer:
-    """The optimizer of a recipe.
+    """The optimizer of a rule.
 
     Args:
         model: The network, on its device; its pruned weights are set to zero at once.
-        recipe: Names it.
+        rule: Names it.
         mask: Which weights to keep; None for all.
         state: Where it was, as an earlier one's `state`; None for the beginning.
 
     Raises:
         PermaskError: torch has no such optimizer, or it does not take the network's parameters or the options.
     """
-    if recipe.optimizer == "sgd" and not recipe.options and recipe.decay == "all":
-        momentum, decay = recipe.momentum, recipe.weight_decay
-        return MomentumSGD(model, momentum, decay, mask=mask, buffers=state, clip=recipe.clip)
-    return TorchOptimizer(model, recipe, mask=mask or Mask({}), state=state or {})
+    if rule.optimizer == "sgd" and not rule.options and rule.decay == "all":
+        momentum, decay = rule.momentum, rule.weight_decay
+        return MomentumSGD(model, momentum, decay, mask=mask, buffers=state, clip=rule.clip)
+    return TorchOptimizer(model, rule, mask=mask or Mask({}), state=state or {})
 
 
 class TorchOptimizer:
@@ -74,20 +88,20 @@ class TorchOptimizer:
 
     Args:
         model: The network, on its device.
-        recipe: Names the optimizer.
+        rule: Names the optimizer.
         mask: Which weights to keep; those that it does not name are not pruned.
         state: `exp_avg/conv.weight` and the like, as of `state`.
     """
 
-    def __init__(self, model: nn.Module, recipe: Recipe, *, mask: Mask, state: Mapping[str, Tensor]):
+    def __init__(self, model: nn.Module, rule: UpdateRule, *, mask: Mask, state: Mapping[str, Tensor]):
         self._named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-        self._optimizer = self._made(model, recipe)
+        self._optimizer = self._made(model, rule)
         if state:
             self._optimizer.load_state_dict(self._resumed(state))
         self._held = Hold(model, mask, self._optimizer)
         self.update, self.before_masking = self._held.update, self._held.before_masking
-        if recipe.clip is not None:
-            self._optimizer.register_step_pre_hook(self._clipping(recipe.clip))  # after the mask's
+        if rule.clip is not None:
+            self._optimizer.register_step_pre_hook(self._clipping(rule.clip))  # after the mask's
 
     def __enter__(self) -> Self:
         return self
@@ -118,24 +132,24 @@ class TorchOptimizer:
         self._optimizer.step()
         self._optimizer.zero_grad()
 
-    def _made(self, model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-        options = dict(recipe.options)
-        if recipe.optimizer == "sgd":
-            kind, options["momentum"] = torch.optim.SGD, recipe.momentum
+    def _made(self, model: nn.Module, rule: UpdateRule) -> torch.optim.Optimizer:
+        options = dict(rule.options)
+        if rule.optimizer == "sgd":
+            kind, options["momentum"] = torch.optim.SGD, rule.momentum
         else:
-            kind = _OPTIMIZERS.get(recipe.optimizer.lower())
+            kind = _OPTIMIZERS.get(rule.optimizer.lower())
         if kind is None:
-            raise PermaskError(f"optimizer: expected sgd or a name in torch.optim, got {recipe.optimizer}")
+            raise PermaskError(f"optimizer: expected sgd or a name in torch.optim, got {rule.optimizer}")
         decayed = self._named.keys()
-        if recipe.decay == "weights":
+        if rule.decay == "weights":
             embeddings = (f"{name}.weight" for name, m in model.named_modules() if isinstance(m, nn.Embedding))
             decayed = {*scope_of(model), *embeddings}
-        decay = {"weight_decay": recipe.weight_decay} if recipe.weight_decay or _decays(kind) else {}
+        decay = {"weight_decay": rule.weight_decay} if rule.weight_decay or _decays(kind) else {}
         groups: list[dict[str, Any]] = [{"params": [p for name, p in self._named.items() if name in decayed], **decay}]
         if others := [p for name, p in self._named.items() if name not in decayed]:
             groups.append({"params": others, "weight_decay": 0.0})
         try:
-            return kind(groups, lr=recipe.learning_rate, **options)
+            return kind(groups, lr=1.0, **options)  # every step has its own
         except (TypeError, ValueError) as error:
             raise PermaskError(f"torch.optim.{kind.__name__} cannot be made as the study asks for: {error}") from error
 

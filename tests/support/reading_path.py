@@ -74,8 +74,7 @@ def follow(folder: Path) -> tuple[list[str], list[str]]:
     from permask.study.steps.trained import Trained
     from permask.study.store import Store
     from permask.study.worker import Worker
-    from permask.training.loop import State
-    from permask.training.recipe import Recipe
+    from permask.training.loop import Recipe, State
 
     def plan() -> Plan:
         return make_plan(open_study(shipped_study("digits"), (*CHANGES, *QUICK)))

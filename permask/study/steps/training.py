@@ -15,10 +15,10 @@ from permask.study.steps.run import Run
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
 from permask.training.execution import keep_freed_memory
-from permask.training.loop import State, Updates, train
-from permask.training.recipe import Recipe
+from permask.training.loop import Recipe, State, train
 from permask.training.streams import Streams
 from permask.training.throughput import Meter
+from permask.training.updates import Updates
 
 BATCH_SIZE = 512  # for BatchNorm statistics
 FITTED = 10_000  # training inputs, at most, that a network is scored on
