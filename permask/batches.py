@@ -18,16 +18,19 @@ class Batch:
     labels: Tensor | None = None
 
 
-def label_loss(logits: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean") -> Tensor:
+def label_loss(
+    logits: Tensor, labels: Tensor, reduction: Literal["mean", "sum"] = "mean", *, label_smoothing: float = 0.0
+) -> Tensor:
     """The cross-entropy of all labels with equal weight, in nats.
 
     Args:
         logits: `[B, classes]`, or `[B, T, vocabulary]`.
         labels: Classes, `[B]` or `[B, T]`; or shares of the classes, of the shape of the logits.
         reduction: Mean or sum over the labels.
+        label_smoothing: Share of every label that is spread over all classes.
     """
     rows = labels.flatten(0, -2) if labels.is_floating_point() else labels.flatten()
-    return F.cross_entropy(logits.flatten(0, -2), rows, reduction=reduction)
+    return F.cross_entropy(logits.flatten(0, -2), rows, reduction=reduction, label_smoothing=label_smoothing)
 
 
 def cross_entropy(network: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:

@@ -133,20 +133,39 @@ def test_costs_are_told_from_nothing_and_for_one_more_network() -> None:
     (table, *_) = cost_tables(measured_results(pairs=2).of(Trained), 5)
     assert table.title == "Sparsity 90%, rewind epoch 5"
     shown = {name: [cell.text for cell in row] for name, row in ((row.name, row.cells) for row in table.rows)}
-    assert shown["dense"] == ["120", "120", "2.4 s", "2.4 s"]
-    assert shown["lth"] == ["190", "190", "3.8 s", "3.8 s"]
-    assert shown["naive"] == ["190", "60", "3.8 s", "1.2 s"]
-    assert shown["permuted"] == ["245", "115", "4.9 s", "2.3 s"]
+    headings = [name + scope for name in ("epochs", "FLOPs", "time") for scope in ("", ", in all", ", one more")]
+    assert table.headings == ["method", *headings]
+    assert shown["dense"] == ["60", "120", "120", "360 k", "720 k", "720 k", "0.5 s", "2.4 s", "2.4 s"]
+    assert shown["lth"] == ["55", "190", "190", "330 k", "1.14 M", "1.14 M", "0.5 s", "3.8 s", "3.8 s"]
+    assert shown["naive"] == ["55", "190", "60", "330 k", "1.14 M", "360 k", "0.5 s", "3.8 s", "1.2 s"]
+    assert shown["permuted"] == ["55", "245", "115", "330 k", "1.47 M", "690 k", "0.5 s", "4.9 s", "2.3 s"]
+
+
+def test_results_that_tell_no_operations_have_no_columns_for_them() -> None:
+    kinds = ("flops", "flops_total", "flops_marginal", "epochs_marginal", "seconds_marginal")
+    results = changed(measured_results(pairs=1), **{name: lambda row: None for name in kinds})
+    (table, *_) = cost_tables(results.of(Trained), 5)
+    assert table.headings == ["method", "epochs", "epochs, in all", "time", "time, in all"]
 
 
 def test_a_run_whose_steps_are_gone_has_no_time() -> None:
-    columns = ("seconds_total", "seconds_ticket")
+    columns = ("seconds_total", "seconds_marginal")
     results = changed(
         measured_results(pairs=2),
         **{name: lambda row, name=name: None if row.method == "lth" else getattr(row, name) for name in columns},
     )
     (table, *_) = cost_tables(results.of(Trained), 5)
-    assert [cell.text for cell in cells(table, "lth")] == ["190", "190", "–", "–"]
+    assert [cell.text for cell in cells(table, "lth")] == [
+        "55",
+        "190",
+        "190",
+        "330 k",
+        "1.14 M",
+        "1.14 M",
+        "0.5 s",
+        "–",
+        "–",
+    ]
 
 
 def test_results_of_before_have_none_of_it(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from permask.report.outcomes import Outcomes
 from permask.report.statistics import bootstrap_interval, t_interval
 from permask.study.steps.trained import Trained
 
-FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "connectivity", "matching")
+FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "gap_closed", "connectivity", "matching")
 
 
 @pytest.fixture

@@ -77,16 +77,17 @@ def test_a_study_from_file_to_results(tmp_path):
     assert "naive" in first.stdout and "95%" in first.stdout
     with (tmp_path / "out" / "results.csv").open() as file:
         rows = list(csv.DictReader(file))
-    # per pair: 2 dense, and 4 methods at 2 sparsities and 2 rewind epochs
-    assert len(rows) == 2 * (2 + 4 * 2 * 2)
+    # per pair: 2 dense, A pruned to 2 sparsities, and 4 methods at 2 sparsities and 2 rewind epochs
+    assert len(rows) == 2 * (2 + 2 + 4 * 2 * 2)
     content = json.loads((tmp_path / "out" / "results.json").read_text())
     assert [row["accuracy"] for row in content["rows"]] == [float(row["accuracy"]) for row in rows]
-    assert {row["method"] for row in rows} == {"dense", "lth", "naive", "permuted", "random"}
+    assert {row["method"] for row in rows} == {"dense", "pruned", "lth", "naive", "permuted", "random"}
     for row in rows:
         assert 0 <= float(row["accuracy"]) <= 100
         assert row["torch"] and row["permask"] and len(row["step"]) == 64
-        assert (row["rewind"] == "") == (row["method"] == "dense")
-        assert (row["trained"] == "A") == (row["method"] == "lth") or row["method"] == "dense"
+        assert (row["rewind"] == "") == (row["method"] in ("dense", "pruned"))
+        assert (row["trained"] == "A") == (row["method"] in ("lth", "pruned")) or row["method"] == "dense"
+        assert 0 <= float(row["train_accuracy"]) <= 100 and int(row["flops"]) > 0
     kinds = {"dense", "prune", "sparse"}
     assert {measured["kind"] for measured in content["throughput"]} == kinds
     assert all(measured["images_per_second"] > 0 < measured["share_of_peak"] for measured in content["throughput"])

@@ -17,6 +17,7 @@ from support.made_data import make_folder
 from support.slurm_cluster import wait_for
 from support.small_study import SMALL, permask
 
+from permask.dynamic import UPDATES
 from permask.errors import PermaskError
 from permask.masks.scores import magnitude_mask
 from permask.study import torchrun
@@ -35,6 +36,7 @@ from permask.training.execution import CPU
 from permask.training.loop import Recipe, train
 from permask.training.networks import create_network
 from permask.training.streams import Streams, stream
+from permask.training.updates import Updates
 
 DATA = load_data("digits", train=101, split_seed=0)
 IMAGES = replace(DATA.train, samples=DATA.train.samples.double())
@@ -59,9 +61,19 @@ def trained(batch_size, batchnorm="batch", split=IMAGES):
         stop=1,
         execution=replace(CPU, batchnorm=batchnorm),
         on_epoch=lambda state, loss: losses.append(loss),
-    ).momentum
+    ).optimizer
     assert all((network.get_parameter(name)[~kept] == 0).all() for name, kept in mask.items())
     return dict(network.state_dict()), dict(momentum), losses
+
+
+def changed(by):
+    """The masks of a sparse network after each epoch of training that changes them."""
+    network = create_network("mlp", DATA.input_shape, DATA.classes, stream(0, "initialisation"), widths=(24, 16))
+    recipe = Recipe(epochs=2, batch_size=THREE_STEPS, learning_rate=0.05, optimizer="adamw", clip=1.0)
+    mask, masks = magnitude_mask(network, 0.8), []
+    updates = Updates(by, every=2, until=1.0)
+    train(network, DATA.train, recipe, STREAMS, mask=mask, updates=updates, on_step=lambda s: masks.append(s.mask))
+    return [dict(mask) for mask in masks]
 
 
 def measured():
@@ -72,6 +84,7 @@ def measured():
         "three steps": trained(THREE_STEPS),
         "own statistics": trained(ONE_STEP, "share"),
         "evaluation": evaluate(network, DATA.train, 30).measured,
+        "masks": {by: changed(by) for by in UPDATES},
     }
 
 
@@ -132,6 +145,13 @@ def test_each_process_may_normalise_by_its_share(together):
         assert_equal(found["own statistics"][1], expected, 1e-6)
     whole = together[0]["one step"][1]
     assert any((expected[name] - whole[name]).abs().max() > 1e-3 for name in expected)
+
+
+def test_masks_change_alike_in_all_processes(together):
+    for by in UPDATES:
+        found, other = (one["masks"][by] for one in together)
+        assert all(torch.equal(a[name], b[name]) for a, b in zip(found, other, strict=True) for name in a)
+        assert any(not torch.equal(found[0][name], found[-1][name]) for name in found[0])
 
 
 def test_every_image_is_evaluated_once(together):

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ BOTH = ["accuracy_against_sparsity", "accuracy_against_rewind"]
 @pytest.mark.parametrize(
     ("made", "expected"),
     [
-        ({}, [*BOTH, "connectivity", "matching"]),
-        ({"rewinds": (5,), "alphas": 0}, ["accuracy_against_sparsity"]),
+        ({}, [*BOTH, "gap_closed", "connectivity", "matching"]),
+        ({"rewinds": (5,), "alphas": 0}, ["accuracy_against_sparsity", "gap_closed"]),
         ({"methods": ("lth",), "sparsities": (0.9,), "pairs": 1, "alphas": 0}, BOTH),
         ({"methods": ("random",), "alphas": 0}, BOTH),
         ({"methods": ()}, ["connectivity", "matching"]),
@@ -99,6 +100,20 @@ def test_a_group_that_was_not_observed_has_no_correlation() -> None:
     assert [cell.text for cell in unseen_row.cells[:2]] == ["256", "–"]
     assert "±" in seen.cells[1].text
     assert matching.plot(matches).panels[0].marks[1].summaries[1] is None
+
+
+def test_alignments_by_several_matchers_stand_side_by_side() -> None:
+    matches = made_results(pairs=2).of(MatchedGroup)
+    by_weights = [replace(match, by="weights", correlation=0.25, step=f"w{match.step}") for match in matches]
+    early = [replace(match, at=1, step=f"e{match.step}") for match in matches]
+    several = matching.table([*matches, *by_weights, *early])
+    names = [f"hidden.{i}, {matcher}" for i in (0, 1) for matcher in ("activations", "activations t=1", "weights")]
+    assert [row.name for row in several.rows] == names
+    assert [row.cells[-1].text for row in several.rows] == ["2"] * 6
+    assert several.rows[2].cells[1].text == "0.25 ± 0.00"
+    assert "cosine similarity of the weights (by other matchers)" in several.caption
+    assert matching.plot([*matches, *by_weights]).panels[0].names == [name for name in names if "t=1" not in name]
+    assert matching.table(by_weights).caption.startswith("Cosine similarity of the weights of paired units")
 
 
 def test_a_control_far_below_the_methods_does_not_flatten_them() -> None:

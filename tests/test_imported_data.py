@@ -256,7 +256,7 @@ def test_a_study_of_own_data_and_an_own_network_runs_from_anywhere(written, tmp_
     run("run", written / "mine.yaml", "--store", tmp_path / "s", "--out", tmp_path / "o")
     results = json.loads((tmp_path / "o" / "results.json").read_text())
     assert {row["dataset"] for row in results["rows"]} == {"imported"}
-    assert {row["method"] for row in results["rows"]} == {"dense", "lth", "naive", "permuted"}
+    assert {row["method"] for row in results["rows"]} == {"dense", "pruned", "lth", "naive", "permuted"}
     found = run("run", written / "mine.yaml", "--store", tmp_path / "s", "--out", tmp_path / "o")
     assert "0 steps computed" in found.stdout
 

@@ -20,10 +20,15 @@ from permask.study.method import BUILT_IN
 from permask.study.plan import make_plan
 from permask.study.provenance import provenance
 from permask.study.spec import Study
+from permask.study.steps import training
+from permask.study.steps.match import MatchedGroup
+from permask.study.steps.run import Run
 from permask.study.steps.trained import Trained
 from permask.study.store import Store
 from permask.study.worker import Worker
 from permask.symmetry import Symmetry
+from permask.training.data.load import load_data
+from permask.training.evaluation import evaluate
 from permask.training.networks import create_network
 
 BY_WEIGHTS = {"name": "by-weights", "mask": {"by": "imp", "of": "A"}, "carry": {"by": "weights"}}
@@ -63,9 +68,9 @@ def weights_in(store, step):
 def test_every_method_has_a_row_with_its_exact_sparsity(computed):
     plan, store = computed
     rows = {row.method: row for row in collect(plan, store).of(Trained)}
-    assert set(rows) == {"dense", *BUILT_IN, "by-weights", "early", "snip-a"}
+    assert set(rows) == {"dense", "pruned", *BUILT_IN, "by-weights", "early", "snip-a"}
     size = 64 * 16 + 16 * 16 + 16 * 10
-    for method in set(rows) - {"dense"}:
+    for method in set(rows) - {"dense", "pruned"}:
         assert mask_in(store, step_of(plan, method)).count == round(0.2 * size)
     assert {method for method, row in rows.items() if row.trained == "A"} == {"lth", "snip-a", "dense"} - {"dense"}
 
@@ -170,3 +175,89 @@ def test_from_the_command_line(tmp_path):
     quick = ["pairs=1", "sparsities=[0.8]", "rewinds=[0]", "connect=null"]
     found = run("run", write_study(tmp_path), *quick, methods, "--store", tmp_path / "s", "--out", tmp_path / "o")
     assert all(name in found.stdout for name in ("naive", "snip", "by-weights"))
+
+
+@pytest.mark.parametrize(
+    ("compare", "message"),
+    [
+        (
+            "[[permuted, naive], [lth, permutd]]",
+            "compare.1.1: expected lth or naive or .*; got permutd; did you",
+        ),
+        ("[[lth, permuted t=1]]", "compare.0.1: expected lth .*; got permuted t=1; did you mean permuted"),
+        ("[[lth]]", "compare.0: expected two methods, the first minus the second; got"),
+        ("[[lth, lth]]", "compare: expected each pair of different methods once, got lth, lth"),
+    ],
+)
+def test_a_mistake_in_what_is_compared_is_one_line_with_its_place(tmp_path, compare, message):
+    with pytest.raises(StudyError, match=message) as error:
+        load_study(write_study(tmp_path), [f"compare={compare}"])
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_what_is_compared_changes_no_key_and_early_matches_can_be():
+    compare = [["lth", "permuted t=1"]]
+    plan = plan_of("lth", "permuted", match_epochs=[1], compare=compare)
+    assert plan.study.model_dump(mode="json")["compare"] == compare
+    assert set(plan.steps) == set(plan_of("lth", "permuted", match_epochs=[1]).steps)
+
+
+def test_every_alignment_has_rows_that_say_by_what_it_was_found(computed):
+    plan, store = computed
+    rows = collect(plan, store).of(MatchedGroup)
+    found = {(row.by, row.of, row.at) for row in rows}
+    assert found == {("activations", None, None), ("weights", None, None), ("activations", None, 1)}
+    for (by, _, at), method in ((("activations", None, None), "permuted"), (("weights", None, None), "by-weights")):
+        steps = {row.step for row in rows if (row.by, row.at) == (by, at)}
+        assert steps == {step_of(plan, method).parents["alignment"].key}
+    assert plan_of("naive").of("match") == []
+    (only,) = plan_of("naive", BY_WEIGHTS).of("match")
+    assert only.labels["by"] == "weights"
+
+
+def test_networks_are_scored_on_what_they_were_trained_on(computed):
+    plan, store = computed
+    for row in collect(plan, store).of(Trained):
+        if row.method not in ("own-ticket", "lth"):
+            continue
+        network, train = weights_in(store, plan.steps[row.step]), load_data("digits", train=128, split_seed=0).train
+        found = evaluate(network, train)
+        assert (row.train_accuracy, row.train_loss) == (found.accuracy, found.loss)
+
+
+def test_of_many_training_inputs_evenly_spaced_ones_are_scored(computed, tmp_path, monkeypatch):
+    plan, store = computed
+    step = step_of(plan, "lth")
+    monkeypatch.setattr(training, "FITTED", 50)
+    train = load_data("digits", train=128, split_seed=0).train
+    found = evaluate(weights_in(store, step), train.subset(torch.tensor([i * 128 // 50 for i in range(50)])))
+    run = Run.of(step.task, store, lambda *told, **values: None)
+    scores = training.scores(run, weights_in(store, step))
+    assert (scores["train_accuracy"], scores["inputs"]) == (found.accuracy, 128)
+
+
+def test_pruned_networks_have_rows_of_their_own(computed):
+    plan, store = computed
+    rows = {row.trained: row for row in collect(plan, store).of(Trained) if row.method == "pruned"}
+    assert set(rows) == {"A", "B"}
+    for name, method in (("A", "naive"), ("B", "own-ticket")):
+        step = step_of(plan, method).parents["mask"]
+        assert (rows[name].step, rows[name].rewind, rows[name].epochs) == (step.key, None, 1)
+        assert rows[name].accuracy == json.loads((store.folder(step.key) / "metrics.json").read_text())["accuracy"]
+
+
+def test_what_one_more_network_costs_follows_from_what_is_shared(computed):
+    plan, store = computed
+    rows = {(row.method, row.trained): row for row in collect(plan, store).of(Trained)}
+    # 4 epochs of a dense network, 3 rounds of an epoch, 2 epochs of sparse training from epoch 2
+    expected = {
+        **{("dense", "A"): (4, 4, 4), ("pruned", "B"): (1, 7, 7), ("lth", "A"): (2, 9, 9)},
+        **{("naive", "B"): (2, 7 + 4, 4), ("permuted", "B"): (2, 7 + 6, 6), ("own-ticket", "B"): (2, 9, 9)},
+        **{("snip", "B"): (2, 4, 4), ("one-shot", "B"): (2, 6, 6), ("any-symmetry", "B"): (2, 7 + 4, 4)},
+    }
+    per_epoch = 3 * 2 * (64 * 16 + 16 * 16 + 16 * 10) * 128
+    for key, epochs in expected.items():
+        row = rows[key]
+        assert (row.epochs, row.epochs_total, row.epochs_marginal) == epochs, key
+        assert (row.flops, row.flops_total, row.flops_marginal) == tuple(per_epoch * count for count in epochs)
+        assert row.seconds_marginal <= row.seconds_total

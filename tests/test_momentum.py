@@ -48,7 +48,7 @@ def test_updates_are_those_of_torch(momentum, sparsity, layout):
         for name, parameter in theirs.named_parameters():
             assert torch.equal(ours.get_parameter(name), parameter)
             if momentum and (state := reference.state[parameter]):
-                assert torch.equal(optimizer.buffers[name], state["momentum_buffer"])
+                assert torch.equal(optimizer.state[name], state["momentum_buffer"])
 
 
 def test_momentum_to_go_on_with_is_masked_and_not_shared():
@@ -57,7 +57,7 @@ def test_momentum_to_go_on_with_is_masked_and_not_shared():
     before = {name: torch.ones_like(parameter) for name, parameter in model.named_parameters()}
     optimizer = MomentumSGD(model, 0.9, 0.0, mask=mask, buffers=before)
     for name, kept in mask.items():
-        assert torch.equal(optimizer.buffers[name], kept.float())
+        assert torch.equal(optimizer.state[name], kept.float())
         assert before[name].min() == 1
 
 
@@ -70,4 +70,4 @@ def test_frozen_parameters_stay():
     model(torch.randn(2, 3, 6, 6), both=True).sum().backward()
     optimizer.step(0.1)
     assert torch.equal(model.conv.weight, before)
-    assert "conv.weight" not in optimizer.buffers
+    assert "conv.weight" not in optimizer.state

@@ -2,11 +2,12 @@ import re
 
 import pytest
 from rich.console import Console, RenderableType
-from support.made_results import made_results, three_pairs, without
+from support.made_results import changed, made_network, made_results, three_pairs, with_pruned, without
 
 from permask.errors import PermaskError
-from permask.report.accuracy import accuracy_table
+from permask.report.accuracy import accuracy_in_print, accuracy_table
 from permask.report.markdown import markdown
+from permask.report.measures import columns
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
 from permask.report.table import Table
@@ -93,3 +94,72 @@ def test_the_terminal_table_rejects_a_rewind_that_was_not_trained() -> None:
 
 def test_percentages_keep_what_they_need() -> None:
     assert [percent(s) for s in (0.9, 0.58, 0.975, 0.9995)] == ["90%", "58%", "97.5%", "99.95%"]
+
+
+def compared(results: Results, *pairs: tuple[str, str]) -> Outcomes:
+    results.study["compare"] = [list(pair) for pair in pairs]
+    return Outcomes.of_study(results)
+
+
+def test_the_study_chooses_what_is_compared() -> None:
+    results = made_results(rewinds=(5,), alphas=0)
+    outcomes = compared(results, ("lth", "permuted"), ("permuted", "random"))
+    table = accuracy_table(outcomes, 5)
+    assert [row.name for row in table.sections[-1]] == ["lth − permuted", "permuted − random"]
+    assert table.note.startswith("lth − permuted and permuted − random: mean difference in points")
+    assert table.sections[-1][0].cells[0].value == outcomes.difference("lth", "permuted", 0.9, 5)
+    assert "permuted\n− random" in printed(summary(results)).replace(" ", "\n").replace("−\n", "− ")
+    assert accuracy_in_print(outcomes, 5, "made").headings[-2:] == ["lth − permuted", "permuted − random"]
+    assert accuracy_table(compared(results), 5).note == ""
+
+
+def test_what_was_not_trained_yet_is_not_compared() -> None:
+    results = made_results(methods=("lth", "random"), rewinds=(5,), alphas=0)
+    assert compared(results, ("lth", "random"), ("lth", "naive")).compared == [("lth", "random")]
+
+
+@pytest.mark.parametrize("methods", [("random",), ("lth", "random"), ("naive", "random")])
+def test_any_methods_have_a_table(methods: tuple[str, ...]) -> None:
+    results = made_results(methods=methods, rewinds=(5,), alphas=0)
+    table = table_of(results, 5)
+    assert [row.name for row in table.rows] == ["all weights", "dense (0%)", *methods]
+    assert table.note == ""
+    assert accuracy_in_print(Outcomes.of_study(results), 5, "made").headings == ["sparsity", "all weights", *methods]
+
+
+def test_pruned_networks_are_a_row_of_their_own() -> None:
+    results = with_pruned(made_results(pairs=2, rewinds=(0, 5), alphas=0), "AB")
+    for rewind in (0, 5):
+        (row,) = (row for row in table_of(results, rewind).rows if row.name == "pruned")
+        assert [cell.text for cell in row.cells] == [*["97.05 ± 0.06"] * 4, "4"]
+        assert row.cells[0].runs == (("pruned", 0.9, None),)
+    assert Outcomes.of_study(results).methods == ("lth", "permuted", "naive", "random")
+    in_print = accuracy_in_print(Outcomes.of_study(results), 5, "made")
+    assert "over n = 2 training runs" in in_print.caption
+    (at,) = (i for i, name in enumerate(in_print.headings[1:]) if name == "pruned")
+    assert in_print.rows[0].cells[at].text == "97.05 ± 0.06 (n = 4)"
+    assert not in_print.rows[0].cells[at + 1].remark
+
+
+def test_many_methods_are_printed_one_below_the_other() -> None:
+    rows = [made_network(f"m{i}", 0.9, 5, pair, accuracy=90 + i + pair) for i in range(12) for pair in range(2)]
+    table = accuracy_in_print(Outcomes.of(rows), 5, "made")
+    assert table.headings == ["method", "90%"]
+    assert [row.name for row in table.rows] == ["all weights", *sorted(f"m{i}" for i in range(12))]
+
+
+def test_perplexities_are_compared_as_the_accuracies_are() -> None:
+    results = changed(made_results(rewinds=(5,), alphas=0), perplexity=lambda row: 100 - row.accuracy)
+    compared(results, ("lth", "random"))
+    (table,) = columns(results, 5)
+    assert table.caption.startswith("Perplexity at rewind epoch 5")
+    assert [row.name for row in table.sections[-1]] == ["lth − random"]
+    assert "points" not in table.note
+
+
+def test_how_well_networks_fit_their_training_inputs_is_told_but_for_the_terminal() -> None:
+    results = changed(made_results(rewinds=(5,), alphas=0), train_accuracy=lambda row: 99.0)
+    (table,) = columns(results, 5)
+    assert table.caption.startswith("Training accuracy in %, inputs not augmented, at rewind epoch 5")
+    assert "99.0 ± 0.0" in table.rows[1].cells[0].text
+    assert "Training accuracy" not in printed(summary(results))

@@ -119,15 +119,15 @@ def test_one_step_is_the_update_of_sgd_with_momentum_and_weight_decay():
 
 
 def test_the_learning_rate_falls_along_a_cosine():
-    assert [RECIPE.learning_rate_at(x) for x in (0, 0.5, 1)] == pytest.approx([0.1, 0.05, 0])
-    assert RECIPE.learning_rate_at(0.25) == pytest.approx(0.1 * (1 + math.sqrt(0.5)) / 2)
+    assert [RECIPE.learning_rate_at(x) for x in (0, 3, 6)] == pytest.approx([0.1, 0.05, 0])
+    assert RECIPE.learning_rate_at(1, 1, 2) == pytest.approx(0.1 * (1 + math.sqrt(0.5)) / 2)
 
 
 @pytest.mark.parametrize("name", ["mlp", "resnet20"])
 def test_pruned_weights_stay_at_zero(name):
     model = network(name)
     mask = magnitude_mask(model, 0.9)
-    momentum = train(model, DATA.train, RECIPE, STREAMS, mask=mask, stop=2).momentum
+    momentum = train(model, DATA.train, RECIPE, STREAMS, mask=mask, stop=2).optimizer
     parameters = dict(model.named_parameters())
     for key, kept in mask.items():
         assert parameters[key][~kept].abs().max() == 0

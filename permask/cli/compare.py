@@ -79,12 +79,21 @@ def _differing(first: "Results", second: "Results") -> list[str]:
     """In what the two were computed differently."""
     lines = [
         f"{name}: {here.get(key, '–')} / {there.get(key, '–')}"
-        for name_of, here, there in (("", first.provenance, second.provenance), ("study ", first.study, second.study))
+        for name_of, here, there in (("", _origin(first), _origin(second)), ("study ", first.study, second.study))
         for key in sorted(here.keys() | there.keys())
         if here.get(key) != there.get(key)
         for name in [f"{name_of}{key}"]
     ]
     return lines or ["Computed with equal versions, on equal machines, from equal specifications."]
+
+
+def _origin(results: "Results") -> dict[str, object]:
+    """What results say of where they come from; of their steps the values, and not how many there are of each."""
+    from permask.report.origins import origins
+    from permask.study.collect import COMPUTED_WITH
+
+    told = {name: value for name, value in results.provenance.items() if name != COMPUTED_WITH}
+    return told | {f"steps by {name}": ", ".join(sorted(values)) for name, values in origins(results).items()}
 
 
 def _line(row: "Compared") -> tuple[object, ...]:

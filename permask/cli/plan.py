@@ -13,6 +13,7 @@ from permask.cli.prepare import open_with_bars
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from permask.report.power import Power
     from permask.study.budget import Budget
     from permask.study.plan import Plan
     from permask.study.store import Store
@@ -28,23 +29,38 @@ def plan(
         Path | None,
         typer.Option("--picture", metavar="FILE", help="Draw the steps and what needs what, as .svg or .html."),
     ] = None,
+    spread: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="Standard deviation of differences within pairs, in points, to tell the width of intervals from. "
+            "[default: of the results in the store]",
+            show_default=False,
+        ),
+    ] = None,
     smoke: Annotated[bool, SMOKE] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Show the steps of a study, what they share, what a store has of them, and what the rest costs.
+    """Show the steps of a study, what they share, what a store has of them, what the rest costs, and what pairs tell.
 
     Nothing is computed. Device hours come from the rates that the store has of like steps. The published schedule
-    trains both networks of a pair, and prunes from scratch, for every sparsity.
+    trains both networks of a pair, and prunes from scratch, for every sparsity. Training FLOPs are 3 x those of the
+    dense network's forward pass x inputs x epochs. Last comes how wide the 95% intervals of the study's comparisons
+    will be at its number of pairs, and how many pairs halve them.
 
     Examples:
 
     `permask plan studies/digits.yaml pairs=3 --store store`
 
+    `permask plan studies/digits.yaml pairs=5 --spread 0.4`
+
     `permask plan studies/digits.yaml --picture plan.svg --json`
     """
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
+    from permask.report.power import powers
     from permask.study.budget import budgets
+    from permask.study.operations import operations_per_epoch
     from permask.study.plan import make_plan
     from permask.study.store import Store
 
@@ -54,27 +70,29 @@ def plan(
             raise PermaskError(f"{picture}: expected a file name that ends in {' or '.join(FORMS)}")
     planned = make_plan(open_with_bars(study, overrides or [], smoke=smoke))
     there = Store(store, existing=True) if store is not None and store.exists() else None
-    found = budgets(planned, there)
+    found, per_epoch = budgets(planned, there), operations_per_epoch(planned, there)
+    compared = powers(planned, there, spread)
     if picture is not None:
         from permask.report.graph import draw
 
         drawn = draw(planned, {key for key in planned.steps if there and there.has(key)}, picture.suffix == ".html")
         write_whole(picture, lambda path: path.write_text(drawn))
     if as_json:
-        typer.echo(json.dumps(_as_json(planned, there, found), indent=1))
+        typer.echo(json.dumps(_as_json(planned, there, found, per_epoch, compared), indent=1))
         return
-    _print(planned, found, there is not None)
+    _print(planned, found, there is not None, per_epoch)
+    _print_power(compared)
     if picture is not None:
         typer.echo(f"wrote {picture}")
 
 
-def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> None:
+def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoch: int | None) -> None:
     from rich.console import Console
 
     from permask.study.steps.prune import rounds_to
 
     console = Console(highlight=False)
-    console.print(_table(planned, found, in_store))
+    console.print(_table(planned, found, in_store, per_epoch))
     for kind, budget in found.items():
         if kind != "all" and budget.reads > budget.steps:
             console.print(f"{budget.steps} {kind} results are read {budget.reads:,} times")
@@ -92,14 +110,40 @@ def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> None:
     )
     if everything.hours_left is None:
         console.print("device hours: unknown, the store has no steps like these to tell their rate")
+    if per_epoch is None:
+        console.print("training FLOPs: unknown, the data would have to be loaded to tell them before any training")
 
 
-def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> "Table":
+def _print_power(compared: "list[Power]") -> None:
+    """How wide intervals will be."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    for power in compared:
+        name = f"{power.first} − {power.second}"
+        if power.spread is None:
+            said = "interval unknown, the store has no two pairs to tell the spread of differences; see --spread"
+        elif power.half_width is None:
+            said = "one pair has no interval"
+        else:
+            of = f"pooled over {power.conditions} conditions" if power.conditions else "as given"
+            said = f"95% interval ± {power.half_width:.2f} points at {power.pairs} pairs"
+            if power.pairs_for_half is not None:
+                said += f", half of that at {power.pairs_for_half}"
+            said += f" (differences spread by {power.spread:.2f} points, {of})"
+        console.print(f"{name}: {said}")
+    if not compared:
+        console.print("power: unknown, no methods are compared; name pairs of them in compare")
+
+
+def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoch: int | None) -> "Table":
     from rich.table import Table
+
+    from permask.report.numbers import short
 
     title = f"{planned.study.name}: {planned.study.description}"
     table = Table(
-        "step", "count", "in the store", "epochs", "published", "epochs left", "device hours left", title=title
+        "step", "count", "in the\nstore", "epochs", "FLOPs", "published", "epochs\nleft", "hours\nleft", title=title
     )
     for column in table.columns[1:]:
         column.justify = "right"
@@ -111,6 +155,7 @@ def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> "Tabl
             f"{budget.steps:,}",
             f"{budget.present:,}" if in_store else "–",
             f"{budget.epochs:,}",
+            "?" if per_epoch is None else short(budget.epochs * per_epoch) if budget.epochs else "0",
             f"{budget.epochs_published:,}",
             f"{budget.epochs_left:,}",
             "?" if budget.hours_left is None else f"{budget.hours_left:,.2f}",
@@ -118,7 +163,13 @@ def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool) -> "Tabl
     return table
 
 
-def _as_json(planned: "Plan", there: "Store | None", found: "dict[str, Budget]") -> dict[str, Any]:
+def _as_json(
+    planned: "Plan",
+    there: "Store | None",
+    found: "dict[str, Budget]",
+    per_epoch: int | None,
+    compared: "list[Power]",
+) -> dict[str, Any]:
     critical_path = planned.critical_path()
     steps = [
         {
@@ -133,6 +184,8 @@ def _as_json(planned: "Plan", there: "Store | None", found: "dict[str, Budget]")
     ]
     return {
         "study": planned.study.name,
+        "flops_per_epoch": per_epoch,
+        "power": [asdict(power) for power in compared],
         "costs": {kind: asdict(budget) for kind, budget in found.items()},
         "steps": steps,
     }

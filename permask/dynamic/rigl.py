@@ -1,8 +1,10 @@
 """The rigged lottery: drop small weights, grow where the dense gradient is largest (Evci et al. 2020)."""
 
+from typing import Self
+
 from torch import Tensor
 
-from permask.dynamic.updates import Gradients, Held, MaskUpdates, check_fraction, cosine, exchange
+from permask.dynamic.updates import Gradients, Held, MaskUpdates, Schedule, check_fraction, cosine, exchange
 from permask.errors import PermaskError
 from permask.mask import Mask
 
@@ -38,6 +40,11 @@ class RigL(MaskUpdates):
         self.fraction = fraction
         self._gradients: dict[str, Tensor] = {}
         held.before_masking(self._look)
+
+    @classmethod
+    def over(cls, held: Held, mask: Mask, schedule: Schedule) -> Self:
+        """The updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
+        return cls(held, every=schedule.every, fraction=schedule.fraction, until=schedule.until)
 
     def _look(self, gradients: Gradients) -> None:
         if self.is_due(self.steps + 1):

@@ -1,8 +1,10 @@
 """Sparse evolutionary training: drop small weights, grow others at random (Mocanu et al. 2018)."""
 
+from typing import Self
+
 import torch
 
-from permask.dynamic.updates import Held, MaskUpdates, check_fraction, exchange
+from permask.dynamic.updates import Held, MaskUpdates, Schedule, check_fraction, exchange
 from permask.mask import Mask
 
 
@@ -36,6 +38,11 @@ class SET(MaskUpdates):
         super().__init__(held, every=every, until=until)
         check_fraction(fraction)
         self.fraction, self.seed = fraction, seed
+
+    @classmethod
+    def over(cls, held: Held, mask: Mask, schedule: Schedule) -> Self:
+        """The updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
+        return cls(held, every=schedule.every, fraction=schedule.fraction, until=schedule.until, seed=schedule.seed)
 
     def updated(self, step: int) -> Mask:
         """The mask with a share of every layer exchanged."""

@@ -2,8 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import cos, pi
-from typing import Protocol
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor, nn
@@ -33,6 +34,23 @@ class Held(Protocol):
 
     def before_masking(self, look: Callable[[Gradients], None]) -> None:
         """Have a function look at the gradients of the masked parameters in every step, before they are masked."""
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """When the mask of a whole training changes.
+
+    Attributes:
+        every: Steps between two updates.
+        until: Step from which on the mask stays as it is.
+        fraction: Share of a layer's kept weights that an update exchanges, where it exchanges any.
+        seed: Of what is drawn.
+    """
+
+    every: int
+    until: int
+    fraction: float
+    seed: int
 
 
 class MaskUpdates(ABC):
@@ -68,6 +86,16 @@ class MaskUpdates(ABC):
         self.held.update(self.updated(self.steps))
         return True
 
+    @staticmethod
+    def begin(mask: Mask) -> Mask:
+        """The mask that a training begins with which is to end with as many weights of every layer as a mask keeps."""
+        return mask
+
+    @classmethod
+    @abstractmethod
+    def over(cls, held: Held, mask: Mask, schedule: Schedule) -> Self:
+        """The updates of a training that ends with as many weights of every layer as the mask keeps."""
+
     @abstractmethod
     def updated(self, step: int) -> Mask:
         """The mask after a step at which it changes."""
@@ -84,6 +112,18 @@ def check_fraction(fraction: float) -> None:
         raise PermaskError(f"fraction: expected a share in (0, 1], got {fraction}")
 
 
+def survivors(weight: Tensor, kept: Tensor, count: int) -> Tensor:
+    """Which weights of a layer are kept where all but a number of those kept so far are dropped, the smallest first.
+
+    Raises:
+        NetworkError: Weights that are not numbers.
+    """
+    magnitude = weight.detach().to("cpu", torch.float32).abs()
+    if magnitude.isnan().any():
+        raise NetworkError("the weights hold NaN, so there is no order to drop them in")
+    return largest(magnitude.masked_fill(~kept.cpu(), -torch.inf).flatten(), count).view(kept.shape)
+
+
 def exchange(kept: Tensor, weight: Tensor, growth: Tensor, fraction: float) -> Tensor:
     """Drop the smallest weights of a layer and grow as many others.
 
@@ -97,14 +137,13 @@ def exchange(kept: Tensor, weight: Tensor, growth: Tensor, fraction: float) -> T
         fraction: Share of the kept weights, in [0, 1].
 
     Raises:
-        NetworkError: Scores that are not numbers.
+        NetworkError: Scores or weights that are not numbers.
     """
     kept, growth = kept.cpu(), growth.detach().to("cpu", torch.float32)
     if growth.isnan().any():
         raise NetworkError("the gradients hold NaN, so there is no order to grow weights in")
     count = int(kept.sum())
     dropped = int(fraction * count)
-    magnitude = weight.detach().to("cpu", torch.float32).abs()
-    retained = largest(magnitude.masked_fill(~kept, -torch.inf).flatten(), count - dropped).view(kept.shape)
+    retained = survivors(weight, kept, count - dropped)
     grown = largest(growth.masked_fill(retained, -torch.inf).flatten(), dropped).view(kept.shape)
     return retained | grown

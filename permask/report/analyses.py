@@ -41,7 +41,7 @@ def analyses(results: Results) -> list[Analysis]:
     """All that the results allow; results of older versions allow less."""
     trained, points = results.of(Trained), results.of(RoundPoint)
     measured, kept = results.of(MeasuredEnsemble), results.of(MeasuredMask)
-    outcomes = Outcomes.of(trained)
+    outcomes = Outcomes.of_study(results)
     made = []
     with rc_context(PRINT):
         if found := ensembles.ensembles_of(measured):

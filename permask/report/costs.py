@@ -1,58 +1,63 @@
-"""What every method cost: epochs and seconds, from nothing, and for one more network once a ticket is there."""
+"""What every method cost, in epochs, operations and time: its own training, all it rests on, and one more network."""
 
 from collections import defaultdict
 from collections.abc import Sequence
 
-from permask.report.numbers import MISSING, percent
-from permask.report.outcomes import in_order
+from permask.report.numbers import MISSING, percent, short
+from permask.report.outcomes import REFERENCES, in_order
 from permask.report.statistics import Summary, summarise
 from permask.report.table import Cell, Table, TableRow
 from permask.study.steps.trained import Trained
 
-OWN_TICKET = ("dense", "lth")  # a further network of these shares nothing with the first
+UNITS = {"epochs": "epochs", "flops": "FLOPs", "seconds": "time"}
+SCOPES = {"": "", "_total": ", in all", "_marginal": ", one more"}
 
 
 def tables(rows: Sequence[Trained], rewind: int | None) -> list[Table]:
-    """For every sparsity what networks from a rewind epoch cost, method by method; results of before tell nothing."""
+    """For every sparsity what networks from a rewind epoch cost, method by method; results of before tell less."""
     found: defaultdict[tuple[float, str], dict[str, Trained]] = defaultdict(dict)
     for row in rows:
-        if row.method == "dense" or row.rewind == rewind:
+        if row.method in REFERENCES or row.rewind == rewind:
             found[row.sparsity, row.method][row.step] = row
     told = [row for runs in found.values() for row in runs.values() if row.epochs_total is not None]
-    sparsities = sorted({row.sparsity for row in told if row.method != "dense"})
+    sparsities = sorted({row.sparsity for row in told if row.method not in REFERENCES})
     made = []
     for sparsity in sparsities:
-        at = {method: runs for (s, method), runs in found.items() if s == sparsity or method == "dense"}
-        lines = []
-        for method in in_order(at):
-            kinds = [(unit, one_more) for unit in ("epochs", "seconds") for one_more in (False, True)]
-            means = [_mean(at[method], unit, method, one_more) for unit, one_more in kinds]
-            lines.append(TableRow(method, [*(Cell.of(mean, 0) for mean in means[:2]), *map(_time, means[2:])]))
+        at = {method: list(runs.values()) for (s, method), runs in found.items() if s == sparsity or method == "dense"}
+        means = {
+            method: {unit + scope: _mean(at[method], unit + scope) for unit in UNITS for scope in SCOPES}
+            for method in in_order(at)
+        }
+        headings = {unit + scope: name + said for unit, name in UNITS.items() for scope, said in SCOPES.items()}
+        headings = {key: said for key, said in headings.items() if any(of[key] for of in means.values())}
+        lines = [TableRow(method, [_cell(key, of[key]) for key in headings]) for method, of in means.items()]
         caption = (
-            "what a network costs to train, from nothing (dense networks, pruning, matching and sparse training), "
-            "and for one more network: naive, permuted and random go on from the ticket that is there, lth has to "
-            "find its own. Means over runs; time on the device, slowed by whatever ran beside it."
+            "what a network costs to train: its own training; in all, with the dense networks and the pruning that it "
+            "rests on; and one more network, once all is there that does not depend on the seed of the network that is "
+            "trained, such as the ticket of A for methods that start at B. FLOPs are 3 x those of the dense network's "
+            "forward pass x inputs x epochs: a mask saves nothing. What scores and matches is not counted in epochs "
+            "and FLOPs. Means over runs; time on the device, slowed by whatever ran beside it."
         )
-        headings = ("method", "epochs", "epochs, one more", "time", "time, one more")
-        made.append(Table(caption, headings, [lines], f"Sparsity {percent(sparsity)}, rewind epoch {rewind}"))
+        title = f"Sparsity {percent(sparsity)}, rewind epoch {rewind}"
+        made.append(Table(caption, ["method", *headings.values()], [lines], title))
     return made
 
 
-def _mean(runs: dict[str, Trained], unit: str, method: str, one_more: bool) -> Summary | None:
+def _mean(runs: Sequence[Trained], column: str) -> Summary | None:
     """Mean over runs; None if one of them does not tell."""
-    values = []
-    for row in runs.values():
-        total, ticket = getattr(row, f"{unit}_total"), getattr(row, f"{unit}_ticket")
-        if total is None or ticket is None:
-            return None
-        values.append(total - ticket if one_more and method not in OWN_TICKET else total)
-    return Summary(summarise(values).mean, None, len(values))
+    values = [getattr(row, column) for row in runs]
+    return None if None in values else Summary(summarise(values).mean, None, len(values))
 
 
-def _time(summary: Summary | None) -> Cell:
-    """Seconds, minutes or hours."""
+def _cell(column: str, summary: Summary | None) -> Cell:
     if summary is None:
         return Cell(MISSING)
-    seconds = summary.mean
+    unit = column.partition("_")[0]
+    written = {"epochs": lambda mean: f"{mean:.0f}", "flops": short, "seconds": _time}[unit]
+    return Cell(written(summary.mean), value=summary)
+
+
+def _time(seconds: float) -> str:
+    """Seconds, minutes or hours."""
     length, unit = (1, "s") if seconds < 100 else (60, "min") if seconds < 6000 else (3600, "h")
-    return Cell(f"{seconds / length:.1f} {unit}", value=summary)
+    return f"{seconds / length:.1f} {unit}"

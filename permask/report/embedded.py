@@ -28,6 +28,8 @@ _origin = attrgetter(*ORIGIN)
 _DASHES = {"-": "solid", "--": "dash", "-.": "dashdot", ":": "dot"}
 _SYMBOLS = {"o": "circle", "s": "square", "^": "triangle-up", "v": "triangle-down", "x": "x", "D": "diamond"}
 _SYMBOLS |= {"<": "triangle-left", ">": "triangle-right", "h": "hexagon", "P": "cross", "*": "star", "": "line-ew"}
+_SYMBOLS |= {"p": "pentagon", "d": "diamond-tall", "8": "octagon", "1": "star-triangle-down", "2": "star-triangle-up"}
+_SYMBOLS |= {"H": "hexagon2", "X": "bowtie", "+": "cross-thin-open", "3": "triangle-left-open"}
 
 
 def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str:

@@ -8,6 +8,7 @@ from math import log
 from matplotlib import rc_context
 
 from permask.report import connectivity, matching
+from permask.report.differences import difference_plot, gap_plot
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
 from permask.report.panels import MULTIPLE_INCHES, Line, draw_lines
@@ -16,20 +17,23 @@ from permask.report.style import PRINT, styles
 from permask.study.results import Results
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.match import MatchedGroup
-from permask.study.steps.trained import Trained
 
 PANELS = 8
 
 
 def plots(results: Results) -> list[Plot]:
     """Every figure that the results allow."""
-    outcomes = Outcomes.of(results.of(Trained))
+    outcomes = Outcomes.of_study(results)
     made = []
     with rc_context(PRINT):
         if outcomes.sparsities:
             made.append(accuracy_against_sparsity(outcomes, outcomes.middle_rewind))
         if len(outcomes.rewinds) > 1:
             made.append(accuracy_against_rewind(outcomes))
+        if results.study.get("compare") and (compared := difference_plot(outcomes, outcomes.middle_rewind)):
+            made.append(compared)
+        if closed := gap_plot(outcomes, outcomes.middle_rewind):
+            made.append(closed)
         if points := results.of(PathPoint):
             made.append(connectivity.plot(points))
         if matches := results.of(MatchedGroup):

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
-from permask.report.numbers import MISSING, percent
+from permask.report.numbers import MISSING, percent, short
 from permask.report.plot import Dots, Marks, Plot
 from permask.report.rows import plot_rows
 from permask.report.statistics import Summary, summarise, summarise_known
@@ -16,7 +16,6 @@ CHANCE = "by chance"
 OVERLAP = {**BEFORE_AND_AFTER, CHANCE: METHOD_STYLES["random"]}
 # sparsities, from light to dark
 SHADES = [Style(*look, "-") for look in (("#9ecae1", "o"), ("#4a98c9", "s"), ("#1764ab", "^"), ("#08306b", "D"))]
-UNITS = ("", "k", "M", "G", "T", "P")
 
 Masks = Sequence[MeasuredMask]
 Share = Callable[[Layer], float | None]
@@ -114,12 +113,12 @@ def size_table(masks: Masks, network_sparsity: dict[float, float]) -> Table:
     found = by_sparsity(masks)
     dense = next(iter(found.values()))[0].dense
     keys = ("parameters", "bytes", "flops")
-    rows = [TableRow("dense", [Cell("0.0%"), *(Cell(_short(dense[key])) for key in keys)])]
+    rows = [TableRow("dense", [Cell("0.0%"), *(Cell(short(dense[key])) for key in keys)])]
     for sparsity, masks_there in found.items():
         cells = []
         for key in keys:
             summary = summarise([mask.sparse[key] for mask in masks_there])
-            cells.append(Cell(f"{_short(summary.mean)} ({100 * summary.mean / dense[key]:.1f}%)", value=summary))
+            cells.append(Cell(f"{short(summary.mean)} ({100 * summary.mean / dense[key]:.1f}%)", value=summary))
         of_all = network_sparsity.get(sparsity)
         rows.append(TableRow(percent(sparsity), [Cell(MISSING if of_all is None else f"{100 * of_all:.1f}%"), *cells]))
     caption = (
@@ -128,12 +127,3 @@ def size_table(masks: Masks, network_sparsity: dict[float, float]) -> Table:
         "the share of the dense network's; mean over pairs."
     )
     return Table(caption, ["sparsity of the pruned layers", "of all weights", "parameters", "bytes", "FLOPs"], [rows])
-
-
-def _short(number: float) -> str:
-    """Three digits and a prefix: 1.23 M."""
-    power = 0
-    while number >= 999.5 and power < len(UNITS) - 1:
-        number, power = number / 1000, power + 1
-    digits = 0 if power == 0 else 2 - min(2, len(str(int(number))) - 1)
-    return f"{number:.{digits}f} {UNITS[power]}".strip()

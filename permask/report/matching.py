@@ -1,6 +1,5 @@
 """How well the units of two networks agree, group by group: of units at equal position, and as they were matched."""
 
-from collections import defaultdict
 from collections.abc import Sequence
 
 from permask.report.plot import Dots, Marks, Plot
@@ -8,37 +7,57 @@ from permask.report.rows import plot_rows
 from permask.report.statistics import Summary, summarise_known
 from permask.report.style import METHOD_STYLES
 from permask.report.table import Cell, Table, TableRow
-from permask.study.steps.match import MatchedGroup
+from permask.study.steps.match import ACTIVATIONS, MatchedGroup
 
 MATCHED, IDENTITY = "matched", "at equal position"
 
 
 def table(matches: Sequence[MatchedGroup]) -> Table:
-    """A row per group."""
+    """A row per group and matcher."""
     rows = [
         TableRow(name, [Cell(str(found[0].size)), *map(Cell.of, _correlations(found).values()), Cell(str(len(found)))])
         for name, found in _by_group(matches).items()
     ]
-    caption = "Correlation of the activations of paired units: mean ± standard deviation over n pairs of networks."
+    caption = f"{_measure(matches)} of paired units: mean ± standard deviation over n pairs of networks."
     return Table(caption, ["group", "units", MATCHED, IDENTITY, "n"], [rows])
 
 
 def plot(matches: Sequence[MatchedGroup]) -> Plot:
-    """A row per group."""
+    """A row per group and matcher."""
     groups = _by_group(matches)
     looks = {IDENTITY: METHOD_STYLES["naive"], MATCHED: METHOD_STYLES["permuted"]}
     correlations = list(map(_correlations, groups.values()))
     marks = [Marks(name, [found[name] for found in correlations], [look] * len(groups)) for name, look in looks.items()]
     dots = Dots("correlation of paired units, by group", list(groups), marks)
     caption = "How well units of the dense networks A and B agree, in every group of the symmetry."
+    if len(set(map(_matcher, matches))) > 1:
+        caption += f" {_measure(matches)}."
     return plot_rows("matching", caption, dots)
 
 
 def _by_group(matches: Sequence[MatchedGroup]) -> dict[str, list[MatchedGroup]]:
-    groups: defaultdict[str, list[MatchedGroup]] = defaultdict(list)
-    for match in matches:
-        groups[match.group].append(match)
-    return groups
+    """The matches by group, and by matcher within a group if there are several."""
+    matchers = sorted(set(map(_matcher, matches)))
+    found: dict[str, list[MatchedGroup]] = {}
+    for group in dict.fromkeys(match.group for match in matches):
+        for matcher in matchers:
+            name = group if len(matchers) == 1 else f"{group}, {matcher}"
+            found[name] = [match for match in matches if (match.group, _matcher(match)) == (group, matcher)]
+    return {name: of_name for name, of_name in found.items() if of_name}
+
+
+def _matcher(match: MatchedGroup) -> str:
+    """By what it was matched, and in what that differs from the usual."""
+    parts = {" t=": match.at, ", A at t=": match.of, ", inputs=": match.images}
+    return match.by + "".join(f"{what}{value}" for what, value in parts.items() if value is not None)
+
+
+def _measure(matches: Sequence[MatchedGroup]) -> str:
+    """What is told of paired units."""
+    by = {match.by == ACTIVATIONS for match in matches}
+    what = {True: "correlation of the activations", False: "cosine similarity of the weights"}
+    said = what[by.pop()] if len(by) == 1 else f"{what[True]} (by activations) or {what[False]} (by other matchers)"
+    return said.capitalize()
 
 
 def _correlations(matches: Sequence[MatchedGroup]) -> dict[str, Summary | None]:

@@ -5,12 +5,13 @@ Each of these kinds gets a table, and one more below the accuracies if its rows 
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from math import floor, isfinite, log10
 from statistics import median
 
 from permask.report.accuracy import accuracy_table
 from permask.report.numbers import MISSING, percent
-from permask.report.outcomes import METHODS, Outcomes
+from permask.report.outcomes import METHODS, Outcomes, asked
 from permask.report.statistics import Summary, summarise, summarise_known
 from permask.report.table import Cell, Table, TableRow, most_values
 from permask.study.results import Results
@@ -26,6 +27,8 @@ from permask.study.throughput import MeasuredThroughput
 KNOWN = (Trained, PathPoint, MatchedGroup, RoundPoint, MeasuredEnsemble, MeasuredMask, MeasuredThroughput)
 CONDITION = ("method", "sparsity", "rewind")
 SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows differ that a mean is taken over
+# a network that does not fit its training inputs is to be seen as such
+FITTED = {"train_accuracy": "Training accuracy in %, inputs not augmented,"}
 DIGITS = 3  # that count in a typical value
 
 
@@ -56,16 +59,23 @@ def table(rows: Sequence[Row]) -> Table:
     return Table(f"{what}: mean ± standard deviation over n steps.", headings, [lines])
 
 
-def columns(results: Results, rewind: int | None) -> list[Table]:
-    """The measures that belong below the accuracies, laid out like these, at one rewind epoch."""
+def columns(results: Results, rewind: int | None, *, fitted: bool = True) -> list[Table]:
+    """The measures that belong below the accuracies, laid out like these.
+
+    Args:
+        results: Of the study.
+        rewind: Which rewind epoch to show.
+        fitted: Whether how well networks fit what they were trained on is among them.
+    """
     kinds = [kind for kind in other_kinds(results) if set(CONDITION) <= set(kind.columns())]
-    of_trained = [(Trained, name) for name in Trained.sometimes()]
+    of_trained = [(Trained, name) for name in (*Trained.sometimes(), *(FITTED if fitted else ()))]
     made = []
     for kind, column in [*of_trained, *((kind, kind.column) for kind in kinds if kind.column)]:
         rows = results.of(kind)
         if numbers := _numbers(rows, column):
-            name = words(column).capitalize()
-            made.append(accuracy_table(_outcomes(rows, column), rewind, name, _digits(numbers)))
+            outcomes = replace(_outcomes(rows, column), comparisons=asked(results))
+            name = FITTED.get(column) or words(column).capitalize()
+            made.append(accuracy_table(outcomes, rewind, name, _digits(numbers)))
     return made
 
 
@@ -79,7 +89,8 @@ def _outcomes(rows: Sequence[Row], column: str) -> Outcomes:
     conditions = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         method, sparsity, rewind, pair, value = (getattr(row, name) for name in (*CONDITION, "pair", column))
-        conditions[method, sparsity, rewind][pair][row.step] = value
+        if isinstance(value, int | float):
+            conditions[method, sparsity, rewind][pair][row.step] = value
     return Outcomes({condition: dict(pairs) for condition, pairs in conditions.items()}, {})
 
 

@@ -3,6 +3,7 @@
 from permask.report.statistics import Difference, Summary
 
 MISSING = "–"
+UNITS = ("", "k", "M", "G", "T", "P", "E", "Z")
 
 
 def percent(share: float) -> str:
@@ -35,3 +36,12 @@ def format_difference(difference: Difference | None, digits: int = 2) -> str:
     if difference is None:
         return MISSING
     return f"{signed(difference.mean, digits)} {format_interval(difference, digits)}"
+
+
+def short(number: float) -> str:
+    """Three digits and a prefix: `1.23 M`."""
+    power = 0
+    while number >= 999.5 and power < len(UNITS) - 1:
+        number, power = number / 1000, power + 1
+    digits = 0 if power == 0 else 2 - min(2, len(str(int(number))) - 1)
+    return f"{number:.{digits}f} {UNITS[power]}".strip()

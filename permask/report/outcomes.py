@@ -1,22 +1,34 @@
 """The trained networks of a study by condition: a method at a sparsity and a rewind epoch."""
 
 from collections import defaultdict
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 from permask.report.statistics import Difference, Summary, summarise_known, t_interval
+from permask.study.results import Results
 from permask.study.steps.trained import Trained
 
+REFERENCES = ("dense", "pruned")  # networks that methods rest on; they have no rewind epoch
 # tables and figures show methods in this order; others follow by name
-METHODS = ("dense", "lth", "imp", "permuted", "naive", "random")
+METHODS = (*REFERENCES, "lth", "imp", "permuted", "naive", "random")
 
 Condition = tuple[str, float, int | None]  # method, sparsity, rewind epoch
+Comparisons = Sequence[tuple[str, str]]  # of methods: the first minus the second
+
+COMPARED: Comparisons = (("permuted", "naive"),)  # unless a study says otherwise
 
 
 def in_order(methods: Iterable[str]) -> tuple[str, ...]:
     """Methods in the order in which every table and figure shows them, each once."""
     return tuple(sorted(set(methods), key=lambda m: (METHODS.index(m) if m in METHODS else len(METHODS), m)))
+
+
+def asked(results: Results, otherwise: Comparisons = COMPARED) -> Comparisons:
+    """The comparisons that a study asks for, or others where it leaves the choice to the report."""
+    pairs: Any = results.study.get("compare")
+    return otherwise if pairs is None else [(first, second) for first, second in pairs]
 
 
 @dataclass(frozen=True)
@@ -26,10 +38,17 @@ class Outcomes:
     Attributes:
         conditions: Condition to pair to step to accuracy in percent.
         network_sparsity: Sparsity of the pruned scope to that of the whole network.
+        comparisons: Which methods to compare, as far as there are networks of both.
     """
 
     conditions: dict[Condition, dict[int, dict[str, float]]]
     network_sparsity: dict[float, float]
+    comparisons: Comparisons = COMPARED
+
+    @classmethod
+    def of_study(cls, results: Results) -> "Outcomes":
+        """The networks of a study, with the comparisons that it asks for."""
+        return replace(cls.of(results.of(Trained)), comparisons=asked(results))
 
     @classmethod
     def of(cls, rows: Iterable[Trained]) -> "Outcomes":
@@ -44,12 +63,17 @@ class Outcomes:
     @cached_property
     def methods(self) -> tuple[str, ...]:
         """Sparse methods that have at least one row, in the order of `METHODS`."""
-        return in_order(method for method, _, _ in self.conditions if method != "dense")
+        return in_order(method for method, _, _ in self.conditions if method not in REFERENCES)
 
     @cached_property
     def sparsities(self) -> tuple[float, ...]:
         """Sparsities of the sparse methods, ascending."""
-        return tuple(sorted({sparsity for method, sparsity, _ in self.conditions if method != "dense"}))
+        return tuple(sorted({sparsity for method, sparsity, _ in self.conditions if method not in REFERENCES}))
+
+    @cached_property
+    def compared(self) -> Comparisons:
+        """The comparisons that there are networks for."""
+        return [pair for pair in self.comparisons if set(pair) <= set(self.methods)]
 
     @cached_property
     def rewinds(self) -> tuple[int, ...]:

@@ -12,13 +12,16 @@ from permask import __version__
 from permask.report import connectivity, matching
 from permask.report.accuracy import accuracy_table
 from permask.report.analyses import Analysis
+from permask.report.differences import gap_table
 from permask.report.embedded import embedded
 from permask.report.measures import columns
 from permask.report.numbers import MISSING
+from permask.report.origins import sentences, warning
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.table import Cell, Table, TableRow
 from permask.report.templates import template
+from permask.study.collect import COMPUTED_WITH
 from permask.study.results import Results
 from permask.study.rows import Row
 from permask.study.steps.connect import PathPoint
@@ -35,13 +38,15 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
         further: What else was measured.
     """
     trained, points, groups = results.of(Trained), results.of(PathPoint), results.of(MatchedGroup)
-    outcomes = Outcomes.of(trained)
+    outcomes = Outcomes.of_study(results)
     return template("page.html").render(
         results=results,
+        warning=warning(results),
         summary=f"{_summary(trained)} {connectivity.barrier_sentence(points)}",
         accuracies={k: [accuracy_table(outcomes, k), *columns(results, k)] for k in outcomes.rewinds or (None,)},
         middle=outcomes.middle_rewind,
         figures=plots,
+        gap=gap_table(outcomes, outcomes.middle_rewind),
         connectivity=connectivity.table(points) if points else None,
         paths=_sources(points, "the paths"),
         matching=matching.table(groups) if groups else None,
@@ -79,5 +84,7 @@ def _provenance(results: Results) -> dict[str, str]:
     said = {
         name: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value) or MISSING
         for name, value in results.provenance.items()
+        if name != COMPUTED_WITH
     }
-    return said | {"seeds": "; ".join(f"pair {pair}: A {a}, B {b}" for pair, a, b in seeds)}
+    of_steps = {f"steps by {name}": text for name, text in sentences(results).items()}
+    return said | of_steps | {"seeds": "; ".join(f"pair {pair}: A {a}, B {b}" for pair, a, b in seeds)}

@@ -21,6 +21,7 @@ BESIDE, BELOW = 0.14, 0.45
 TITLE = 0.18
 BREAK = 0.06
 CHARACTER = 0.06  # of a tick label
+ENTRY, LETTER, LEGEND_ROW = 0.38, 0.055, 0.146  # of a legend: an entry without its name, a letter of it, a row
 
 Line = Sequence[Summary | None]  # one point per position; None where nothing was measured
 
@@ -104,14 +105,18 @@ def _apart(ticks: Sequence[float], labels: Sequence[str], inches: float) -> list
 
 
 def _lay_out(
-    titles: Sequence[str], inches: tuple[float, float], scale: Scale, y_label: str
+    titles: Sequence[str], inches: tuple[float, float], scale: Scale, y_label: str, names: Sequence[str]
 ) -> tuple[Figure, list[Panel]]:
-    """A figure of one panel per title, of a given width and height, in rows of at most four, on one scale."""
+    """A figure of one panel per title, of a given width and height, in rows of at most four, on one scale.
+
+    Above them is room for a legend of these names.
+    """
     width, height = inches
     columns, rows = min(len(titles), COLUMNS), ceil(len(titles) / COLUMNS)
-    above = TOP + (TITLE if any(titles) else 0)
+    across = LEFT + columns * width + (columns - 1) * BESIDE + RIGHT
+    above = TOP + (TITLE if any(titles) else 0) + legend_height(names, across)
     total = (
-        LEFT + columns * width + (columns - 1) * BESIDE + RIGHT,
+        across,
         above + rows * height + (rows - 1) * BELOW + BOTTOM,
     )
     figure = Figure(figsize=total)
@@ -152,18 +157,34 @@ def _mark_break(above: Axes, below: Axes) -> None:
         axes.add_line(stroke)
 
 
-def _describe_bands(lines: Collection[Line], of: str) -> str:
+def _describe_bands(lines: Collection[Line], of: str, spread: str) -> str:
     """What the lines and bands are, and how many runs, or what else, a point rests on."""
     counts = sorted({cell.n for line in lines for cell in line if cell})
     if counts[-1] == 1:
         return f"One {of} per point."
     n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     drawn = "Lines: mean; bands" if any(len(line) > 1 for line in lines) else "Marks: mean; bars"
-    return f"{drawn}: ± one standard deviation over n = {n} {of}s."
+    return f"{drawn}: {spread} over n = {n} {of}s."
+
+
+def _legend_columns(names: Sequence[str], width: float) -> int:
+    """How many columns of a legend fit into a width."""
+
+    def across(columns: int) -> float:
+        rows = ceil(len(names) / columns)
+        return sum(ENTRY + LETTER * max(map(len, names[i : i + rows])) for i in range(0, len(names), rows))
+
+    return next((n for n in range(len(names), 1, -1) if across(n) <= width), 1)
+
+
+def legend_height(names: Sequence[str], width: float) -> float:
+    """Inches that a legend takes beyond its first row."""
+    return LEGEND_ROW * (ceil(len(names) / _legend_columns(names, width)) - 1)
 
 
 def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: str, left: float = LEFT) -> None:
     """Name the lines above the axes, and below them the axis that they share and what the bands are."""
+    width, height = figure.get_size_inches()
     handles = [
         Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=name)
         for name, look in looks.items()
@@ -171,13 +192,12 @@ def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: st
     figure.legend(
         handles=handles,
         loc="upper center",
-        ncols=len(handles),
+        ncols=_legend_columns(list(looks), width),
         frameon=False,
         handlelength=2.3,
         handletextpad=0.4,
         columnspacing=0.9,
     )
-    width, height = figure.get_size_inches()
     middle = 0.5 + 0.5 * left / width
     figure.text(middle, 0.17 / height, x_label, ha="center", va="bottom")
     figure.text(middle, 0.05 / height, bands, ha="center", va="bottom", fontsize=6, color="#555555")
@@ -193,6 +213,8 @@ def draw_lines(
     y_label: str = "test accuracy (%)",
     inches: tuple[float, float] = SINGLE_INCHES,
     of: str = "run",
+    spread: str = "± one standard deviation",
+    within: tuple[float, float] | None = None,
     dense: Summary | None = None,
 ) -> tuple[Figure, str]:
     """Draw panels of lines.
@@ -206,18 +228,24 @@ def draw_lines(
         y_label: Of the upright axis.
         inches: Width and height of a panel.
         of: What the means are taken over.
+        spread: What the bands are, and stands in the place of standard deviations.
+        within: Where the upright axis has to end at the latest, whatever lies beyond.
         dense: The dense networks, for reference.
 
     Returns:
         The figure, and what its bands are.
     """
-    figure, drawn = _lay_out(list(panels), inches, Scale.of(list(panels.values()), dense), y_label)
+    looks = {**({"dense": METHOD_STYLES["dense"]} if dense else {}), **looks}
+    scale = Scale.of(list(panels.values()), dense)
+    if within is not None:
+        scale = Scale(max(scale.low, within[0]), min(scale.high, within[1]), None)
+    figure, drawn = _lay_out(list(panels), inches, scale, y_label, list(looks))
     for panel, lines in zip(drawn, panels.values(), strict=True):
         for name, line in lines.items():
             panel.draw(positions or list(ticks), line, looks[name])
         if dense:
             panel.reference(dense)
         panel.x_axis(list(ticks), list(ticks.values()), inches[0])
-    bands = _describe_bands([line for lines in panels.values() for line in lines.values()], of)
-    annotate(figure, {**({"dense": METHOD_STYLES["dense"]} if dense else {}), **looks}, x_label, bands)
+    bands = _describe_bands([line for lines in panels.values() for line in lines.values()], of, spread)
+    annotate(figure, looks, x_label, bands)
     return figure, bands

@@ -4,7 +4,7 @@ from math import nan
 
 from matplotlib.figure import Figure
 
-from permask.report.panels import annotate
+from permask.report.panels import annotate, legend_height
 from permask.report.plot import Dots, Plot
 
 # inches
@@ -19,10 +19,11 @@ def plot_rows(name: str, caption: str, dots: Dots) -> Plot:
     bars = f"Marks: mean; bars: ± one standard deviation over n = {n} pairs." if n > 1 else "One pair of networks."
     left = 0.15 + CHARACTER * max(map(len, dots.names))
     height = ROW * (len(dots.names) + 0.6)
-    total = (left + WIDTH + RIGHT, TOP + height + BOTTOM)
+    looks = {marks.name: marks.looks[0] for marks in dots.marks}
+    across = left + WIDTH + RIGHT
+    total = (across, TOP + legend_height(list(looks), across) + height + BOTTOM)
     figure = Figure(figsize=total)
     axes = figure.add_axes((left / total[0], BOTTOM / total[1], WIDTH / total[0], height / total[1]))
-    looks = {marks.name: marks.looks[0] for marks in dots.marks}
     for marks in dots.marks:
         axes.errorbar(
             [summary.mean if summary else nan for summary in marks.summaries],

@@ -67,6 +67,11 @@ def summarise_known(values: Iterable[float | None]) -> Summary | None:
     return summarise(known) if known else None
 
 
+def half_width(std: float, n: int, confidence: float = CONFIDENCE) -> float | None:
+    """Half of Student's interval of the mean of n values, t · s / √n; None for a single value, which has none."""
+    return float(stdtrit(n - 1, (1 + confidence) / 2)) * std / sqrt(n) if n > 1 else None
+
+
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
     """The mean of one or more paired differences with Student's interval, mean ± t · s / √n.
 
@@ -76,8 +81,7 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Diffe
     summary = summarise(values)
     if summary.std is None:
         return Difference(summary.mean, None, None, summary.n)
-    t = float(stdtrit(summary.n - 1, (1 + confidence) / 2))
-    half = t * summary.std / sqrt(summary.n)
+    half = half_width(summary.std, summary.n, confidence) or 0.0
     return Difference(summary.mean, summary.mean - half, summary.mean + half, summary.n)
 
 

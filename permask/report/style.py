@@ -1,9 +1,13 @@
-"""How methods look in every figure: the same colour, marker and line each time, told apart in grey as well.
+"""How methods look in every figure: the same colour, marker and line each time, told apart in grey by the markers.
 
-Colours are of Okabe and Ito's palette (2008), which readers with any common colour blindness can tell apart.
+The colours of the first methods are of Okabe and Ito's palette (2008). Those of the others were chosen as far as
+possible from all the rest in CIELAB, as seen with normal vision and with each kind of dichromacy (Machado et al. 2009),
+and of middling lightness, so that they can be seen on white and on a dark page.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any, Literal
 
 
@@ -24,33 +28,40 @@ class Style:
 
 METHOD_STYLES = {
     "dense": Style("#000000", "", ":"),
+    "pruned": Style("#555555", "", "--"),
     "lth": Style("#0072B2", "o", "-"),
     "imp": Style("#56B4E9", "v", "--"),
     "permuted": Style("#D55E00", "s", "-"),
     "naive": Style("#009E73", "^", "--"),
     "random": Style("#888888", "x", "-."),
-    "any-symmetry": Style("#888888", "P", ":"),
-    "own-ticket": Style("#E69F00", "D", "-"),
-    "one-shot": Style("#E69F00", "<", "--"),
-    "snip": Style("#CC79A7", "*", "-"),
-    "grasp": Style("#CC79A7", "P", "--"),
-    "synflow": Style("#CC79A7", "D", "-."),
-    "erk": Style("#332288", "x", "--"),
-    "uniform": Style("#332288", "*", ":"),
+    "any-symmetry": Style("#9FBF00", "P", ":"),
+    "own-ticket": Style("#734211", "D", "-"),
+    "one-shot": Style("#E09D5A", "<", "--"),
+    "snip": Style("#BF009F", "*", "-"),
+    "grasp": Style("#6E1DBF", "p", "--"),
+    "synflow": Style("#875AE0", "h", "-."),
+    "erk": Style("#4122E0", ">", "--"),
+    "uniform": Style("#7CA9BF", "d", ":"),
+    "set": Style("#E02241", "8", "--"),
+    "rigl": Style("#991742", "2", "-"),
+    "gmp": Style("#734B6C", "1", "-."),
 }
 BEFORE_AND_AFTER = {"before permuting": METHOD_STYLES["naive"], "after permuting": METHOD_STYLES["permuted"]}
+# of methods without a look of their own
 _OTHERS = (
-    Style("#117733", ">", "-"),
-    Style("#332288", "<", "-."),
-    Style("#E69F00", "P", "-."),
-    Style("#882255", "h", "-"),
+    Style("#E092B9", "H", "-"),
+    Style("#4B7365", "X", "-."),
+    Style("#996390", "+", "--"),
+    Style("#5C732E", "3", ":"),
 )
 
 
-def styles(methods: tuple[str, ...]) -> dict[str, Style]:
-    """A style for every method; those without one of their own take the others in turn."""
-    unnamed = [method for method in methods if method not in METHOD_STYLES]
-    return {m: METHOD_STYLES.get(m) or _OTHERS[unnamed.index(m) % len(_OTHERS)] for m in methods}
+def styles(methods: Sequence[str]) -> dict[str, Style]:
+    """A look for every method; those without one of their own take what no other has, as long as there are any."""
+    named = [METHOD_STYLES[method] for method in methods if method in METHOD_STYLES]
+    marked = [look for look in (*_OTHERS, *METHOD_STYLES.values()) if look.marker]
+    free = cycle([look for look in marked if look not in named] or marked)
+    return {method: METHOD_STYLES.get(method) or next(free) for method in methods}
 
 
 # what is printed: sizes in points, fonts that a PDF embeds and an SVG draws

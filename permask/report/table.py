@@ -15,7 +15,7 @@ class Cell:
     Attributes:
         number: What stands first: a number, or any text.
         interval: Of a difference; empty otherwise.
-        remark: That it rests on fewer values than its row says; empty otherwise.
+        remark: That it rests on another number of values than its row says; empty otherwise.
         value: What it is made from; None for text.
         runs: The conditions whose runs it rests on, where a page is to show them.
         is_key: Whether it is the key of a step.
@@ -42,7 +42,7 @@ class Cell:
         """
         if value is None:
             return cls(MISSING)
-        remark = f"(n = {value.n})" if value.n < n else ""
+        remark = f"(n = {value.n})" if n and value.n != n else ""
         if isinstance(value, Difference):
             return cls(signed(value.mean, digits), format_interval(value, digits), remark, value, runs)
         return cls(format_summary(value, digits), "", remark, value, runs)

@@ -11,11 +11,11 @@ from permask.errors import PermaskError
 from permask.report.accuracy import accuracy_table
 from permask.report.connectivity import barrier_sentence
 from permask.report.measures import columns
+from permask.report.origins import warning
 from permask.report.outcomes import Outcomes
 from permask.report.table import Cell, Table, TableRow
 from permask.study.results import Results
 from permask.study.steps.connect import PathPoint
-from permask.study.steps.trained import Trained
 
 
 def terminal(table: Table) -> RenderableType:
@@ -49,7 +49,7 @@ def summary(results: Results, rewind: int | None = None) -> RenderableType:
     Raises:
         PermaskError: A rewind epoch that the study does not have.
     """
-    outcomes = Outcomes.of(results.of(Trained))
+    outcomes = Outcomes.of_study(results)
     if rewind is not None and rewind not in outcomes.rewinds:
         raise PermaskError(f"rewind epoch {rewind}: this study has {', '.join(map(str, outcomes.rewinds)) or 'none'}")
     shown = outcomes.middle_rewind if rewind is None else rewind
@@ -57,8 +57,9 @@ def summary(results: Results, rewind: int | None = None) -> RenderableType:
     notes = [
         f"Also trained from rewind epoch {', '.join(others)}: see the report." if others else "",
         barrier_sentence(results.of(PathPoint)),
+        warning(results),
     ]
-    further = [part for table in columns(results, shown) for part in (Text(), terminal(table))]
+    further = [part for table in columns(results, shown, fitted=False) for part in (Text(), terminal(table))]
     return Group(terminal(accuracy_table(outcomes, shown)), *further, *(Text(f"\n{note}") for note in notes if note))
 
 

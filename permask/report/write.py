@@ -7,20 +7,22 @@ from pathlib import Path
 from permask.report.accuracy import accuracy_in_print, accuracy_table
 from permask.report.analyses import Analysis, analyses
 from permask.report.csvfile import COLUMNS, csv_lines, write_lines
+from permask.report.differences import gap_table
 from permask.report.figures import plots
 from permask.report.latex import latex_file
 from permask.report.markdown import markdown
 from permask.report.measures import columns
-from permask.report.outcomes import Outcomes
+from permask.report.origins import origin_sentences
+from permask.report.outcomes import Comparisons, Outcomes, asked
 from permask.report.page import page
 from permask.report.plot import Plot
 from permask.report.statistics import bootstrap_interval, t_interval
 from permask.report.table import Table
 from permask.study.results import Results
-from permask.study.steps.trained import Trained
 
-# differences that accuracy_differences.csv tells: what the permutation gains, and what a ticket's own network has left
-COMPARED = (("permuted", "naive"), ("lth", "permuted"))
+# differences that accuracy_differences.csv tells unless a study asks for others: what the permutation gains, and what a
+# ticket's own network has left
+DIFFERENCES: Comparisons = (("permuted", "naive"), ("lth", "permuted"))
 
 
 def write_report(
@@ -56,21 +58,31 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
-    outcomes, study = Outcomes.of(results.of(Trained)), results.name
+    outcomes, study = Outcomes.of_study(results), results.name
     rewinds = outcomes.rewinds or (None,)
-    shown = [table for k in rewinds for table in (accuracy_table(outcomes, k), *columns(results, k))]
+    shown = [
+        table
+        for k in rewinds
+        for table in (accuracy_table(outcomes, k), *columns(results, k), gap_table(outcomes, k))
+        if table is not None
+    ]
     printed = {f"{study}-rewind-{k}": accuracy_in_print(outcomes, k, study) for k in outcomes.rewinds}
     return [
-        *_write(folder, "accuracy", shown, printed),
+        *_write(folder, "accuracy", shown, printed, origin=origin_sentences(results)),
         _write_means(outcomes, folder / "accuracy.csv"),
-        _write_differences(outcomes, folder / "accuracy_differences.csv"),
+        _write_differences(outcomes, asked(results, DIFFERENCES), folder / "accuracy_differences.csv"),
         *(file for analysis in analyses(results) for file in _write_analysis(analysis, study, folder)),
     ]
 
 
-def _write(folder: Path, name: str, shown: Sequence[Table], printed: Mapping[str, Table]) -> list[Path]:
-    """Write tables as Markdown, and by label as LaTeX."""
-    contents = {".md": "\n".join(map(markdown, shown)), ".tex": latex_file(printed)}
+def _write(
+    folder: Path, name: str, shown: Sequence[Table], printed: Mapping[str, Table], *, origin: Sequence[str] = ()
+) -> list[Path]:
+    """Write tables as Markdown, and by label as LaTeX, below sentences on where they come from."""
+    contents = {
+        ".md": "\n".join([*(f"{sentence}\n" for sentence in origin), *map(markdown, shown)]),
+        ".tex": "".join(f"% {' '.join(sentence.split())}\n" for sentence in origin) + latex_file(printed),
+    }
     for end, content in contents.items():
         (folder / f"{name}{end}").write_text(content, encoding="utf-8")
     return [folder / f"{name}{end}" for end in contents]
@@ -92,9 +104,9 @@ def _write_means(outcomes: Outcomes, path: Path) -> Path:
     return write_lines(path, ("method", "sparsity", "rewind", "mean", "std", "n"), lines)
 
 
-def _write_differences(outcomes: Outcomes, path: Path) -> Path:
+def _write_differences(outcomes: Outcomes, comparisons: Comparisons, path: Path) -> Path:
     lines = []
-    for first, second in COMPARED:
+    for first, second in comparisons:
         for rewind in outcomes.rewinds:
             for sparsity in outcomes.sparsities:
                 if values := outcomes.differences(first, second, sparsity, rewind):

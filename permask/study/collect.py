@@ -1,6 +1,7 @@
 """The results of a study, read from the store: what every reported step says, row by row."""
 
 import json
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +19,9 @@ from permask.study.steps.outcome import METRICS
 from permask.study.store import Store
 from permask.study.throughput import MeasuredThroughput
 
+COMPUTED_WITH = "computed_with"  # in the provenance of results: name to value to how many steps were
+ORIGIN = ("permask", "commit", "torch", "device", "precision", "compile", "deterministic", "python", "platform", "cpu")
+
 
 def collect(plan: Plan, store: Store) -> Results:
     """Gather what the store has of a plan; what it lacks is left out."""
@@ -26,10 +30,19 @@ def collect(plan: Plan, store: Store) -> Results:
     for reported in plan.reported:
         if store.has(reported.step.key):
             rows += kind_of(reported.step.kind).rows(Found(plan.study, reported.step, reported.labels, ledger))
+    counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
     for step in plan.steps.values():
-        if step.epochs and store.has(step.key) and (measured := store.manifest(step.key).get("throughput")):
+        if not store.has(step.key):
+            continue
+        manifest = store.manifest(step.key)
+        measured = manifest.get("throughput", {})
+        if measured:
             rows.append(MeasuredThroughput(kind=step.kind, step=step.key, **measured))
-    return Results(plan.study.model_dump(mode="json"), dict(provenance()), rows)
+        for name, value in (manifest["provenance"] | measured).items():
+            if name in ORIGIN:
+                counts[name][str(value)] += 1
+    computed_with = {name: dict(sorted(counts[name].items())) for name in ORIGIN if name in counts}
+    return Results(plan.study.model_dump(mode="json"), {**provenance(), COMPUTED_WITH: computed_with}, rows)
 
 
 @dataclass(frozen=True)
@@ -72,8 +85,14 @@ class Found:
         return self._ledger.store.manifest(self.step.key)["provenance"]
 
     @property
+    def epochs(self) -> int:
+        """Epochs of the step's recipe that it trains; of a dense network, those before a rewind epoch count."""
+        specification = self.step.specification
+        return specification["recipe"]["epochs"] - specification.get("first_epoch", 0)
+
+    @property
     def cost(self) -> Mapping[str, Any]:
-        """Epochs and seconds of the step, of all that it rests on, and of what found its mask."""
+        """Epochs and seconds of the step, of all that it rests on, of what found its mask, and of one more network."""
         return self._ledger.of(self.step)
 
 
@@ -87,12 +106,16 @@ class _Ledger:
     def of(self, step: Step) -> Mapping[str, float | None]:
         mask = step.parents.get("mask")
         whole, ticket = self.plan.before(step), self.plan.before(mask) if mask else set()
+        own = set(step.parents.get("weights", step).task.seeds)  # of the network that is trained
+        marginal = {key for key in whole if own.intersection(self.plan.steps[key].task.seeds)}
         return {
             "seconds": self._total(whole if step.kind == "dense" else [step.key]),  # dense: from rewind epoch to epoch
             "epochs_total": sum(self.plan.steps[key].epochs for key in whole),
             "seconds_total": self._total(whole),
             "epochs_ticket": sum(self.plan.steps[key].epochs for key in ticket),
             "seconds_ticket": self._total(ticket),
+            "epochs_marginal": sum(self.plan.steps[key].epochs for key in marginal),
+            "seconds_marginal": self._total(marginal),
         }
 
     def _total(self, keys: Collection[str]) -> float | None:

@@ -1,22 +1,122 @@
-"""What a study file may say about how networks are trained."""
+"""What a study file may say about how a network is trained: by which optimizer, at which learning rates."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
-from permask.study.section import Section
+from permask.study.section import Count, PositiveInt, Section
+from permask.study.step import Specification
 
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, lt=1)]
 
+# of torch.optim, but for the two that step otherwise than the loop does (LBFGS, SparseAdam), as it spells them
+OPTIMIZERS = (
+    "Adadelta",
+    "Adafactor",
+    "Adagrad",
+    "Adam",
+    "Adamax",
+    "AdamW",
+    "ASGD",
+    "Muon",
+    "NAdam",
+    "RAdam",
+    "RMSprop",
+    "Rprop",
+    "SGD",
+)
+SGD = "sgd"
+
 
 class Optimisation(Section):
-    """SGD with momentum; the learning rate falls to 0 along a cosine."""
+    """SGD with momentum, its learning rate falling to 0 along a cosine, unless something else is asked for."""
 
-    learning_rate: LearningRate
-    momentum: Momentum = 0.9
+    optimizer: Annotated[
+        str,
+        Field(description="sgd, adamw, or any other in torch.optim that steps without a closure"),
+    ] = SGD
+    options: Annotated[
+        dict[str, Any], Field(description="further arguments of the optimizer, such as betas: [0.9, 0.95]")
+    ] = Field(default_factory=dict)
+    learning_rate: Annotated[LearningRate, Field(description="that the schedule begins with")]
+    momentum: Annotated[Momentum, Field(description="of sgd; other optimizers have options")] = 0.9
     weight_decay: WeightDecay = 5e-4
+    decay: Annotated[
+        Literal["all", "weights"],
+        Field(description="what decays: all parameters, or the weights of layers and embeddings alone"),
+    ] = "all"
+    schedule: Annotated[
+        Literal["cosine", "step", "constant"],
+        Field(description="cosine: to 0 along half a cosine; step: times `factor` at every milestone"),
+    ] = "cosine"
+    milestones: Annotated[
+        tuple[PositiveInt, ...], Field(description="epochs of `step`, counted from the first of this training, 0")
+    ] = ()
+    factor: Annotated[float, Field(gt=0, lt=1, description="of `step`")] = 0.1
+    warmup: Annotated[
+        Count,
+        Field(description="epochs at the beginning in which the learning rate rises along a line"),
+    ] = 0
+    per: Annotated[
+        Literal["step", "epoch"],
+        Field(description="how often the learning rate changes"),
+    ] = "step"
+    label_smoothing: Annotated[
+        float, Field(ge=0, lt=1, description="share of every label that is spread over all classes")
+    ] = 0.0
+    clip: Annotated[
+        float | None,
+        Field(gt=0, description="largest norm of the network's gradient; not clipped unless given"),
+    ] = None
+    drop_last: Annotated[
+        bool, Field(description="leave out the last batch of an epoch where it is shorter than the others")
+    ] = False
+
+    @field_validator("optimizer")
+    @classmethod
+    def _of_torch(cls, name: str) -> str:
+        if name.lower() not in {known.lower() for known in OPTIMIZERS}:
+            known = ", ".join((SGD, "adamw", *OPTIMIZERS))
+            raise PydanticCustomError("name", "{name}", {"known": known, "name": name})
+        return name.lower()
+
+    @field_validator("milestones")
+    @classmethod
+    def _rise(cls, milestones: tuple[int, ...]) -> tuple[int, ...]:
+        if list(milestones) != sorted(set(milestones)):
+            shown = ", ".join(map(str, milestones))
+            raise PydanticCustomError("order", "expected epochs in rising order, got {shown}", {"shown": shown})
+        return milestones
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> "Optimisation":
+        usual = {name: field.default for name, field in type(self).model_fields.items()}
+        if self.optimizer != SGD and self.momentum != usual["momentum"]:
+            raise PydanticCustomError(
+                "momentum",
+                "expected momentum with sgd alone, got it with {name}; say it among the options",
+                {"name": self.optimizer},
+            )
+        if (self.schedule == "step") != bool(self.milestones) or (
+            self.factor != usual["factor"] and self.schedule != "step"
+        ):
+            raise PydanticCustomError(
+                "milestones",
+                "expected milestones with the schedule step, and with no other; got {name} with {count} of them",
+                {"name": self.schedule, "count": len(self.milestones)},
+            )
+        return self
+
+    @property
+    def recipe(self) -> Specification:
+        """How it trains, as the specification of a step says it: what has its default is left out, but for SGD's."""
+        always = {"learning_rate", "weight_decay"} | ({"momentum"} if self.optimizer == SGD else set())
+        fields = set(Optimisation.model_fields) - {"momentum"}
+        changed = self.model_dump(mode="json", include=fields, exclude_defaults=True)
+        return self.model_dump(include=always) | changed
 
 
 class Sparse(Optimisation):

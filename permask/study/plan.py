@@ -150,10 +150,13 @@ class Planner:
         )
         return self._steps.setdefault(task.key, Step(task, parents, resumes_from))
 
+    def planned(self, kind: str) -> list[Step]:
+        """The steps of a kind that were made so far, each once."""
+        return [step for step in self._steps.values() if step.kind == kind]
+
     def recipe(self, epochs: int, section: Optimisation) -> Specification:
         """How a section of the study trains, as the specification of a step says it."""
-        optimisation = section.model_dump(include=set(Optimisation.model_fields))
-        return {"epochs": epochs, "batch_size": self.study.batch_size, **optimisation}
+        return {"epochs": epochs, "batch_size": self.study.batch_size, **section.recipe}
 
     @property
     def match_epochs(self) -> tuple[int, ...]:

@@ -2,7 +2,15 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, field_serializer, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    JsonValue,
+    ValidationInfo,
+    field_serializer,
+    field_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from permask.study.data import DataSet
@@ -124,6 +132,26 @@ class Ensembles(Section):
         return self.every or self.members
 
 
+def _of_the_methods(name: str, info: ValidationInfo) -> str:
+    """The name of a method of the study."""
+    methods = info.data.get("methods")
+    early = [f"permuted t={t}" for t in info.data.get("match_epochs", ())]
+    known = [one.name for method in methods or () for one in method.each] + early
+    if methods is not None and name not in known:
+        raise PydanticCustomError("name", "{name}", {"known": ", ".join(known), "name": name})
+    return name
+
+
+def _two(names: object) -> object:
+    if isinstance(names, list | tuple) and len(names) != 2:
+        raise PydanticCustomError("two", "expected two methods, the first minus the second")
+    return names
+
+
+MethodName = Annotated[str, AfterValidator(_of_the_methods)]
+Comparison = Annotated[tuple[MethodName, MethodName], BeforeValidator(_two)]
+
+
 class Study(Section):
     """One experiment: pairs of seeds × sparsities × rewind epochs × methods."""
 
@@ -157,6 +185,13 @@ class Study(Section):
             "what is found there are the methods `permuted t=...`"
         ),
     ] = ()
+    compare: Annotated[
+        tuple[Comparison, ...] | None,
+        Field(
+            description="pairs of methods that tables and figures compare, the first minus the second; "
+            "[[permuted, naive]] unless given, if there are both"
+        ),
+    ] = None
     execution: Execution = Execution()
     evaluate_every: Annotated[
         PositiveInt | None,
@@ -208,6 +243,18 @@ class Study(Section):
             )
         return epochs
 
+    @field_validator("compare")
+    @classmethod
+    def _each_once(cls, pairs: tuple[tuple[str, str], ...] | None) -> tuple[tuple[str, str], ...] | None:
+        for first, second in pairs or ():
+            if first == second or (pairs or ()).count((first, second)) > 1:
+                raise PydanticCustomError(
+                    "repeated",
+                    "expected each pair of different methods once, got {pair}",
+                    {"pair": f"{first}, {second}"},
+                )
+        return pairs
+
     @field_validator("measure")
     @classmethod
     def _of_the_measurements(cls, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -230,6 +277,23 @@ class Study(Section):
                 "late",
                 "expected epochs before the {epochs} epochs of dense training end, got {late}",
                 {"epochs": epochs, "late": ", ".join(map(str, late))},
+            )
+        return value
+
+    @field_validator("dense", "prune", "rewinds")
+    @classmethod
+    def _warmed_up_before_the_end(cls, value: Optimisation | tuple[int, ...], info) -> Optimisation | tuple[int, ...]:
+        epochs, section = info.data.get("epochs", 0), value
+        match value:
+            case Prune(policy="fine_tune"):
+                epochs = value.epochs
+            case tuple():
+                epochs, section = epochs - max(value), info.data.get("sparse")
+        if isinstance(section, Optimisation) and 0 < epochs <= section.warmup:
+            raise PydanticCustomError(
+                "warmup",
+                "expected a training that is longer than its warm-up of {warmup} epochs, got one of {epochs}",
+                {"warmup": section.warmup, "epochs": epochs},
             )
         return value
 

@@ -82,11 +82,11 @@ class Execution:
         """Move a network to the device, its convolutions to channels-last, in place."""
         return model.to(self.device).to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
 
-    def loss_function(self, model: nn.Module) -> LossFunction:
+    def loss_function(self, model: nn.Module, label_smoothing: float = 0.0) -> LossFunction:
         """A batch of inputs and labels to the mean cross-entropy over its labels, in nats."""
         compute = _compiled(self.device.type, self.deterministic) if self.compile else mean_loss
         dtype = torch.bfloat16 if self.precision == "bfloat16" else None
-        return lambda inputs, labels: compute(model, inputs, labels, dtype)
+        return lambda inputs, labels: compute(model, inputs, labels, dtype, label_smoothing)
 
     @contextmanager
     def in_force(self, seeds: bool = False) -> Iterator[None]:
@@ -131,14 +131,16 @@ def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device
     return torch.device(wanted)
 
 
-def mean_loss(model: nn.Module, inputs: Tensor, labels: Tensor, dtype: torch.dtype | None) -> Tensor:
+def mean_loss(
+    model: nn.Module, inputs: Tensor, labels: Tensor, dtype: torch.dtype | None, label_smoothing: float
+) -> Tensor:
     """The mean cross-entropy of a batch, with matrix products and convolutions in a precision of their own, or not.
 
     It is the mean over labels: logits are `[B, classes]` for labels `[B]`, or `[B, T, vocabulary]` for labels `[B, T]`.
     """
     with torch.autocast(inputs.device.type, dtype) if dtype is not None else nullcontext():
         logits = model(inputs)
-    return label_loss(logits.float(), labels)
+    return label_loss(logits.float(), labels, label_smoothing=label_smoothing)
 
 
 def keep_freed_memory() -> None:

@@ -1,18 +1,22 @@
-"""The one training loop: SGD with momentum, a cosine schedule, and a mask if there is one."""
+"""The one training loop: by any recipe, and under a mask if there is one, which may change."""
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
+from permask.errors import PermaskError
 from permask.mask import Mask
 from permask.training.data.dataset import Split
 from permask.training.distributed import Processes
 from permask.training.execution import CPU, Execution
-from permask.training.momentum import MomentumSGD
+from permask.training.optimizer import Decayed, UpdateRule, make_optimizer
 from permask.training.streams import Streams
+from permask.training.updates import Updates
 
 
 @dataclass(frozen=True)
@@ -23,36 +27,102 @@ class State:
         epochs: Epochs done.
         steps: Steps done of the epoch after those.
         loss_sum: Their loss in nats, summed over images; a number, or a scalar tensor on the device.
-        momentum: By parameter name; zero where it is missing. While the training runs, its next step changes it.
+        optimizer: What it keeps from step to step, as of `MaskedOptimizer.state`. While the training runs, its next
+            step changes it.
+        mask: What is pruned now; None for what the training was given.
     """
 
     epochs: int = 0
     steps: int = 0
     loss_sum: float | Tensor = 0.0
-    momentum: Mapping[str, Tensor] = field(default_factory=dict)
+    optimizer: Mapping[str, Tensor] = field(default_factory=dict)
+    mask: Mask | None = None
 
 
 OnStep = Callable[[State], None]
 OnEpoch = Callable[[State, float], None]
+Schedule = Literal["cosine", "step", "constant"]
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How to train: the learning rate falls from its start to 0 along half a cosine, step by step, over all epochs."""
+    """How to train.
+
+    Attributes:
+        epochs: In all.
+        batch_size: Inputs of a step.
+        learning_rate: What the schedule begins with.
+        momentum: Factor of SGD's momentum, in [0, 1).
+        weight_decay: Factor of the weights that is added to their gradients; what else it is, the optimizer says.
+        optimizer: `sgd`, or the name of another one in `torch.optim`.
+        options: Further arguments of that optimizer, such as `betas`.
+        decay: Whether all parameters decay, or the weights of layers and embeddings alone: no biases, no norms.
+        schedule: `cosine` falls to 0 along half a cosine (Loshchilov & Hutter 2017, equation 5), `step` is multiplied
+            by `factor` at every milestone, `constant` stays.
+        milestones: Epochs of `step`, the first epoch being 0.
+        factor: Of `step`.
+        warmup: Epochs at the beginning in which the learning rate rises to its start along a line, before the schedule
+            begins (Goyal et al. 2017, section 2.2); milestones count from the first epoch all the same.
+        per: Whether the learning rate changes from step to step, or from epoch to epoch.
+        label_smoothing: Share of every label that is spread over all classes (Szegedy et al. 2016, section 7).
+        clip: The largest norm of the gradient of all parameters, of pruned weights none; None does not clip.
+        drop_last: Whether the last batch of an epoch is left out where it is short.
+    """
 
     epochs: int
     batch_size: int
     learning_rate: float
-    momentum: float
-    weight_decay: float
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    optimizer: str = "sgd"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    decay: Decayed = "all"
+    schedule: Schedule = "cosine"
+    milestones: tuple[int, ...] = ()
+    factor: float = 0.1
+    warmup: int = 0
+    per: Literal["step", "epoch"] = "step"
+    label_smoothing: float = 0.0
+    clip: float | None = None
+    drop_last: bool = False
 
-    def learning_rate_at(self, progress: float) -> float:
-        """The learning rate after a share of the training, in [0, 1] (Loshchilov & Hutter 2017, equation 5)."""
-        return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+    def learning_rate_at(self, epoch: int, step: int = 0, steps: int = 1) -> float:
+        """The learning rate of a step.
 
-    def steps_per_epoch(self, images: int) -> int:
-        """Batches of an epoch; the last may be short."""
-        return math.ceil(images / self.batch_size)
+        Args:
+            epoch: Epochs done.
+            step: Steps done of the epoch after those.
+            steps: Steps of an epoch.
+        """
+        now, unit = (epoch + step / steps, 1 / steps) if self.per == "step" else (epoch, 1)
+        if now < self.warmup:
+            return self.learning_rate * (now + unit) / self.warmup
+        if self.schedule == "cosine":
+            progress = (now - self.warmup) / (self.epochs - self.warmup)
+            return self.learning_rate * 0.5 * (1 + math.cos(math.pi * progress))
+        if self.schedule == "step":
+            return self.learning_rate * self.factor ** sum(now >= milestone for milestone in self.milestones)
+        return self.learning_rate
+
+    def steps_per_epoch(self, inputs: int) -> int:
+        """Batches of an epoch; the last may be short, unless it is left out."""
+        return inputs // self.batch_size if self.drop_last else math.ceil(inputs / self.batch_size)
+
+    def inputs_per_epoch(self, inputs: int) -> int:
+        """How many inputs of a split an epoch trains on."""
+        return min(inputs, self.steps_per_epoch(inputs) * self.batch_size)
+
+    @property
+    def update_rule(self) -> UpdateRule:
+        """What a step makes of the gradients."""
+        return UpdateRule(
+            self.optimizer,
+            options=self.options,
+            momentum=self.momentum,
+            weight_decay=self.weight_decay,
+            decay=self.decay,
+            clip=self.clip,
+        )
 
 
 def train(
@@ -62,6 +132,7 @@ def train(
     streams: Streams,
     *,
     mask: Mask | None = None,
+    updates: Updates | None = None,
     state: State = State(),
     stop: int | None = None,
     execution: Execution = CPU,
@@ -77,9 +148,10 @@ def train(
     Args:
         model: The network; the weights that the mask prunes are zeroed first and stay exactly 0.
         split: Training images and labels.
-        recipe: Epochs in all, batch size, learning rate, momentum, weight decay.
+        recipe: How.
         streams: What orders and augments the images of every epoch, and seeds what the network draws itself.
         mask: Which weights to keep; None trains dense.
+        updates: How the mask changes; it ends with as many weights of every layer as were to be kept.
         state: How far the training is.
         stop: Epoch after which to stop; None for the recipe's last.
         execution: Device, precision, compiled or not.
@@ -88,31 +160,49 @@ def train(
 
     Returns:
         The state after the last epoch, to resume from.
+
+    Raises:
+        PermaskError: No whole batch, a batch of fewer inputs than processes, an optimizer that torch does not have or
+            that does not take the network, updates of the mask that would never come.
     """
-    steps_per_epoch = recipe.steps_per_epoch(len(split))
+    steps_per_epoch, inputs = recipe.steps_per_epoch(len(split)), recipe.inputs_per_epoch(len(split))
+    if not steps_per_epoch:
+        raise PermaskError(
+            f"drop_last: expected at least the {recipe.batch_size} inputs of a whole batch, got {len(split)}"
+        )
     split, model = split.to(execution.device), execution.place(model)
-    optimizer = MomentumSGD(model, recipe.momentum, recipe.weight_decay, mask=mask, buffers=state.momentum)
     processes = Processes.here()
-    processes.check(len(split), recipe.batch_size)
+    processes.check(inputs, recipe.batch_size)
     model.train()
-    with execution.in_force(streams.seeds_network), processes.training(model, execution.batchnorm) as network:
-        mean_loss = execution.loss_function(network)
+    first = updates.begin(mask) if updates and mask else mask
+    with (
+        make_optimizer(model, recipe.update_rule, mask=state.mask or first, state=state.optimizer) as optimizer,
+        execution.in_force(streams.seeds_network),
+        processes.training(model, execution.batchnorm) as network,
+    ):
+        changes = None
+        if updates and mask:
+            changes = updates.over(optimizer, mask, recipe.epochs * steps_per_epoch, streams.mask)
+            changes.steps = state.epochs * steps_per_epoch + state.steps
+        mean_loss = execution.loss_function(network, recipe.label_smoothing)
         for epoch in range(state.epochs, recipe.epochs if stop is None else stop):
             order, augmentation, seed = streams.order(epoch), streams.augmentation(epoch), streams.noise(epoch)
             loss_sum = torch.zeros((), device=execution.device) + state.loss_sum
             batches = split.epoch(recipe.batch_size, order, augmentation, state.steps, processes.share)
-            for step, (images, labels) in enumerate(batches, state.steps):
+            for step, (images, labels) in enumerate(islice(batches, steps_per_epoch - state.steps), state.steps):
                 if seed is not None:
                     execution.seed(seed + step * processes.count + processes.rank)
                 loss = mean_loss(images, labels)
-                batch = min(recipe.batch_size, len(split) - step * recipe.batch_size)
+                batch = min(recipe.batch_size, inputs - step * recipe.batch_size)
                 processes.weighted(loss, len(labels), batch).backward()
-                optimizer.step(recipe.learning_rate_at((epoch + step / steps_per_epoch) / recipe.epochs))
+                optimizer.step(recipe.learning_rate_at(epoch, step, steps_per_epoch))
+                if changes:
+                    changes.step()
                 loss_sum += processes.sum(loss.detach() * len(labels))
                 if on_step is not None and step + 1 < steps_per_epoch:
-                    on_step(State(epoch, step + 1, loss_sum, optimizer.buffers))
+                    on_step(State(epoch, step + 1, loss_sum, optimizer.state, changes and optimizer.mask))
             processes.agree(model)
-            state = State(epoch + 1, momentum=optimizer.buffers)
+            state = State(epoch + 1, optimizer=optimizer.state, mask=changes and optimizer.mask)
             if on_epoch is not None:
-                on_epoch(state, loss_sum.item() / len(split))
+                on_epoch(state, loss_sum.item() / inputs)
     return state

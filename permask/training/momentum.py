@@ -5,14 +5,16 @@ small network. Where weight, momentum and gradient are 0, SGD leaves 0: a mask c
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils import clip_grad_norm_
 from torch.optim.sgd import sgd
 
 from permask.mask import Mask
 from permask.masks.factors import Factors
+from permask.masks.hold import Look
 
 
 class MomentumSGD:
@@ -24,9 +26,12 @@ class MomentumSGD:
         weight_decay: Added to the gradient times the weight.
         mask: Which weights to keep; None for all.
         buffers: The momentum so far, by parameter name; zero where it is missing.
+        clip: The largest norm of the gradient of all parameters, once it is masked; None does not clip.
 
     Attributes:
-        buffers: The momentum by parameter name, changed in place by every step; empty if its factor is 0.
+        mask: What is pruned now.
+        weights: The masked parameters by name.
+        state: The momentum by parameter name, changed in place by every step; empty if its factor is 0.
     """
 
     def __init__(
@@ -37,27 +42,50 @@ class MomentumSGD:
         *,
         mask: Mask | None = None,
         buffers: Mapping[str, Tensor] | None = None,
+        clip: float | None = None,
     ):
         named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-        self.buffers: dict[str, Tensor] = {}
+        self.state: dict[str, Tensor] = {}
         if momentum:
-            self.buffers = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
+            self.state = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
             for name, buffer in (buffers or {}).items():
-                self.buffers[name].copy_(buffer)
-        if mask is not None:
-            mask.apply_(model)
-        self._factors = Factors({named[name]: kept for name, kept in (mask or {}).items() if name in named})
-        momentum_of = {parameter: self.buffers.get(name) for name, parameter in named.items()}
-        self._factors.multiply_((parameter, momentum_of[parameter]) for parameter in self._factors)
-        self._rows = list(momentum_of.items())
-        self._momentum, self._weight_decay = momentum, weight_decay
+                self.state[name].copy_(buffer)
+        self._model, self._momentum, self._weight_decay, self._clip = model, momentum, weight_decay, clip
+        self._momentum_of = {parameter: self.state.get(name) for name, parameter in named.items()}
+        self._rows = list(self._momentum_of.items())
+        self._looks: list[Look] = []
+        mask = mask or Mask({})
+        self.weights = {name: named[name] for name in mask if name in named}
+        self.update(mask)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        """There is nothing to let go."""
+
+    def update(self, mask: Mask) -> None:
+        """Prune by another mask from now on; what it regrows starts at zero, with zero momentum."""
+        mask.apply_(self._model)
+        self.mask = mask
+        self._factors = Factors({parameter: mask[name] for name, parameter in self.weights.items()})
+        with torch.no_grad():
+            self._factors.multiply_((parameter, self._momentum_of[parameter]) for parameter in self._factors)
+
+    def before_masking(self, look: Look) -> None:
+        """Have a function look at the gradients of the masked parameters in every step, before they are masked."""
+        self._looks.append(look)
 
     @torch.no_grad()
     def step(self, learning_rate: float) -> None:
         """Take a step with every parameter that has a gradient, and drop the gradients."""
         rows = [row for row in self._rows if row[0].grad is not None]
         gradients: Any = [parameter.grad for parameter, _ in rows]
+        for look in self._looks:
+            look({name: parameter.grad for name, parameter in self.weights.items()})
         self._factors.mask_gradients()
+        if self._clip is not None:
+            clip_grad_norm_([parameter for parameter, _ in rows], self._clip)
         sgd(
             [parameter for parameter, _ in rows],
             gradients,

@@ -6,7 +6,7 @@ from typing import Literal
 
 import torch
 
-Purpose = Literal["initialisation", "order", "augmentation", "noise", "split"]
+Purpose = Literal["initialisation", "order", "augmentation", "noise", "split", "mask"]
 
 
 def stream(seed: int, purpose: Purpose, use: str = "") -> torch.Generator:
@@ -49,6 +49,11 @@ class Streams:
     def noise(self, epoch: int) -> int | None:
         """The seed of what the network draws in the first step of an epoch; the steps after it count up from there."""
         return stream(self.seed, "noise", self._use(epoch)).initial_seed() if self.seeds_network else None
+
+    @property
+    def mask(self) -> int:
+        """The seed of what is drawn for changes of the mask, below 2³¹."""
+        return stream(self.seed, "mask", self.training).initial_seed() >> 32
 
     def _use(self, epoch: int) -> str:
         return f"{self.training} epoch {epoch}".lstrip()

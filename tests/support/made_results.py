@@ -101,6 +101,21 @@ def three_pairs() -> list[Trained]:
     ]
 
 
+def with_pruned(results: Results, names: str = "A") -> Results:
+    """Results with the pruned networks of every pair besides: A, or A and B."""
+    trained = results.of(Trained)
+    places = sorted({(row.pair, row.sparsity) for row in trained if row.method != "dense"})
+    rows = [
+        replace(
+            made_network("pruned", sparsity, None, pair, accuracy=97.0 + pair / 10, trained=name),
+            step=_key("pruned", sparsity, pair, name),
+        )
+        for pair, sparsity in places
+        for name in names
+    ]
+    return replace(results, rows=[*results.rows, *rows])
+
+
 def changed(results: Results, kind: type[Row] = Trained, **columns: Callable[[Any], object]) -> Results:
     """Results whose rows of one kind have other values in some columns, given as functions of the row."""
     return replace(
@@ -179,7 +194,10 @@ def _with_costs(row: Trained) -> Trained:
     ticket = 0 if row.method == "dense" else 130
     total = ticket + (60 if row.method in ("dense", "permuted") else row.rewind or 0) + row.epochs
     seconds = {"seconds": 0.5, "seconds_total": 0.02 * total, "seconds_ticket": 0.02 * ticket}
-    return replace(row, epochs_total=total, epochs_ticket=ticket, **seconds)
+    marginal = total if row.method == "lth" else total - ticket
+    flops = {"flops": 6000 * row.epochs, "flops_total": 6000 * total, "flops_marginal": 6000 * marginal}
+    seconds["seconds_marginal"] = 0.02 * marginal
+    return replace(row, epochs_total=total, epochs_ticket=ticket, epochs_marginal=marginal, **flops, **seconds)
 
 
 def _seeds(pair: int) -> dict[str, int]:

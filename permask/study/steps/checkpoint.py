@@ -1,7 +1,7 @@
 """How far a training is, written every minute, so that a step that was preempted resumes where it was.
 
-Weights, state and history are all there is to keep: every epoch's order and augmentation are drawn from streams of
-their own. The file's name is its checksum, so a damaged one is recognised and not used.
+Weights, mask, state and history are all there is to keep: every epoch's order and augmentation are drawn from
+streams of their own. The file's name is its checksum, so a damaged one is recognised and not used.
 """
 
 import hashlib
@@ -16,12 +16,14 @@ from typing import Any
 from safetensors.torch import load, save
 from torch import Tensor
 
+from permask.mask import Mask
 from permask.tensors import apart
 from permask.training.loop import State
 
 EVERY = float(os.environ.get("PERMASK_CHECKPOINT_SECONDS", "60"))
 SUFFIX = ".safetensors"
-WEIGHTS, MOMENTUM, TRAINING = "weights/", "momentum/", "training"
+VERSION = 2  # of how it is written
+WEIGHTS, OPTIMIZER, MASK, TRAINING = "weights/", "optimizer/", "mask/", "training"
 
 
 @dataclass(frozen=True)
@@ -63,12 +65,19 @@ class Checkpoints:
 
     def _read(self, content: bytes) -> Saved | None:
         header = json.loads(content[8 : 8 + int.from_bytes(content[:8], "little")])
-        if TRAINING not in header["__metadata__"]:  # by an older permask, which wrote it otherwise
+        training, tensors = json.loads(header["__metadata__"].get(TRAINING, "{}")), load(content)
+        if training.get("version") != VERSION:  # by another permask, which wrote it otherwise
             return None
-        training, tensors = json.loads(header["__metadata__"][TRAINING]), load(content)
+        mask = _under(MASK, tensors)
         self.seconds_before = training["seconds"]
         return Saved(
-            State(training["epochs"], training["steps"], training["loss_sum"], _under(MOMENTUM, tensors)),
+            State(
+                training["epochs"],
+                training["steps"],
+                training["loss_sum"],
+                _under(OPTIMIZER, tensors),
+                Mask(mask) if mask else None,
+            ),
             _under(WEIGHTS, tensors),
             training["history"],
             training["seconds"],
@@ -83,8 +92,10 @@ class Checkpoints:
         """Write a checkpoint and remove the one before."""
         self.folder.mkdir(parents=True, exist_ok=True)
         tensors = {WEIGHTS + name: tensor for name, tensor in weights.items()}
-        tensors |= {MOMENTUM + name: tensor for name, tensor in state.momentum.items()}
+        tensors |= {OPTIMIZER + name: tensor for name, tensor in state.optimizer.items()}
+        tensors |= {MASK + name: kept for name, kept in (state.mask or {}).items()}
         training = {
+            "version": VERSION,
             "epochs": state.epochs,
             "steps": state.steps,
             "loss_sum": float(state.loss_sum),

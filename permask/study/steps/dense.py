@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from permask.study.step import Reported, Step
-from permask.study.steps.outcome import MOMENTUM, WEIGHTS, Outcome
+from permask.study.steps.outcome import OPTIMIZER, WEIGHTS, Outcome
 from permask.study.steps.trained import Trained, trained_row
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from permask.study.plan import Planner
     from permask.study.steps.run import Run
 
-VERSION = 1
+VERSION = 2  # scores on the training inputs; the state of any optimizer
 ROW = Trained
 
 
@@ -45,14 +45,14 @@ def compute(run: "Run") -> Outcome:
     epoch, before = run.specification["epoch"], run.resumes_from
     if not epoch:
         network = run.new_network()
-        return Outcome(scores(run, network), {WEIGHTS: network.state_dict(), MOMENTUM: {}})
+        return Outcome(scores(run, network), {WEIGHTS: network.state_dict(), OPTIMIZER: {}})
     if before is None:
         network, state = run.new_network(), State()
     else:
         network = run.network_in(before.folder)
-        state = State(before.epoch, momentum=run.tensors_in(before.folder, MOMENTUM))
+        state = State(before.epoch, optimizer=run.tensors_in(before.folder, OPTIMIZER))
     outcome, state = train_network(run, network, "dense", state=state, stop=epoch)
-    return replace(outcome, tensors={**outcome.tensors, MOMENTUM: state.momentum})
+    return replace(outcome, tensors={**outcome.tensors, OPTIMIZER: state.optimizer})
 
 
 def rows(found: "Found") -> list[Trained]:

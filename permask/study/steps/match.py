@@ -33,6 +33,12 @@ class MatchedGroup(PairRow):
         correlation_identity: Mean over units at equal positions.
         dead_source: Units of A that do not vary; None in results of before they were counted.
         dead_target: Units of B that do not vary.
+        by: The matcher, with `to new` where A was matched to a third network.
+            `correlation` is that of activations for `activations`, and the cosine similarity of weights
+            for the others.
+        of: Epoch of A that was matched; None for its last.
+        at: Epoch of B that it was matched to; None for its last.
+        images: Training inputs that it was found with; None for all, and where none are read.
     """
 
     table: ClassVar[str] = "matching"
@@ -44,6 +50,10 @@ class MatchedGroup(PairRow):
     dead_source: int | None = None
     dead_target: int | None = None
     step: str
+    by: str = ACTIVATIONS
+    of: int | None = None
+    at: int | None = None
+    images: int | None = None
 
 
 ROW = MatchedGroup
@@ -71,10 +81,23 @@ def matches(planner: "Planner") -> bool:
 
 
 def plan(planner: "Planner") -> Iterator[Reported]:
-    """One for every pair, if anything needs it."""
-    if matches(planner):
-        for ticket in planner.tickets:
-            yield Reported(ticket.labels, match(planner, ticket, ticket))
+    """All that anything needs: of every pair the usual one, and those by which methods carry masks."""
+    pairs = {}
+    for ticket in planner.tickets:
+        pairs[ticket.labels["seed_a"]] = ticket.labels
+        if matches(planner):
+            match(planner, ticket, ticket)
+    last = planner.study.epochs
+    for step in planner.planned("match"):
+        source, target = (step.parents[role].specification for role in ("source", "target"))
+        epochs = {"of": source["epoch"], "at": target["epoch"]}
+        labels, by = pairs[source["seed"]], step.specification.get("by", ACTIVATIONS)
+        how = {
+            "by": by if target["seed"] == labels["seed_b"] else f"{by} to new",
+            "images": step.specification.get("images"),
+        }
+        early = {name: epoch if epoch != last else None for name, epoch in epochs.items()}
+        yield Reported({**labels, **how, **early}, step)
 
 
 def compute(run: "Run") -> Outcome:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from permask.mask import Mask
 
 METRICS, MASK, HISTORY = "metrics.json", "mask.safetensors", "history.jsonl"
-WEIGHTS, MOMENTUM = "weights", "momentum"
+WEIGHTS, OPTIMIZER = "weights", "optimizer"
 ALIGNMENT, SYMMETRY = "alignment", "symmetry"
 
 

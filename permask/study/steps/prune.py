@@ -5,18 +5,21 @@ The three policies differ in what a round trains. `fine_tune` trains the survivi
 `rewind_learning_rate` (Renda et al. 2020) keeps them, and both then replay the dense recipe from that epoch on.
 """
 
+from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
-from permask.study.step import Step
+from permask.study.step import Reported, Step
+from permask.study.steps.trained import Trained, trained_row
 
 if TYPE_CHECKING:
+    from permask.study.collect import Found
     from permask.study.plan import Planner
     from permask.study.steps.outcome import Outcome
     from permask.study.steps.run import Run
 
-VERSION = 1
-ROW = None  # what rests on it is reported
+VERSION = 2  # scores on the training inputs
+ROW = Trained
 
 ROUNDING = 1e-9  # 1 - 0.8 is a little less than 0.2, and 20% is still one round
 
@@ -67,6 +70,15 @@ def prune(planner: "Planner", seed: int, dense: dict[int, Step]) -> tuple[dict[f
     raise AssertionError("the full rounds come as close to 1 as any sparsity")
 
 
+def plan(planner: "Planner") -> Iterator[Reported]:
+    """The pruned network A of every pair and sparsity, and B where a method prunes it."""
+    for ticket in planner.tickets:
+        for name, masks in ticket.pruned.items():
+            for sparsity, step in masks.items():
+                label = {"method": "pruned", "sparsity": sparsity, "rewind": None, "trained": name}
+                yield Reported({**ticket.labels, **label}, step)
+
+
 def compute(run: "Run") -> "Outcome":
     """Prune the parent's network to the specified sparsity and train it."""
     from permask.masks.scores import magnitude_mask
@@ -80,3 +92,8 @@ def compute(run: "Run") -> "Outcome":
     state = State(run.specification["first_epoch"])
     outcome, _ = train_network(run, network, f"prune round {run.specification['round']}", mask=mask, state=state)
     return outcome
+
+
+def rows(found: "Found") -> list[Trained]:
+    """The network."""
+    return [trained_row(found)]

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from permask.mask import Mask
-from permask.masks.cost import cost_of
 from permask.matching.alignment import Alignment
 from permask.study.data import data_options
 from permask.study.network import Network, network_arguments
@@ -25,6 +24,7 @@ from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
 from permask.training.execution import Execution, find_device
 from permask.training.networks import IMPORTED, create_network, outline_network
+from permask.training.operations import forward_flops
 from permask.training.streams import stream
 
 # called with the parts done, the parts to do (of a training: epochs), perhaps a note on how it goes, and by name what
@@ -133,7 +133,7 @@ class Run:
     def flops(self) -> int:
         """Operations of a forward pass of the study's network over one input."""
         example, _ = self.data.train.batch([0])
-        return _flops(json.dumps(self._network, sort_keys=True), example.dtype)
+        return forward_flops(json.dumps(self._network, sort_keys=True), example.dtype)
 
     @property
     def _network(self) -> dict:
@@ -142,13 +142,6 @@ class Run:
 
 
 _NETWORK = TypeAdapter(Network)
-
-
-@cache
-def _flops(network: str, dtype: torch.dtype) -> int:
-    arguments = json.loads(network)
-    outline = outline_network(**arguments).to_empty(device="cpu")
-    return cost_of(outline, (torch.zeros(1, *arguments["input_shape"], dtype=dtype),)).flops
 
 
 @cache

@@ -14,22 +14,33 @@ class Trained(Row):
     """A trained network.
 
     Attributes:
-        method: dense, lth, naive, permuted, random, or `permuted t=...` for an early match.
+        method: dense, pruned (by the rounds of iterative pruning), or the name of a method of the study.
         sparsity: Of the pruned scope, as asked for; 0 for dense.
         sparsity_network: Of all the network's weights, as counted.
-        rewind: Epochs of dense training before sparse training; None for dense.
+        rewind: Epochs of dense training before sparse training; None for dense and pruned.
         pair: Number of the pair of seeds, from 0.
         trained: Which network of the pair was trained: A or B.
         accuracy: On the test set, percent: of its labels, or of its next tokens.
         loss: On the test set, mean cross-entropy in nats, per label.
-        epochs: That this training took.
+        epochs: That this training took; of pruned, its last round.
         epochs_total: With all that this training rests on: dense networks, pruning, matching.
         epochs_ticket: The part of it that found the mask: dense A and its pruning; 0 for dense.
+        train_accuracy: On the training inputs without augmentation (10,000 of them at most), percent; None, as the
+            others up to `flops_marginal`, in results of before.
+        train_loss: On the same inputs.
+        epochs_marginal: Of the epochs in total, those of one more network once all is there that networks can share:
+            what depends on the seed of the network that is trained. A further `naive` or `permuted` takes A's mask as
+            it is, a further `lth` or `own-ticket` has to find its own.
+        flops: Of this training: 3 x those of a forward pass of the dense network (a backward pass takes twice as
+            many) x inputs x epochs. A mask saves nothing here, as in hardware without support for sparsity.
+        flops_total: Of the epochs in total. What scores, matches and evaluates is not counted.
+        flops_marginal: Of one more network.
         accuracy_top5: On the test set, percent that is among the likeliest five; where there are over 20 classes.
         perplexity: exp(loss), where labels are tokens.
         seconds: What the epochs took; None, as those below, where the store does not tell.
         seconds_total: What the epochs in total took.
         seconds_ticket: What those of the ticket took.
+        seconds_marginal: What those of one more network took.
     """
 
     table: ClassVar[str] = "rows"
@@ -54,16 +65,25 @@ class Trained(Row):
     permask: str
     commit: str
     torch: str
+    train_accuracy: float | None = None
+    train_loss: float | None = None
+    epochs_marginal: int | None = None
+    flops: int | None = None
+    flops_total: int | None = None
+    flops_marginal: int | None = None
     accuracy_top5: float | None = sometimes()
     perplexity: float | None = sometimes()
     seconds: float | None = varies()
     seconds_total: float | None = varies()
     seconds_ticket: float | None = varies()
+    seconds_marginal: float | None = varies()
 
 
 def trained_row(found: "Found") -> Trained:
     """The row of a step that trained a network."""
-    study, metrics, made_with = found.study, found.metrics, found.made_with
+    study, metrics, made_with, cost = found.study, found.metrics, found.made_with, found.cost
+    epochs = {"": found.epochs, **{end: cost[f"epochs{end}"] for end in ("_total", "_marginal")}}
+    per_epoch = 3 * metrics["flops"] * metrics["inputs"]
     return Trained(
         **found.labelled,
         study=study.name,
@@ -72,8 +92,11 @@ def trained_row(found: "Found") -> Trained:
         sparsity_network=metrics.get("sparsity_network", 0.0),
         accuracy=metrics["accuracy"],
         loss=metrics["loss"],
-        epochs=found.step.specification["recipe"]["epochs"],
+        train_accuracy=metrics["train_accuracy"],
+        train_loss=metrics["train_loss"],
+        epochs=found.epochs,
         **{name: metrics[name] for name in Trained.sometimes() if name in metrics},
-        **found.cost,
+        **cost,
+        **{f"flops{end}": per_epoch * trained for end, trained in epochs.items()},
         **{name: made_with[name] for name in ("permask", "commit", "torch")},
     )

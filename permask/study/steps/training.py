@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
 from permask.connectivity.batchnorm import reset_batchnorm
@@ -17,8 +18,10 @@ from permask.training.execution import keep_freed_memory
 from permask.training.loop import Recipe, State, train
 from permask.training.streams import Streams
 from permask.training.throughput import Meter
+from permask.training.updates import Updates
 
 BATCH_SIZE = 512  # for BatchNorm statistics
+FITTED = 10_000  # training inputs, at most, that a network is scored on
 
 
 def train_network(
@@ -27,6 +30,7 @@ def train_network(
     purpose: str,
     *,
     mask: Mask | None = None,
+    updates: Updates | None = None,
     state: State | None = None,
     stop: int | None = None,
 ) -> tuple[Outcome, State]:
@@ -39,6 +43,7 @@ def train_network(
         network: The network, changed in place.
         purpose: Tells the random streams of this training from others of the same seed.
         mask: Which weights to keep.
+        updates: How the mask changes.
         state: How far it is; None for the beginning.
         stop: As of `train`.
     """
@@ -56,9 +61,9 @@ def train_network(
         state, history = saved.state, saved.history
         measured["seconds_before"] = saved.seconds
     elif resets and mask is not None:
-        reset_batchnorm(mask.apply_(network), data.train.inputs(BATCH_SIZE))
+        reset_batchnorm((updates.begin(mask) if updates else mask).apply_(network), data.train.inputs(BATCH_SIZE))
     keep_freed_memory()
-    meter = Meter(len(data.train), run.flops, execution)
+    meter = Meter(recipe.inputs_per_epoch(len(data.train)), run.flops, execution)
 
     def keep(state: State) -> None:
         if checkpoints.due and Processes.here().rank == 0:
@@ -83,6 +88,7 @@ def train_network(
         recipe,
         Streams(run.specification["seed"], purpose),
         mask=mask,
+        updates=updates,
         state=state,
         stop=stop,
         execution=execution,
@@ -92,11 +98,21 @@ def train_network(
     if resets:
         reset_batchnorm(network, data.train.inputs(BATCH_SIZE))
     metrics = scores(run, network)
+    mask = state.mask or mask
     if mask is not None:
         metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
     return Outcome(metrics, {WEIGHTS: network.state_dict()}, mask, history=history, measured=measured), state
 
 
 def scores(run: Run, network: nn.Module) -> dict[str, float]:
-    """What is scored on the test set."""
-    return evaluate(network, run.data.test).measured
+    """What is scored on the test set and on the training inputs, and what an epoch is made of.
+
+    `train_accuracy` and `train_loss` are over the training inputs without augmentation: all of them, or 10,000 evenly
+    spaced ones where there are more. `flops` are those of a forward pass of the dense network over one input, and
+    `inputs` how many an epoch trains on.
+    """
+    train = run.data.train
+    count = min(len(train), FITTED)
+    fitted = evaluate(network, train.subset(torch.arange(count) * len(train) // count))
+    scored = {"train_accuracy": fitted.accuracy, "train_loss": fitted.loss}
+    return evaluate(network, run.data.test).measured | scored | {"flops": run.flops, "inputs": len(train)}

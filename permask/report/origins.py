@@ -1,0 +1,49 @@
+"""With what the results of a study were computed, and a warning where that differs."""
+
+from collections import Counter
+from collections.abc import Mapping
+
+from permask.study.collect import COMPUTED_WITH
+from permask.study.results import Results
+from permask.study.steps.trained import Trained
+from permask.study.throughput import MeasuredThroughput
+
+Origins = Mapping[str, Mapping[str, int]]  # name to value to how many steps were computed with it
+
+# what numbers may depend on, and what should therefore be one and the same
+EQUAL = ("permask", "commit", "torch", "device", "precision", "compile", "deterministic")
+
+
+def origins(results: Results) -> Origins:
+    """What the steps of a study were computed with; results of before tell it of trained networks alone."""
+    told = results.provenance.get(COMPUTED_WITH)
+    if isinstance(told, dict):
+        return told
+    networks, measured = results.of(Trained), results.of(MeasuredThroughput)
+    rows = {"permask": networks, "commit": networks, "torch": networks}
+    rows |= {"device": measured, "precision": measured, "compile": measured}
+    return {name: Counter(str(getattr(row, name)) for row in of_name) for name, of_name in rows.items() if of_name}
+
+
+def sentences(results: Results) -> dict[str, str]:
+    """By name, every value and how many steps were computed with it."""
+    return {name: ", ".join(_counted(values)) for name, values in origins(results).items()}
+
+
+def warning(results: Results) -> str:
+    """In what the steps differ that numbers may depend on; empty if in nothing."""
+    differing = {name: values for name, values in origins(results).items() if name in EQUAL and len(values) > 1}
+    if not differing:
+        return ""
+    said = "; ".join(f"{name}: {', '.join(_counted(values))}" for name, values in differing.items())
+    return f"Warning: not all of these results were computed alike, and may differ for that reason. {said}."
+
+
+def origin_sentences(results: Results) -> list[str]:
+    """What the results were computed with, the warning first if there is one."""
+    said = "; ".join(f"{name} {text}" for name, text in sentences(results).items())
+    return [sentence for sentence in (warning(results), said and f"Computed with {said}.") if sentence]
+
+
+def _counted(values: Mapping[str, int]) -> list[str]:
+    return [f"{value or 'unknown'} ({count} step{'s' * (count != 1)})" for value, count in values.items()]
