@@ -39,6 +39,22 @@ def prune(tmp_path):
     return step, stores[0], contents(stores[1], step)
 
 
+@pytest.fixture(params=["set", "rigl", "gmp"])
+def changing(tmp_path, request):
+    """A step that trains 6 epochs of 4 batches under a mask that changes, and what it writes undisturbed."""
+    changes = {"pairs": 1, "epochs": 7, "rewinds": [1], "sparsities": [0.5], "prune": {"epochs": 1, "rate": 0.5}}
+    own = {"methods": [request.param], "connect": None}
+    plan = make_plan(Prepared(Study.model_validate(yaml.safe_load(SMALL) | changes | own)))
+    (step,) = (step for step in plan.steps.values() if step.kind == "sparse")
+    stores = Store(tmp_path / "store"), Store(tmp_path / "clean")
+    for store in stores:
+        for before in plan.steps.values():
+            if before is not step and before.key in plan.before(step):
+                Worker(store, {}).compute(before.task)
+    assert Worker(stores[1], {}).compute(step.task) == Computed()
+    return step, stores[0], contents(stores[1], step)
+
+
 def contents(store, step):
     return {path.name: path.read_bytes() for path in store.folder(step.key).iterdir() if path.name != "manifest.json"}
 
@@ -80,6 +96,14 @@ def test_goes_on_where_it_was_bit_for_bit(prune, broken_off, n):
     epochs = [event["done"] for event in read_track(store, step.key) if event["event"] == "progress"]
     assert epochs == [1, 2, 3, 4, 5, 6]  # none was trained twice
     assert not store.checkpoints(step.key).exists()
+
+
+@pytest.mark.parametrize("n", [3, 10, 20])
+def test_masks_that_change_go_on_where_they_were_bit_for_bit(changing, broken_off, n):
+    step, store, expected = changing
+    broken_off(n, step, store)
+    assert Worker(store, {}).compute(step.task) == Computed()
+    assert contents(store, step) == expected
 
 
 def test_a_damaged_checkpoint_is_not_used(prune, broken_off):

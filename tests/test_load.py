@@ -52,6 +52,47 @@ def test_overrides_reach_into_sections(tmp_path):
     assert study.connect is None
 
 
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (["dense.optimizer=adamm"], "dense.optimizer: expected sgd or adamw or .*; got adamm; did you mean adamw?"),
+        (["dense.optimizer=lbfgs"], "dense.optimizer: expected sgd .*; got lbfgs"),
+        (["dense.optimizer=adamw", "dense.momentum=0.5"], "dense: expected momentum with sgd alone, got it with adamw"),
+        (
+            ["dense.schedule=step"],
+            "dense: expected milestones with the schedule step, .*; got step with 0",
+        ),
+        (["dense.milestones=[3]"], "dense: expected milestones with the schedule step, .* got cosine with 1 of them"),
+        (["dense.schedule=step", "dense.milestones=[3, 2]"], "milestones: expected epochs in rising order, got 3, 2"),
+        (["dense.factor=0.5"], "dense: expected milestones with the schedule step, and with no other; got cosine"),
+        (["dense.schedule=linear"], "dense.schedule: expected cosine or step or constant; got 'linear'"),
+        (["dense.warmup=500"], "dense: expected a training that is longer than its warm-up of 500 epochs"),
+        (["prune.warmup=60"], "prune: expected a training that is longer than its warm-up of 60 epochs"),
+        (["sparse.warmup=2", "rewinds=[1]"], "rewinds: expected .* longer than its warm-up of 2 epochs, got one of 2"),
+        (["sparse.warmup=500"], "sparse: expected a training that is longer than its warm-up of 500 epochs"),
+        (["dense.label_smoothing=1"], "dense.label_smoothing: expected less than 1; got 1"),
+        (["dense.clip=0"], "dense.clip: expected greater than 0; got 0"),
+        (["dense.decay=biases"], "dense.decay: expected all or weights; got 'biases'"),
+    ],
+)
+def test_a_mistake_in_a_recipe_is_one_line_with_its_place(tmp_path, changes, message):
+    with pytest.raises(StudyError, match=message) as error:
+        load_study(write(tmp_path, GOOD), changes)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_recipe_says_what_differs_from_the_usual_and_no_more(tmp_path):
+    def recipe(*changes):
+        return load_study(write(tmp_path, GOOD), changes).dense.recipe
+
+    usual = recipe()
+    assert usual.keys() == {"learning_rate", "momentum", "weight_decay"}
+    assert recipe("dense.optimizer=SGD", "dense.schedule=cosine", "dense.warmup=0") == usual
+    adamw = recipe("dense.optimizer=AdamW", "dense.options={betas: [0.9, 0.95]}", "dense.warmup=1")
+    without = {name: value for name, value in usual.items() if name != "momentum"}
+    assert adamw == {**without, "optimizer": "adamw", "options": {"betas": [0.9, 0.95]}, "warmup": 1}
+
+
 def test_all_errors_come_at_once_with_their_places(tmp_path):
     text = GOOD.replace("pairs: 1", "pears: 1").replace("[0.5]", "[0.5, 1.3]").replace("name: mlp", "name: mpl")
     assert messages(write(tmp_path, text), "prune.epoch=3", "dense.momentum=1") == [

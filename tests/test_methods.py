@@ -133,7 +133,7 @@ def test_a_study_says_its_methods_as_they_were_written():
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        ("[lth, snap]", "methods.1: expected lth or naive or permuted or .* or synflow; got snap; did you mean snip"),
+        ("[lth, snap]", "methods.1: expected lth or naive or permuted or .* or gmp; got snap; did you mean snip"),
         ("[{name: x, mask: {by: snop}}]", "methods.0.mask.by: expected imp or .*; got snop; did you mean snip"),
         ("[{name: x, mask: {by: imp, of: C}}]", "methods.0.mask.of: expected A or B or new; got 'C'"),
         ("[{name: x, start: C, mask: {by: imp}}]", "methods.0.start: expected A or B or new; got 'C'"),
@@ -146,12 +146,44 @@ def test_a_study_says_its_methods_as_they_were_written():
         ),
         ("[lth, {name: lth, mask: {by: erk}}]", "methods: expected each value once, got lth more than once"),
         ("[{name: x, mask: {by: imp, of: A}, carry: {by: weights, at: -1}}]", "methods.0.carry.at: "),
+        (
+            "[{name: x, mask: {by: erk}, train: {update: rigel}}]",
+            "update: expected set or rigl or gmp; got 'rigel'",
+        ),
+        ("[{name: x, mask: {by: erk}, train: {update: rigl, evry: 3}}]", "train.evry: expected .* did you mean every"),
+        ("[{name: x, mask: {by: erk}, train: {update: rigl, until: 1.5}}]", "until: expected less than or equal to 1"),
+        ("[{name: x, mask: {by: erk}, train: {every: 5}}]", "expected no every with update: none, which reads none"),
+        ("[{name: x, mask: {by: erk}, train: {update: gmp, fraction: 0.5}}]", "expected no fraction with update: gmp"),
     ],
 )
 def test_a_mistake_in_a_method_is_one_line_with_its_place(tmp_path, methods, message):
     with pytest.raises(StudyError, match=message) as error:
         load_study(write_study(tmp_path), [f"methods={methods}"])
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_masks_that_change_begin_where_others_do_and_end_at_the_counts_of_their_layers(computed):
+    plan, store = computed
+    for name, source in (("set", "erk"), ("rigl", "erk"), ("gmp", "uniform")):
+        step, other = step_of(plan, name), step_of(plan, source)
+        assert step.parents == other.parents and step.key != other.key
+        assert step.specification["recipe"] == other.specification["recipe"]
+        found, begun = mask_in(store, step), mask_in(store, step.parents["mask"])
+        counts = [{layer: int(kept.sum()) for layer, kept in mask.items()} for mask in (found, begun)]
+        assert counts[0] == counts[1] and found != begun
+        weights = load_file(store.folder(step.key) / "weights.safetensors")
+        assert all((weights[layer][~kept] == 0).all() for layer, kept in found.items())
+
+
+def test_options_of_changes_are_in_the_keys_of_their_method_alone():
+    often = {"name": "often", "mask": {"by": "erk"}, "train": {"update": "rigl", "every": 2, "rescale": "layer"}}
+    usual = {"name": "rigl", "mask": {"by": "erk"}, "train": {"update": "rigl"}}
+    assert set(plan_of(usual).steps) == set(plan_of("rigl").steps)
+    (own,) = set(plan_of("rigl", often).steps) - set(plan_of("rigl").steps)
+    specification = plan_of("rigl", often).steps[own].specification
+    assert specification["update"] == {"by": "rigl", "every": 2, "until": 0.75, "fraction": 0.3}
+    assert specification["rescale"] == "layer"
+    assert set(plan_of({**usual, "train": {"update": "none"}, "name": "erk"}).steps) == set(plan_of("erk").steps)
 
 
 def test_a_mask_that_misses_its_sparsity_is_refused(tmp_path, monkeypatch):

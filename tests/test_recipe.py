@@ -200,4 +200,4 @@ def test_masks_that_change_end_at_their_counts_and_resume_bit_for_bit(by, recipe
 def test_a_mask_that_would_never_change_is_refused():
     mask = magnitude_mask(network(), 0.5)
     with pytest.raises(PermaskError, match="rigl: expected an update before step 15 of 20, got one every 100 steps"):
-        train(network(), DATA.train, RECIPE, STREAMS, mask=mask, updates=Updates("rigl"))
+        train(network(), DATA.train, RECIPE, STREAMS, mask=mask, updates=Updates("rigl", every=100))

@@ -47,8 +47,7 @@ class SET(MaskUpdates):
     def updated(self, step: int) -> Mask:
         """The mask with a share of every layer exchanged."""
         generator = torch.Generator().manual_seed((self.seed << 32) + step)
-        changed = {}
-        for name, kept in self.held.mask.items():
-            growth = torch.rand(kept.shape, generator=generator)
-            changed[name] = exchange(kept, self.held.weights[name], growth, self.fraction)
-        return Mask(changed)
+        mask = self.held.mask
+        # in an order that a mask from a file has, too
+        growth = {name: torch.rand(mask[name].shape, generator=generator) for name in sorted(mask)}
+        return Mask({n: exchange(kept, self.held.weights[n], growth[n], self.fraction) for n, kept in mask.items()})

@@ -11,6 +11,7 @@ from permask.masks.sources import SOURCES
 from permask.matching.matchers import MATCHERS
 from permask.study.optimisation import Sparse
 from permask.study.section import Count, PositiveInt, Section
+from permask.study.step import Specification
 
 IMP, FILE = "imp", "file"  # masks that no source makes: of pruning rounds, and of a file
 SHUFFLE, RANDOM, NONE = "shuffle", "random", "none"  # how a mask is carried without a matcher
@@ -130,9 +131,50 @@ class Carry(Section):
 
 
 class Train(Section):
-    """How a method trains otherwise than the study says: any option of its section `sparse`, in place of that one."""
+    """How a method trains: whether its mask changes, and any option of the study's `sparse` in place of that one."""
 
     model_config = ConfigDict(extra="allow")  # they are checked together with the others of `sparse`
+
+    update: Annotated[
+        Literal["set", "rigl", "gmp"] | None,
+        BeforeValidator(lambda update: None if update == NONE else update),
+        Field(
+            description="how the mask changes in training: set (Mocanu et al. 2018) and rigl (Evci et al. "
+            "2020) drop the smallest weights of every layer and grow as many at random, or where the gradient is "
+            "largest; gmp (Zhu & Gupta 2017) begins with all weights and ends with as many of every layer as the mask "
+            "keeps; none"
+        ),
+    ] = None
+    every: Annotated[
+        PositiveInt | None,
+        Field(description="steps from one change of the mask to the next; unless given 100, or fewer for ten changes"),
+    ] = None
+    fraction: Annotated[
+        float, Field(gt=0, le=1, description="share of a layer's kept weights that set and rigl exchange at first")
+    ] = 0.3
+    until: Annotated[
+        float, Field(gt=0, le=1, description="share of the training after which the mask stays as it is")
+    ] = 0.75
+
+    @model_validator(mode="after")
+    def _options_of_an_update(self) -> "Train":
+        idle = {None: ("every", "fraction", "until"), "gmp": ("fraction",)}.get(self.update, ())
+        if given := [name for name in idle if getattr(self, name) != type(self).model_fields[name].default]:
+            raise PydanticCustomError(
+                "idle",
+                "expected no {idle} with update: {update}, which reads none",
+                {"idle": " or ".join(given), "update": self.update or NONE},
+            )
+        return self
+
+    @property
+    def updates(self) -> Specification:
+        """How the mask changes, as the specification of a step says it; empty if it does not."""
+        if self.update is None:
+            return {}
+        names = ("until",) if self.update == "gmp" else ("until", "fraction")
+        every = {"every": self.every} if self.every else {}
+        return {"update": {"by": self.update, **every, **{name: getattr(self, name) for name in names}}}
 
     def over(self, sparse: Sparse) -> Sparse:
         """The study's section with what is written here in its place."""
@@ -155,7 +197,7 @@ class Method(Section):
     ] = "B"
     mask: MaskFrom
     carry: Annotated[Carry | None, AfterValidator(lambda carry: carry if carry and carry.by != NONE else None)] = None
-    train: Annotated[Train | None, Field(description="options of `sparse` for this method alone")] = None
+    train: Annotated[Train | None, Field(description="how its mask changes; options of `sparse` for it alone")] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -241,9 +283,10 @@ def _of_sparse(detail: ErrorDetails) -> PydanticCustomError:
     return PydanticCustomError(cast(Any, detail["type"]), cast(Any, detail["msg"]), detail.get("ctx"))
 
 
-def _method(name: str, start: str, by: str, of: str, carry: str | None = None) -> Method:
-    content = {"name": name, "start": start, "mask": {"by": by, "of": of}, "carry": {"by": carry} if carry else None}
-    return Method.model_validate(content)
+def _method(name: str, start: str, by: str, of: str, **more: str) -> Method:
+    content = {"name": name, "start": start, "mask": {"by": by, "of": of}}
+    parts = {"carry": "by", "train": "update"}
+    return Method.model_validate(content | {part: {parts[part]: value} for part, value in more.items()})
 
 
 BUILT_IN = {
@@ -251,9 +294,9 @@ BUILT_IN = {
     for method in (
         _method("lth", "A", IMP, "A"),
         _method("naive", "B", IMP, "A"),
-        _method("permuted", "B", IMP, "A", "activations"),
-        _method("random", "B", IMP, "A", SHUFFLE),
-        _method("any-symmetry", "B", IMP, "A", RANDOM),
+        _method("permuted", "B", IMP, "A", carry="activations"),
+        _method("random", "B", IMP, "A", carry=SHUFFLE),
+        _method("any-symmetry", "B", IMP, "A", carry=RANDOM),
         _method("own-ticket", "B", IMP, "B"),
         _method("one-shot", "B", "magnitude", "B"),
         _method("erk", "B", "erk", "B"),
@@ -261,6 +304,9 @@ BUILT_IN = {
         _method("snip", "B", "snip", "B"),
         _method("grasp", "B", "grasp", "B"),
         _method("synflow", "B", "synflow", "B"),
+        _method("set", "B", "erk", "B", train="set"),
+        _method("rigl", "B", "erk", "B", train="rigl"),
+        _method("gmp", "B", "uniform", "B", train="gmp"),
     )
 }
 

@@ -38,7 +38,12 @@ def smallest(study: Study) -> Study:
     }
     for name in ("dense", "prune", "sparse"):
         section = changes.get(name) or getattr(study, name).model_dump()
-        changes[name] = section | {"learning_rate": section["learning_rate"] * slower}
+        trained = {"dense": epochs, "prune": 1, "sparse": epochs - rewinds[-1]}[name]
+        changes[name] = section | {
+            "learning_rate": section["learning_rate"] * slower,
+            "warmup": min(section["warmup"], trained - 1),
+            "milestones": sorted({min(milestone, trained) for milestone in section["milestones"]}),
+        }
     if not isinstance(study.data, Digits):
         large = isinstance(study.data, StreamedImages)
         images = LARGE if large else IMAGES
@@ -73,6 +78,10 @@ def _smaller(method: Method, epochs: int, slower: float) -> Method:
             if (at := getattr(method.carry, name)) is not None
         }
         changes["carry"] = method.carry.model_copy(update=within)
-    if method.train and "learning_rate" in (own := method.train.model_extra or {}):
-        changes["train"] = method.train.model_copy(update={"learning_rate": own["learning_rate"] * slower})
+    if method.train:
+        own = method.train.model_extra or {}
+        fewer: dict[str, Any] = {"every": None}
+        if "learning_rate" in own:
+            fewer["learning_rate"] = own["learning_rate"] * slower
+        changes["train"] = method.train.model_copy(update=fewer)
     return method.model_copy(update=changes)

@@ -280,7 +280,7 @@ class Study(Section):
             )
         return value
 
-    @field_validator("dense", "prune", "rewinds")
+    @field_validator("dense", "prune", "sparse", "rewinds")
     @classmethod
     def _warmed_up_before_the_end(cls, value: Optimisation | tuple[int, ...], info) -> Optimisation | tuple[int, ...]:
         epochs, section = info.data.get("epochs", 0), value

@@ -7,6 +7,8 @@ from permask.dynamic.updates import Held, MaskUpdates, Schedule
 from permask.errors import PermaskError
 from permask.mask import Mask
 
+USUAL, CHANGES = 100, 10  # steps between updates (Evci et al. 2020, section 4), and updates of a short training
+
 
 @dataclass(frozen=True)
 class Updates:
@@ -14,13 +16,13 @@ class Updates:
 
     Attributes:
         by: The name of a method in `permask.dynamic.UPDATES`.
-        every: Steps between two updates.
+        every: Steps between two updates; None for 100, or for a tenth of the steps with updates if that is less.
         fraction: Share of a layer's kept weights that an update exchanges, where it exchanges any.
         until: Share of the training after which the mask stays as it is.
     """
 
     by: str
-    every: int = 100
+    every: int | None = None
     fraction: float = 0.3
     until: float = 0.75
 
@@ -35,8 +37,9 @@ class Updates:
             PermaskError: The mask would never change.
         """
         until = round(self.until * steps)
-        if self.every >= until:
+        every = self.every or max(1, min(USUAL, until // CHANGES))
+        if every >= until:
             raise PermaskError(
-                f"{self.by}: expected an update before step {until} of {steps}, got one every {self.every} steps"
+                f"{self.by}: expected an update before step {until} of {steps}, got one every {every} steps"
             )
-        return UPDATES[self.by].over(held, mask, Schedule(self.every, until, self.fraction, seed))
+        return UPDATES[self.by].over(held, mask, Schedule(every, until, self.fraction, seed))

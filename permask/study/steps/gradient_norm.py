@@ -45,7 +45,7 @@ def plan(planner: "Planner") -> Iterator[Reported]:
     """One for every sparse network, from the same weights and mask."""
     for trained in sparse.plan(planner):
         own = trained.step.specification
-        start = {name: own[name] for name in ("shuffle", "element", "rescale") if name in own}
+        start = {name: own[name] for name in ("shuffle", "element", "rescale", "update") if name in own}
         yield Reported(trained.labels, planner.step("gradient_norm", start, dict(trained.step.parents)))
 
 
@@ -55,8 +55,9 @@ def compute(run: "Run") -> Outcome:
 
     from permask.batches import label_loss
 
-    network, mask = sparse.start(run)
-    mask.apply_(network).train()
+    begun = sparse.start(run)
+    network, mask = begun.network.train(), begun.first_mask
+    mask.apply_(network)
     train = run.data.train
     for inputs, labels in train.batches(BATCH_SIZE):
         (label_loss(network(inputs), labels, "sum") / train.labels.numel()).backward()

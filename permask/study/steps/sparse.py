@@ -6,6 +6,7 @@ are drawn, a seed in the specification says so.
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from permask.study.method import BUILT_IN, IMP, Carry, Method
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from permask.study.collect import Found
     from permask.study.plan import Planner, Ticket
     from permask.study.steps.run import Run
+    from permask.training.updates import Updates
 
 VERSION = 2  # scores on the training inputs
 ROW = Trained
@@ -42,6 +44,7 @@ def train_sparse(
     epochs, tickets = study.epochs - rewind, {"A": a, "B": b, "new": b}
     specification: dict[str, Any] = {"seed": b.seeds["B"], "recipe": planner.recipe(epochs, options)}
     specification |= options.model_dump(include={"rescale", "reset_batchnorm"}, exclude_defaults=True)
+    specification |= method.train.updates if method.train else {}
     pruned = tickets[method.mask.of]
     if method.mask.by == IMP:
         mask = pruned.pruned[method.mask.of][sparsity]
@@ -82,16 +85,37 @@ def compute(run: "Run") -> Outcome:
     """Train the survivors; the order of the images depends on the seed alone, not on the method."""
     from permask.study.steps.training import train_network
 
-    network, mask = start(run)
-    outcome, _ = train_network(run, network, "sparse", mask=mask)
+    begun = start(run)
+    outcome, _ = train_network(run, begun.network, "sparse", mask=begun.mask, updates=begun.updates)
     return outcome
 
 
-def start(run: "Run") -> "tuple[nn.Module, Mask]":
-    """The weights and the mask that training begins with."""
+@dataclass(frozen=True)
+class Start:
+    """What a sparse training begins with.
+
+    Attributes:
+        network: Its weights; the pruned ones are not zero yet.
+        mask: What is to be kept of every layer, at the beginning or in the end.
+        updates: How the mask changes; None if it does not.
+    """
+
+    network: "nn.Module"
+    mask: "Mask"
+    updates: "Updates | None"
+
+    @property
+    def first_mask(self) -> "Mask":
+        """The mask at the beginning."""
+        return self.updates.begin(self.mask) if self.updates else self.mask
+
+
+def start(run: "Run") -> Start:
+    """What a step's parents and its specification say of how it begins."""
     from permask.masks.rescale import rescale_fan_in
     from permask.masks.scores import random_mask_like
     from permask.masks.transport import transport
+    from permask.training.updates import Updates
 
     network, mask = run.network_of("weights"), run.mask_of("mask")
     assert mask is not None
@@ -101,9 +125,11 @@ def start(run: "Run") -> "tuple[nn.Module, Mask]":
         mask = mask.permuted(run.symmetry_of("symmetry").random(run.specification["element"]))
     if "shuffle" in run.specification:
         mask = random_mask_like(mask, run.specification["shuffle"])
+    updates = Updates(**run.specification["update"]) if "update" in run.specification else None
+    begun = Start(network, mask, updates)
     if "rescale" in run.specification:
-        rescale_fan_in(network, mask, run.specification["rescale"])
-    return network, mask
+        rescale_fan_in(network, begun.first_mask, run.specification["rescale"])
+    return begun
 
 
 def rows(found: "Found") -> list[Trained]:
