@@ -292,6 +292,10 @@ def gives_nothing(op):
     pass
 
 
+def gives_two_results(op):
+    return [op["input"], op["input"]]
+
+
 @pytest.mark.parametrize(
     ("broken", "told"),
     [
@@ -299,6 +303,7 @@ def gives_nothing(op):
         (misspelled_and_optional, "no op of this rule has an argument 'bais'"),
         (careless_of_a_missing_bias, r"the argument 'bias' is None in this call: read it with op.get\('bias'\)"),
         (gives_nothing, "TypeError"),
+        (gives_two_results, "it gives 2 results, where the op returns 1"),
     ],
 )
 def test_a_mistake_in_a_rule_is_an_error_that_names_the_op_and_the_rule(broken, told, monkeypatch):
