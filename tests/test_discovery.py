@@ -267,6 +267,15 @@ def test_the_negative_control_names_axes_without_influence():
     assert symmetry.report["idle"] == ["q: k.bias 0", "q.inside: k.bias 0"]
 
 
+@pytest.mark.parametrize("op", [lambda y: torch.heaviside(y, y.exp()), lambda y: torch.special.zeta(y.exp() + 2, 2.0)])
+def test_an_op_without_a_derivative_leaves_axes_unproven(op):
+    network = Net(lambda net, x: net.b(op(net.a(x))), a=nn.Linear(3, 4), b=nn.Linear(4, 2))
+    symmetry = permask.discover(network, (torch.randn(5, 3),))
+    assert [group.size for group in symmetry.groups] == [4]
+    assert symmetry.report["idle"] == ["a: a.weight 0", "a: a.bias 0", "a: b.weight 1"]
+    assert symmetry.report["error"] <= 1e-9
+
+
 def test_a_broken_rule_is_noticed_and_its_groups_are_left_out(monkeypatch):
     monkeypatch.setitem(RULES, "batch_norm", lambda op: op["input"])
     example = NETWORKS["resnet"]

@@ -21,6 +21,7 @@ BINARY = names("""
 add sub mul div rsub true_divide divide multiply subtract floor_divide remainder fmod pow atan2 maximum minimum fmax
 fmin eq ne lt le gt ge where masked_fill logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor
 __and__ __or__ __xor__ addcmul addcdiv lerp complex polar copysign hypot nextafter xlogy logaddexp float_power
+heaviside special_zeta igamma igammac
 """)
 
 DROPOUTS = names("dropout feature_dropout alpha_dropout")
