@@ -51,10 +51,10 @@ def connect(
     """
     from torch import nn
 
-    from permask.cli.data import Shown, bar, check_labels, example_of, read
+    from permask.cli.data import Shown, check_labels, example_of, read
     from permask.cli.evaluation import measure
     from permask.cli.network import load_ends
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import bar, check_writable, write_whole
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
     from permask.connectivity.interpolate import interpolate

@@ -51,9 +51,9 @@ def make(
 
     `permask mask make --model net.py:make_net width=64 --by snip --data train.npz --sparsity 0.95 -o snip.safetensors`
     """
-    from permask.cli.data import Shown, bar
+    from permask.cli.data import Shown
     from permask.cli.masking import load_pruned
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import bar, check_writable, write_whole
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask
 
