@@ -3,7 +3,8 @@
     python benchmarks/commands.py --rounds 5 --size 64 resnet50
 
 Every call is a process of its own, as from a shell, with an empty cache or with one that holds the network's symmetry.
-Seconds are those of the processor, of the process and all its threads: other work on the machine disturbs them less.
+Seconds are those of the processor, which other work on the machine disturbs less. Each process has one thread, because
+threads that wait for each other take seconds of the processor, too.
 """
 
 import os
@@ -75,7 +76,7 @@ def spent(command: list[str], place: Path, empty: bool) -> float:
         subprocess.run(
             [sys.executable, "-m", "permask", *command],
             cwd=place,
-            env=os.environ | {"PERMASK_CACHE": cache},
+            env=os.environ | {"PERMASK_CACHE": cache, "OMP_NUM_THREADS": "1"},
             check=True,
             stdout=subprocess.DEVNULL,
         )
