@@ -267,6 +267,15 @@ def test_the_negative_control_names_axes_without_influence():
     assert symmetry.report["idle"] == ["q: k.bias 0", "q.inside: k.bias 0"]
 
 
+@pytest.mark.parametrize("op", [lambda y: torch.heaviside(y, y.exp()), lambda y: torch.special.zeta(y.exp() + 2, 2.0)])
+def test_an_op_without_a_derivative_leaves_axes_unproven(op):
+    network = Net(lambda net, x: net.b(op(net.a(x))), a=nn.Linear(3, 4), b=nn.Linear(4, 2))
+    symmetry = permask.discover(network, (torch.randn(5, 3),))
+    assert [group.size for group in symmetry.groups] == [4]
+    assert symmetry.report["idle"] == ["a: a.weight 0", "a: a.bias 0", "a: b.weight 1"]
+    assert symmetry.report["error"] <= 1e-9
+
+
 def test_a_broken_rule_is_noticed_and_its_groups_are_left_out(monkeypatch):
     monkeypatch.setitem(RULES, "batch_norm", lambda op: op["input"])
     example = NETWORKS["resnet"]
@@ -292,6 +301,10 @@ def gives_nothing(op):
     pass
 
 
+def gives_two_results(op):
+    return [op["input"], op["input"]]
+
+
 @pytest.mark.parametrize(
     ("broken", "told"),
     [
@@ -299,6 +312,7 @@ def gives_nothing(op):
         (misspelled_and_optional, "no op of this rule has an argument 'bais'"),
         (careless_of_a_missing_bias, r"the argument 'bias' is None in this call: read it with op.get\('bias'\)"),
         (gives_nothing, "TypeError"),
+        (gives_two_results, "it gives 2 results, where the op returns 1"),
     ],
 )
 def test_a_mistake_in_a_rule_is_an_error_that_names_the_op_and_the_rule(broken, told, monkeypatch):

@@ -5,6 +5,7 @@ import importlib.util
 import re
 import shlex
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -121,3 +122,11 @@ def test_the_citation_is_that_of_the_package():
     assert {"title", "authors", "message", "version", "license"} <= citation.keys()
     project = (DOCS.parent / "pyproject.toml").read_text()
     assert f'version = "{citation["version"]}"' in project
+
+
+def test_contributing_lists_the_layers_that_the_linter_checks():
+    root = DOCS.parent
+    (table,) = re.findall(r"^\| layer \|(.*?)\n\n", (root / "CONTRIBUTING.md").read_text(), re.M | re.S)
+    listed = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)/?`", row.split("|")[1])]
+    (contract,) = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    assert ["__main__", *reversed(listed)] == contract["layers"]

@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -13,14 +12,6 @@ from permask.cli.expand import expand
 from permask.matching.matchers import MATCHERS, MatchOptions
 
 BY = one_of(MATCHERS, help="Permute the source first, by matching it on the calibration data, instead of --alignment.")
-
-
-class Statistics(StrEnum):
-    """What to do about the statistics of averaged networks."""
-
-    keep = "keep"
-    reset = "reset"
-    repair = "repair"
 
 
 @expand
@@ -35,9 +26,9 @@ def connect(
     options: MatchOptions,
     alphas: Annotated[int, typer.Option(min=2, help="Points along the path, the ends included.")] = 11,
     statistics: Annotated[
-        Statistics,
+        Literal["keep", "reset", "repair"],
         typer.Option(help="At every point: keep interpolated BatchNorm statistics, recompute them, or REPAIR."),
-    ] = Statistics.reset,
+    ] = "reset",
     calibration: Annotated[
         str | None, typer.Option(metavar="DATA", help="Inputs for reset, repair and --by. [default: --data]")
     ] = None,
@@ -60,10 +51,10 @@ def connect(
     """
     from torch import nn
 
-    from permask.cli.data import Shown, bar, check_labels, example_of, read
+    from permask.cli.data import Shown, check_labels, example_of, read
     from permask.cli.evaluation import measure
     from permask.cli.network import load_ends
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import bar, check_writable, write_whole
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
     from permask.connectivity.interpolate import interpolate
@@ -95,9 +86,9 @@ def connect(
     inputs = [batch.inputs for batch in calibrating]
 
     def prepare(network: nn.Module, alpha: float) -> nn.Module:
-        if statistics is Statistics.reset:
+        if statistics == "reset":
             reset_batchnorm(network, inputs)
-        elif statistics is Statistics.repair and 0 < alpha < 1:
+        elif statistics == "repair" and 0 < alpha < 1:
             repair(source, target, network, inputs, alpha)
         return network
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
 from rich.progress import Progress
 from torch import Tensor, nn
 
@@ -80,12 +79,6 @@ def load_batches(reference: str, batch_size: int, limit: int | None = None) -> l
 def example_of(batches: Sequence[Batch]) -> tuple[Tensor, ...]:
     """Two samples, to trace a network with."""
     return tuple(x[:2] for x in batches[0].inputs)
-
-
-def bar(quiet: bool) -> Progress:
-    """Progress bars on the standard error, unless quiet."""
-    console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
 class Shown(list[Batch]):

@@ -42,9 +42,9 @@ def ensemble(
     """
     import torch
 
-    from permask.cli.data import bar, check_labels, read
+    from permask.cli.data import check_labels, read
     from permask.cli.network import load_network
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import bar, check_writable, write_whole
     from permask.ensembles import evaluate_ensemble
     from permask.errors import PermaskError
     from permask.masks.formats import load_weights

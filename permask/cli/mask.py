@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -17,15 +16,6 @@ mask = typer.Typer(help="Make, show, compare and export masks.", no_args_is_help
 MASK = typer.Argument(
     help="A mask: safetensors, or a checkpoint that was pruned (prune buffers, or zeros).", metavar="MASK"
 )
-
-
-class Form(StrEnum):
-    """What to export to."""
-
-    safetensors = "safetensors"
-    prune = "prune"
-    zeros = "zeros"
-    two_four = "2:4"
 
 
 @mask.command()
@@ -61,9 +51,9 @@ def make(
 
     `permask mask make --model net.py:make_net width=64 --by snip --data train.npz --sparsity 0.95 -o snip.safetensors`
     """
-    from permask.cli.data import Shown, bar
+    from permask.cli.data import Shown
     from permask.cli.masking import load_pruned
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import bar, check_writable, write_whole
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask
 
@@ -122,7 +112,10 @@ def compare(
 @mask.command()
 def export(
     path: Annotated[Path, MASK],
-    to: Annotated[Form, typer.Option(help="prune: torch.nn.utils.prune buffers; zeros: pruned weights set to zero.")],
+    to: Annotated[
+        Literal["safetensors", "prune", "zeros", "2:4"],
+        typer.Option(help="prune: torch.nn.utils.prune buffers; zeros: pruned weights set to zero."),
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write; .pt or .safetensors.")],
     weights: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The checkpoint that the mask belongs to.")
@@ -145,14 +138,14 @@ def export(
 
     check_writable(out)
     found = read_mask(path)
-    if to is Form.safetensors:
+    if to == "safetensors":
         write_whole(out, found.save)
         _tell(_summary(found) | {"out": str(out)}, as_json)
         return
     if weights is None:
         raise PermaskError(f"--to {to} needs --weights")
     state = plain_state(read_state(weights))
-    under = {Form.prune: state_with_buffers, Form.zeros: state_with_zeros, Form.two_four: state_with_two_four}
+    under = {"prune": state_with_buffers, "zeros": state_with_zeros, "2:4": state_with_two_four}
     exported = under[to](state, found)
     save = save_tensors if out.suffix == ".safetensors" else save_pickled
     write_whole(out, lambda path: save(exported, path))

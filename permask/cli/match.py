@@ -58,9 +58,9 @@ def match(
 
     `permask match net.py:make_net a.pt b.pt --data net.py:batches --by straight-through --aligned a_in_b.safetensors`
     """
-    from permask.cli.data import Shown, bar, example_of, read_for
+    from permask.cli.data import Shown, example_of, read_for
     from permask.cli.network import example_inputs, load_ends
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import bar, check_writable, write_whole
     from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask

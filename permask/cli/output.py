@@ -1,10 +1,11 @@
-"""What commands write: files, whole or not at all, and tables."""
+"""What commands write: files, whole or not at all, tables, and bars of how far they are."""
 
 import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from rich.console import Console
+from rich.progress import Progress
 from rich.table import Table
 
 from permask.errors import PermaskError
@@ -31,6 +32,12 @@ def write_whole(path: Path, save: Callable[[Path], object]) -> None:
         raise PermaskError(f"{path}: cannot write: {error}") from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def bar(quiet: bool) -> Progress:
+    """Progress bars on the standard error, unless quiet."""
+    console = Console(stderr=True)
+    return Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:

@@ -1,8 +1,7 @@
 """`permask store`: what a store holds, whether it is whole, what of it can go, and copies of it."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +10,6 @@ import typer
 from permask.cli.arguments import JSON, STORE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from permask.study.store import Store
 
 store = typer.Typer(help="List, show, verify, clean and copy the results of a store.", no_args_is_help=True)
@@ -78,12 +75,13 @@ def verify(
 
     Example: `permask store verify studies/digits.yaml`
     """
+    from permask.cli.output import bar
     from permask.study.upkeep import verify as compare
 
     found = _open(root)
     keys = _keys(found, studies)
-    with _bar("verifying", len(keys), as_json) as tell:
-        damaged = compare(found, keys, tell)
+    with bar(as_json) as progress:
+        damaged = compare(found, keys, partial(progress.advance, progress.add_task("verifying", total=len(keys))))
     if as_json:
         typer.echo(json.dumps({"results": len(keys), "damaged": damaged}, indent=1))
     else:
@@ -139,13 +137,14 @@ def export(
 
     Example: `permask store export /mnt/share/digits-store studies/digits.yaml`
     """
+    from permask.cli.output import bar
     from permask.study.store import Store
     from permask.study.upkeep import export as copy
 
     found, target = _open(root), Store(out)
     keys = _keys(found, studies)
-    with _bar("copying", len(keys), as_json) as tell:
-        copied = copy(found, keys, target, tell)
+    with bar(as_json) as progress:
+        copied = copy(found, keys, target, partial(progress.advance, progress.add_task("copying", total=len(keys))))
     if as_json:
         typer.echo(json.dumps({"copied": copied, "present": len(keys) - copied, "to": str(out)}, indent=1))
         return
@@ -182,16 +181,6 @@ def _planned(arguments: list[str]) -> set[str]:
         else:
             raise StudyError(f"{argument}: expected a study file before changes to it")
     return {key for path, overrides in studies for key in make_plan(open_with_bars(path, overrides)).steps}
-
-
-@contextmanager
-def _bar(what: str, total: int, quiet: bool) -> "Iterator[Callable[[], None]]":
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), transient=True, disable=quiet) as progress:
-        task = progress.add_task(what, total=total)
-        yield lambda: progress.advance(task)
 
 
 def _bytes(size: float) -> str:

@@ -31,7 +31,7 @@ class Certificate:
         error: max |f(πw)(x) − f(w)(x)| / max(1, max |f(w)(x)|) over random permutations π of all groups that hold.
         failed: Names of the groups that change the function, and of what lies inside them.
         idle: `group: parameter dim` of the axes that have no influence on the outputs of their own, so that the
-            trial could not have noticed if they were wrong.
+            trial could not have noticed if they were wrong; all of them if an op has no derivative to tell by.
     """
 
     error: float
@@ -157,10 +157,14 @@ class _Trial:
             outputs = tensors(program.run([tied], self.inputs)[0])
             generator = torch.Generator().manual_seed(seed)
             parts = [(y * torch.randn(y.shape, generator=generator).to(y)).sum() for y in outputs if y.requires_grad]
-            if parts:
-                torch.stack(parts).sum().backward()
+            derivatives = bool(parts)
+            try:
+                if derivatives:
+                    torch.stack(parts).sum().backward()
+            except RuntimeError:  # an op has no derivative
+                derivatives = False
         self.expected = [y.detach() for y in outputs]
-        self.idle = self._idle({name: tied[name].grad for name in parameters})
+        self.idle = self._idle({name: tied[name].grad if derivatives else None for name in parameters})
 
     def index(self, group: Group) -> np.ndarray:
         units = np.broadcast_to(np.arange(group.size), group.index_shape)

@@ -110,11 +110,13 @@ def _call(node: Node, found: Propagation, numbers: Mapping[str, np.ndarray]) -> 
             raise UnsupportedError("no rule for this op")
         result = RULES[node.function](Op(node, arguments or {}, found.constraints, numbers))
         results = [result] if isinstance(result, Value) else list(result)
+        if len(results) != len(node.outputs):
+            raise ValueError(f"it gives {len(results)} results, where the op returns {len(node.outputs)}")
     except UnsupportedError as error:  # what the rule demanded so far stays
         return _pin(node, arguments, found.constraints, str(error))
     except Exception as error:
         raise _rule_error(node, RULES[node.function], error) from error
-    checked = [_checked(x, output) for x, output in zip(results, node.outputs, strict=False)]
+    checked = [_checked(x, output) for x, output in zip(results, node.outputs, strict=True)]
     return checked if node.many else checked[0] if checked else None
 
 

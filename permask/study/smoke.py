@@ -1,4 +1,4 @@
-"""The smallest form of a study that goes through all that the study does: minutes on a laptop, figures of no worth."""
+"""The smallest form of a study that goes through all that the study does: minutes of work, results without meaning."""
 
 from math import gcd
 from typing import Any

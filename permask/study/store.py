@@ -206,7 +206,7 @@ class Store:
 
     def _new_folder(self, key: str) -> Path:
         folder = self._temporary / f"{key[:LOCKED]}-{secrets.token_hex(4)}"
-        folder.mkdir()  # for whom the umask lets read it, which tempfile's folders are not
+        folder.mkdir()  # with the permissions that the umask allows; tempfile's folders have fewer
         return folder
 
     @contextmanager

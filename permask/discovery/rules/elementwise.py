@@ -12,14 +12,16 @@ COPIES = names("alias clone contiguous detach detach_ lift_fresh lift_fresh_copy
 
 UNARY = names("""
 to _to_copy type_as float double half neg sign log log2 log10 log1p expm1 exp2 sqrt rsqrt reciprocal sinh cosh tan
-asin acos atan erfc frac round floor ceil trunc logical_not bitwise_not isnan isinf isfinite nan_to_num logit sinc
-digamma lgamma clamp_min clamp_max clamp clip real imag angle conj resolve_conj resolve_neg
+asin acos atan erfc frac round floor ceil trunc logical_not bitwise_not isnan isinf isfinite signbit nan_to_num logit
+sinc digamma lgamma polygamma erfinv i0 special_i0e special_i1 special_i1e special_ndtri special_log_ndtr
+special_erfcx clamp_min clamp_max clamp clip real imag angle conj resolve_conj resolve_neg
 """)
 
 BINARY = names("""
 add sub mul div rsub true_divide divide multiply subtract floor_divide remainder fmod pow atan2 maximum minimum fmax
 fmin eq ne lt le gt ge where masked_fill logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor
-__and__ __or__ __xor__ addcmul addcdiv lerp complex polar copysign hypot xlogy logaddexp float_power
+__and__ __or__ __xor__ addcmul addcdiv lerp complex polar copysign hypot nextafter xlogy logaddexp float_power
+heaviside special_zeta igamma igammac
 """)
 
 DROPOUTS = names("dropout feature_dropout alpha_dropout")

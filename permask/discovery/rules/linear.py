@@ -1,7 +1,7 @@
 """Linear layers, products of matrices, embeddings."""
 
-from permask.discovery.atoms import Value
-from permask.discovery.rules.registry import Op, UnsupportedError, rule
+from permask.discovery.atoms import Value, pinned
+from permask.discovery.rules.registry import Op, Result, UnsupportedError, rule
 
 
 @rule("linear")
@@ -84,6 +84,22 @@ def embedding(op: Op) -> Value:
         pin={"row": "vocabulary: rows picked by number"},
     )
     return row
+
+
+@rule("embedding_bag")
+def embedding_bag(op: Op) -> Result:
+    """y[bag, f] = Σ_i s[i] W[row[i], f] over the places i of a bag; or their mean, or their maximum."""
+    pin = {"row": "vocabulary: rows picked by number", "place": "places in bags", "offset": "where bags start"}
+    bags = op.contract(
+        (op["weight"], ["row", "feature"]),
+        (op["indices"], ["place"]),
+        (op.get("per_sample_weights"), ["place"]),
+        (op["offsets"], ["offset"]),
+        to=["bag", "feature"],
+        pin=pin,
+        new={"bag": op.shape[0]},
+    )
+    return [bags, *(bags if shape == op.shape else pinned(shape, "places in bags") for shape in op.shapes[1:])]
 
 
 @rule("bilinear")

@@ -1,4 +1,4 @@
-"""An archive of images is taken as it is: unpacked once, among permask's caches, and never outside its folder."""
+"""Archives of images, which users pass as they are: unpacked once, into permask's cache, and never outside of it."""
 
 import tarfile
 import zipfile

@@ -29,7 +29,7 @@ def making(place: Path) -> Iterator[Path | None]:
                 yield None
                 return
             temporary = place.parent / f"unfinished-{secrets.token_hex(4)}"
-            temporary.mkdir()  # for whom the umask lets read it, which tempfile's folders are not
+            temporary.mkdir()  # with the permissions that the umask allows; tempfile's folders have fewer
             try:
                 yield temporary
                 temporary.rename(place)
