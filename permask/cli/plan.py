@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
-from permask.cli.prepare import open_with_bars
+from permask.cli.prepare import open_with_bars, plan_as_computed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -61,15 +61,14 @@ def plan(
     from permask.report.power import powers
     from permask.study.budget import budgets
     from permask.study.operations import operations_per_epoch
-    from permask.study.plan import make_plan
     from permask.study.store import Store
 
     if picture is not None:
         check_writable(picture)
         if picture.suffix not in FORMS:
             raise PermaskError(f"{picture}: expected a file name that ends in {' or '.join(FORMS)}")
-    planned = make_plan(open_with_bars(study, overrides or [], smoke=smoke))
     there = Store(store, existing=True) if store is not None and store.exists() else None
+    planned = plan_as_computed(open_with_bars(study, overrides or [], smoke=smoke), there)
     found, per_epoch = budgets(planned, there), operations_per_epoch(planned, there)
     compared = powers(planned, there, spread)
     if picture is not None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from permask.study.load import Prepared
 from permask.study.method import FILE, IMP
@@ -13,6 +13,27 @@ from permask.study.steps import kind_of, reporting_kinds
 from permask.study.steps.dense import train_dense
 from permask.study.steps.prune import prune
 from permask.study.steps.score import AFTER_TRAINING
+from permask.study.sweep import Swept
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a study computes for one combination of the options that it sweeps.
+
+    Attributes:
+        study: The study with that combination.
+        swept: Option, with dots, to its value; empty for a study that sweeps nothing.
+        reported: The steps that the results tell of, pair by pair.
+    """
+
+    study: Study
+    swept: Swept
+    reported: list[Reported]
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """By key, every step after the ones that it needs."""
+        return _in_order(one.step for one in self.reported)
 
 
 @dataclass(frozen=True)
@@ -21,13 +42,18 @@ class Plan:
 
     Attributes:
         study: What it computes.
-        reported: The steps that the results tell of, pair by pair.
-        steps: By key, every step after the ones that it needs.
+        parts: The combinations of what it sweeps; one if that is nothing.
+        steps: By key, every step after the ones that it needs, each once however many parts rest on it.
     """
 
     study: Study
-    reported: list[Reported]
+    parts: list[Part]
     steps: dict[str, Step]
+
+    @property
+    def reported(self) -> list[Reported]:
+        """The steps that the results tell of, part by part."""
+        return [reported for part in self.parts for reported in part.reported]
 
     def of(self, kind: str) -> list[Reported]:
         """What is reported of one kind."""
@@ -56,10 +82,17 @@ class Plan:
 
 def make_plan(prepared: Prepared) -> Plan:
     """Plan a study. Nothing is read: all that identifies the data is in what was prepared."""
-    planner = Planner(prepared)
+    steps: dict[str, Step] = {}
+    parts = [_make_part(combination, steps) for combination in prepared.combinations]
+    ends = (one.step for part in parts for one in part.reported)
+    return Plan(prepared.study, parts, parts[0].steps if len(parts) == 1 else _in_order(ends))
+
+
+def _make_part(prepared: Prepared, steps: dict[str, Step]) -> Part:
+    planner = Planner(prepared, steps)
     reported = [reported for kind in reporting_kinds(prepared.study.measure) for reported in kind.plan(planner)]
     reported.sort(key=lambda one: one.labels["pair"])  # rows come pair by pair
-    return Plan(prepared.study, reported, _in_order(one.step for one in reported))
+    return Part(prepared.study, prepared.swept, reported)
 
 
 @dataclass(frozen=True)
@@ -100,19 +133,15 @@ class Planner:
     """What the kinds of steps plan with: the study, its pairs, and how to make a step.
 
     Attributes:
-        study: The study.
-        setting: What is in the specification of every step: data, network, execution.
+        study: The study, or one combination of what it sweeps.
         files: What methods name of the user's: the reference of a function, or the path of a mask.
     """
 
-    def __init__(self, prepared: Prepared):
+    def __init__(self, prepared: Prepared, steps: dict[str, Step]):
         self.study, self.files = prepared.study, prepared.files
-        self.setting: Specification = {
-            "data": prepared.data_in_keys,
-            "network": self.study.network.model_dump(mode="json", exclude_defaults=True),
-        } | self.study.model_dump(mode="json", include={"execution", "evaluate_every"}, exclude_defaults=True)
+        self._setting = cache(prepared.setting)
         self._places = {"data_root": prepared.data_root, "study_folder": prepared.folder}
-        self._steps: dict[str, Step] = {}  # a step that several results rest on is one object
+        self._steps = steps  # a step that several results rest on is one object
 
     def step(
         self,
@@ -140,7 +169,7 @@ class Planner:
         task = Task(
             kind,
             kind_of(kind).VERSION,
-            {**self.setting, **specification},
+            {**self._setting(kind), **specification},
             {role: parent.key for role, parent in parents.items()},
             resumes_from=(resumes_from.specification["epoch"], resumes_from.key) if resumes_from else None,
             epochs=epochs,
