@@ -189,8 +189,8 @@ def test_results_are_shown_on_another_machine_than_the_one_that_computed_them(tm
     plan, told = as_computed(here, store)
     assert plan.steps.keys() == make_plan(here.on(there)).steps.keys()
     assert told.splitlines() == [
-        f"shown: 3 of {len(plan.steps)} steps on cuda in bfloat16, compiled with torch 2.14; this machine would compute "
-        "on cpu in float32 with torch 2.15"
+        f"shown: 3 of {len(plan.steps)} steps on cuda in bfloat16, compiled with torch 2.14; this machine would "
+        "compute on cpu in float32 with torch 2.15"
     ]
     assert "takes none of them: name them by execution.device=cuda execution.precision=bfloat16" in left_elsewhere(
         here, store
