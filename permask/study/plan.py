@@ -59,16 +59,29 @@ class Plan:
         """What is reported of one kind."""
         return [reported for reported in self.reported if reported.step.kind == kind]
 
-    def before(self, step: Step) -> set[str]:
+    def before(self, step: Step) -> frozenset[str]:
         """Keys of all that a step rests on, its own among them."""
-        found: set[str] = set()
-        stack = [step]
+        return frozenset((step.key,)).union(*map(self._before, step.needs))
+
+    def _before(self, step: Step) -> frozenset[str]:
+        """The same for a step that others need, which is remembered: many networks rest on one mask."""
+        known = self._known
+        if step.key in known:
+            return known[step.key]
+        found, stack = set(), [step]
         while stack:
             one = stack.pop()
-            if one.key not in found:
+            if one.key in known:
+                found |= known[one.key]
+            elif one.key not in found:
                 found.add(one.key)
                 stack += one.needs
-        return found
+        return known.setdefault(step.key, frozenset(found))
+
+    @cached_property
+    def _known(self) -> dict[str, frozenset[str]]:
+        """What was remembered, by the key of the step."""
+        return {}
 
     def critical_path(self) -> dict[str, int]:
         """For every step, by key, the epochs on the longest chain of steps that begins with it."""
@@ -141,7 +154,8 @@ class Planner:
         self.study, self.files = prepared.study, prepared.files
         self._setting = cache(prepared.setting)
         self._places = {"data_root": prepared.data_root, "study_folder": prepared.folder}
-        self._steps = steps  # a step that several results rest on is one object
+        self._all = steps  # of all combinations: a step that several results rest on is one object
+        self._steps: dict[str, Step] = {}  # of this one
 
     def step(
         self,
@@ -177,7 +191,8 @@ class Planner:
             **self._places,
             seeds=tuple(sorted(seeds)),
         )
-        return self._steps.setdefault(task.key, Step(task, parents, resumes_from))
+        step = self._all.get(task.key) or self._all.setdefault(task.key, Step(task, parents, resumes_from))
+        return self._steps.setdefault(task.key, step)
 
     def planned(self, kind: str) -> list[Step]:
         """The steps of a kind that were made so far, each once."""
