@@ -233,7 +233,9 @@ def test_what_a_step_rests_on_is_all_that_leads_to_it():
 def test_what_many_networks_rest_on_is_followed_once(monkeypatch):
     """A long chain of rounds below many networks: the work grows with both, not with their product."""
     sparsities = [round(0.5 + 0.02 * i, 2) for i in range(20)]
-    plan = plan_of(pairs=1, epochs=40, prune={"epochs": 2, "rate": 0.02}, sparsities=sparsities, rewinds=list(range(20)))
+    plan = plan_of(
+        pairs=1, epochs=40, prune={"epochs": 2, "rate": 0.02}, sparsities=sparsities, rewinds=list(range(20))
+    )
     networks, looks = plan.of("sparse"), []
     needs = Step.needs.fget
     monkeypatch.setattr(Step, "needs", property(lambda step: looks.append(step) or needs(step)))

@@ -8,9 +8,11 @@ import yaml
 from support.small_study import SMALL, run, write_study
 
 from permask.errors import StudyError
+from permask.study.budget import budgets
 from permask.study.load import Prepared, load_study, open_study
 from permask.study.plan import make_plan
 from permask.study.spec import Study
+from permask.study.store import Store
 from permask.study.sweep import LARGEST, as_written, label
 
 
@@ -200,6 +202,43 @@ def test_the_smallest_form_keeps_the_values_that_it_tells_apart(tmp_path):
 )
 def test_values_are_named_as_a_study_has_them(value, text):
     assert as_written(value) == text
+
+
+def test_plan_shows_every_combination_and_what_it_shares(tmp_path):
+    text = SMALL + "sweep: {network.widths: [[16], [8, 8]], sparse.rescale: [null, neuron]}\n"
+    path = write_study(tmp_path, text)
+    plan = make_plan(open_study(path))
+    found = run("plan", path).stdout
+    for widths in ("[16]", "[8, 8]"):
+        for rescale in ("null", "neuron"):
+            words = [widths, rescale, str(len(plan.parts[0].steps)), str(plan.alone[0])]
+            assert any(all(word in line for word in words) for line in found.splitlines())
+    told = json.loads(run("plan", path, "--json").stdout)["combinations"]
+    assert [one["swept"] for one in told] == [part.swept for part in plan.parts]
+    assert all(set(one["steps"]) == set(part.steps) for one, part in zip(told, plan.parts, strict=True))
+    assert {one["own"] for one in told} == {32}  # the sparse networks of 2 pairs, 2 sparsities, 2 rewinds, 4 methods
+    assert "combinations" not in json.loads(run("plan", path, "sweep={}", "--json").stdout)
+
+
+def test_the_published_schedule_shares_nothing_between_combinations(tmp_path):
+    plain, swept = (
+        budgets(plan_of(**changes), None) for changes in ({}, {"sweep": {"sparse.rescale": [None, "neuron"]}})
+    )
+    assert swept["all"].epochs_published == 2 * plain["all"].epochs_published
+    assert swept["dense"].epochs == plain["dense"].epochs
+
+
+def test_hours_go_by_the_rate_of_each_network(tmp_path):
+    plan, store = plan_of(sweep={"network.widths": [[16], [8, 8]]}), Store(tmp_path / "store")
+    dense = [next(step for step in part.steps.values() if step.kind == "dense" and step.epochs) for part in plan.parts]
+    for step, seconds in zip(dense, (10, 1000), strict=True):
+        manifest = {"kind": step.kind, "specification": step.specification, "epochs": step.epochs}
+        with store.writing(step.key, manifest | {"seconds": seconds * step.epochs}):
+            pass
+    left = [
+        sum(s.epochs for s in part.steps.values() if s.kind == "dense" and not store.has(s.key)) for part in plan.parts
+    ]
+    assert budgets(plan, store)["dense"].hours_left == pytest.approx((10 * left[0] + 1000 * left[1]) / 3600)
 
 
 @pytest.fixture(scope="module")

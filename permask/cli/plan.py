@@ -96,12 +96,15 @@ def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoc
         if kind != "all" and budget.reads > budget.steps:
             console.print(f"{budget.steps} {kind} results are read {budget.reads:,} times")
     study = planned.study
-    scratch = [rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities]
-    networks = len({step.specification["seed"] for step in planned.steps.values() if step.kind == "prune"})
-    console.print(
-        f"{found['prune'].steps // networks} pruning rounds per network reach all sparsities; one by one from scratch "
-        f"they would take {' + '.join(map(str, scratch))} = {sum(scratch)}"
-    )
+    if study.sweep:
+        console.print(_combinations(planned))
+    else:
+        scratch = [rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities]
+        networks = len({step.specification["seed"] for step in planned.steps.values() if step.kind == "prune"})
+        console.print(
+            f"{found['prune'].steps // networks} pruning rounds per network reach all sparsities; one by one from "
+            f"scratch they would take {' + '.join(map(str, scratch))} = {sum(scratch)}"
+        )
     everything = found["all"]
     console.print(
         f"{everything.epochs:,} distinct epochs; the published schedule, which repeats dense training and pruning for "
@@ -162,6 +165,23 @@ def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoc
     return table
 
 
+def _combinations(planned: "Plan") -> "Table":
+    """What every combination of the swept options takes, and what of it no other shares."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from permask.study.sweep import as_written
+
+    table = Table(*planned.study.sweep, "steps", "its own", "epochs", title="combinations")
+    for column in table.columns[-3:]:
+        column.justify = "right"
+    for part, alone in zip(planned.parts, planned.alone, strict=True):
+        epochs = sum(step.epochs for step in part.steps.values())
+        values = (Text(as_written(value)) for value in part.swept.values())
+        table.add_row(*values, f"{len(part.steps):,}", f"{alone:,}", f"{epochs:,}")
+    return table
+
+
 def _as_json(
     planned: "Plan",
     there: "Store | None",
@@ -181,10 +201,14 @@ def _as_json(
         }
         for key, step in planned.steps.items()
     ]
+    combinations = [
+        {"swept": dict(part.swept), "steps": list(part.steps), "own": alone}
+        for part, alone in zip(planned.parts, planned.alone, strict=True)
+    ]
     return {
         "study": planned.study.name,
         "flops_per_epoch": per_epoch,
         "power": [asdict(power) for power in compared],
         "costs": {kind: asdict(budget) for kind, budget in found.items()},
         "steps": steps,
-    }
+    } | ({"combinations": combinations} if planned.study.sweep else {})

@@ -1,5 +1,6 @@
 """A study to the steps that compute it, each of them once however many results rest on it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -54,6 +55,12 @@ class Plan:
     def reported(self) -> list[Reported]:
         """The steps that the results tell of, part by part."""
         return [reported for part in self.parts for reported in part.reported]
+
+    @property
+    def alone(self) -> list[int]:
+        """For every part, how many of its steps no other part has."""
+        rest_on = Counter(key for part in self.parts for key in part.steps)
+        return [sum(rest_on[key] == 1 for key in part.steps) for part in self.parts]
 
     def of(self, kind: str) -> list[Reported]:
         """What is reported of one kind."""
