@@ -33,13 +33,14 @@ def collect(plan: Plan, store: Store) -> Results:
                 made = kind_of(reported.step.kind).rows(Found(part.study, reported.step, reported.labels, ledger))
                 rows += (replace(row, swept=part.swept) for row in made) if part.swept else made
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for step in plan.steps.values():
-        if not store.has(step.key):
+    for key, step in plan.steps.items():
+        if not store.has(key):
             continue
-        manifest = store.manifest(step.key)
+        manifest = store.manifest(key)
         measured = manifest.get("throughput", {})
-        if measured:
-            rows.append(MeasuredThroughput(kind=step.kind, step=step.key, **measured))
+        for part in plan.parts if measured else ():
+            if key in part.steps:
+                rows.append(MeasuredThroughput(kind=step.kind, step=key, swept=part.swept, **measured))
         for name, value in (manifest["provenance"] | measured).items():
             if name in ORIGIN:
                 counts[name][str(value)] += 1

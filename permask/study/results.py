@@ -2,14 +2,15 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from permask.errors import PermaskError
 from permask.study.rows import Row, column_of, write_csv
 from permask.study.steps import MEASUREMENTS, reporting_kinds
 from permask.study.steps.trained import Trained
+from permask.study.sweep import label, products, slug, with_options
 from permask.study.throughput import MeasuredThroughput
 
 SCHEMA_VERSION = 1
@@ -51,6 +52,20 @@ class Results:
     def kinds(self) -> list[type[Row]]:
         """The kinds of its rows."""
         return list(dict.fromkeys(map(type, self.rows)))
+
+    @property
+    def combinations(self) -> "dict[str, Results]":
+        """By label, the results of every combination of what the study sweeps, as of a study that sweeps nothing.
+
+        They are named after the study and the combination. Empty for a study that sweeps nothing.
+        """
+        made, sweep = {}, cast(Mapping[str, list[Any]], self.study.get("sweep") or {})
+        for number, swept in enumerate(products(sweep) if sweep else (), 1):
+            study = with_options({name: value for name, value in self.study.items() if name != "sweep"}, swept)
+            study["name"] = f"{self.name}-{slug(number, swept)}"
+            rows = [replace(row, swept={}) for row in self.rows if row.swept == swept]
+            made[label(swept)] = Results(study, self.provenance, rows)
+        return made
 
     def save(self, folder: Path) -> list[Path]:
         """Write `results.json` (everything) and a CSV file per table that has columns and rows.
@@ -109,4 +124,4 @@ def _row(kind: type[R], saved: dict[str, object], swept: Mapping[str, str], path
         raise PermaskError(f"{path}: table {kind.table!r}: unknown key {min(unknown)!r}; expected {', '.join(known)}")
     if missing := [name for name, required in known.items() if required and name not in keys]:
         raise PermaskError(f"{path}: table {kind.table!r}: a row without the key {missing[0]!r}")
-    return kind(**keys, swept=values)
+    return kind(**{**keys, "swept": values})  # pyright: ignore[reportArgumentType]

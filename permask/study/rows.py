@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 Line = Mapping[str, object]  # column to value
 
@@ -35,6 +35,8 @@ class Row:
     table: ClassVar[str]
     column: ClassVar[str] = ""
     swept: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"swept": True})
+    if TYPE_CHECKING:
+        step: str  # every subclass has it, in its place among the columns
 
     @classmethod
     def columns(cls) -> list[str]:
@@ -79,7 +81,7 @@ def write_csv(path: Path, table: type[Row], rows: Sequence[Row]) -> Path:
         writer = csv.DictWriter(file, [*table.columns(), *measured, *swept], lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for row in rows:
-            values = {name: _cell(value) for name, value in row.swept_columns.items()}
+            values = {name: as_cell(value) for name, value in row.swept_columns.items()}
             writer.writerows({**line, **values} for line in row.lines())
     return path
 
@@ -89,6 +91,6 @@ def column_of(option: str) -> str:
     return option if "." in option else f"sweep.{option}"
 
 
-def _cell(value: Any) -> Any:
+def as_cell(value: Any) -> Any:
     """A value as CSV has it: JSON where it is a list or a mapping, true and false as in JSON."""
     return json.dumps(value) if isinstance(value, bool | list | tuple | dict) else value

@@ -1,6 +1,7 @@
 """Several values of options in one study: every combination is a study of its own, and all share their steps."""
 
-from collections.abc import Iterable, Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import product
 from math import prod
@@ -16,6 +17,7 @@ Swept = Mapping[str, JsonValue]  # option, with dots, to its value in one combin
 SWEEP = "sweep"
 NOT_SWEPT = ("name", "description", "extends", SWEEP)  # they change no result
 LARGEST = 1000  # combinations
+LONGEST = 80  # characters of a name for files
 
 
 class Combination(NamedTuple):
@@ -37,15 +39,18 @@ def combinations(study: Study) -> list[Combination]:
     if not study.sweep:
         return [Combination({}, study)]
     content = study.model_dump(exclude_unset=True, exclude={SWEEP})
-    return [
-        Combination(swept, Study.model_validate(_with(content, swept)))
-        for swept in _products({name: list(values) for name, values in study.sweep.items()})
-    ]
+    return [Combination(swept, Study.model_validate(with_options(content, swept))) for swept in products(study.sweep)]
 
 
 def label(swept: Swept) -> str:
     """A combination in words: `network.width = 2, sparse.rescale = null`; empty for a study that sweeps nothing."""
     return ", ".join(f"{name} = {as_written(value)}" for name, value in swept.items())
+
+
+def slug(number: int, swept: Swept) -> str:
+    """A name for files: the number of a combination, and as much of it in words as names may have."""
+    words = "-".join(f"{name}-{as_written(value)}" for name, value in swept.items())
+    return re.sub(r"[^a-z0-9._]+", "-", f"{number}-{words}".lower())[:LONGEST].rstrip("-.")
 
 
 def as_written(value: JsonValue) -> str:
@@ -84,8 +89,8 @@ def check(content: Content, places: Places) -> tuple[Study | None, list[str]]:
         lines.append(f"{places[SWEEP,]}: {SWEEP}: expected at most {LARGEST:,} combinations, got {number:,}")
         options = {name: values[:1] for name, values in options.items()}
     studies: list[Study] = []
-    for chosen in _products(options):
-        changed = _with(plain, {name: value for name, (_, value) in chosen.items()})
+    for chosen in products(options):
+        changed = with_options(plain, {name: value for name, (_, value) in chosen.items()})
         try:
             studies.append(Study.model_validate(changed))
         except ValidationError as error:
@@ -103,7 +108,7 @@ def check(content: Content, places: Places) -> tuple[Study | None, list[str]]:
         return studies[0], []
     chosen = [
         {name: _checked(study, name, value) for name, (_, value) in combination.items()}
-        for combination, study in zip(_products(options), studies, strict=True)
+        for combination, study in zip(products(options), studies, strict=True)
     ]
     values = {name: tuple(_each_once(one[name] for one in chosen)) for name in options}
     return studies[0].model_copy(update={SWEEP: values}), []
@@ -148,13 +153,13 @@ def _refusal(content: Content, name: str, values: Any) -> str | None:
     return None
 
 
-def _products(options: Mapping[str, list[Any]]) -> Iterator[dict[str, Any]]:
-    """Every combination, the values of the last option changing fastest."""
+def products(options: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """Every combination, the values of the last option changing fastest; one without options."""
     for values in product(*options.values()):
         yield dict(zip(options, values, strict=True))
 
 
-def _with(content: Content, swept: Swept) -> Content:
+def with_options(content: Content, swept: Swept) -> Content:
     """The content with other values of some options."""
     changed = deepcopy(content)
     for name, value in swept.items():
