@@ -2,6 +2,7 @@
 
 import csv
 from dataclasses import replace
+from io import StringIO
 
 import pytest
 from support.made_results import made_results
@@ -149,10 +150,9 @@ def test_the_terminal_shows_every_combination():
     from rich.console import Console
 
     results, _ = swept_results()
-    console = Console(width=200, record=True)
-    with console.capture():
-        console.print(summary(results))
-    text = console.export_text()
+    console = Console(width=200, file=StringIO())
+    console.print(summary(results))
+    text = console.file.getvalue()
     assert all(label in text for label in results.combinations) and "rewind epoch 5" in text
     with pytest.raises(PermaskError, match="rewind epoch 3: this study has 0, 5"):
         summary(results, 3)
