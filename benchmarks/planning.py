@@ -19,10 +19,18 @@ from measure import machine
 from permask.study.load import open_study
 from permask.study.method import BUILT_IN
 from permask.study.plan import make_plan
+from permask.study.provenance import provenance
 from permask.study.store import Store
 
 STUDY = "resnet20x1-cifar10"
 METHODS = f"methods=[{', '.join(BUILT_IN)}]"
+TRAINED = dict.fromkeys(("accuracy", "loss", "train_accuracy", "train_loss", "sparsity_network"), 1.0)
+TRAINED |= {"flops": 1, "inputs": 1}
+METRICS = dict.fromkeys(("dense", "prune", "sparse"), TRAINED) | {
+    "match": {"groups": []},
+    "connect": {"path": []},
+    "mask": {"layers": [], "dense": {}, "sparse": {}},
+}
 PLANS = {
     "the paper's grid": ("pairs=5", METHODS),
     "the grid, swept": (
@@ -65,8 +73,8 @@ def fill(folder: Path, changes: Sequence[str]) -> None:
     store = Store(folder)
     for key, step in make_plan(open_study(Path(STUDY), changes)).steps.items():
         manifest = {"kind": step.kind, "specification": step.specification, "epochs": step.epochs, "seconds": 1.0}
-        with store.writing(key, manifest) as result:
-            (result / "metrics.json").write_text("{}")
+        with store.writing(key, manifest | {"provenance": provenance()}) as result:
+            (result / "metrics.json").write_text(json.dumps(METRICS.get(step.kind, {})))
 
 
 def costs(folder: Path, changes: Sequence[str]) -> None:

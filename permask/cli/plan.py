@@ -60,7 +60,7 @@ def plan(
     from permask.errors import PermaskError
     from permask.report.power import powers
     from permask.study.budget import budgets
-    from permask.study.operations import operations_per_epoch
+    from permask.study.operations import operations_by_kind, operations_per_epoch
     from permask.study.store import Store
 
     if picture is not None:
@@ -69,7 +69,7 @@ def plan(
             raise PermaskError(f"{picture}: expected a file name that ends in {' or '.join(FORMS)}")
     there = Store(store, existing=True) if store is not None and store.exists() else None
     planned = plan_as_computed(open_with_bars(study, overrides or [], smoke=smoke), there)
-    found, per_epoch = budgets(planned, there), operations_per_epoch(planned, there)
+    found, operations = budgets(planned, there), operations_by_kind(planned, there)
     compared = powers(planned, there, spread)
     if picture is not None:
         from permask.report.graph import draw
@@ -77,21 +77,23 @@ def plan(
         drawn = draw(planned, {key for key in planned.steps if there and there.has(key)}, picture.suffix == ".html")
         write_whole(picture, lambda path: path.write_text(drawn))
     if as_json:
+        of_parts = {operations_per_epoch(part, there) for part in planned.parts}
+        per_epoch = of_parts.pop() if len(of_parts) == 1 else None  # one for all that is swept
         typer.echo(json.dumps(_as_json(planned, there, found, per_epoch, compared), indent=1))
         return
-    _print(planned, found, there is not None, per_epoch)
+    _print(planned, found, there is not None, operations)
     _print_power(compared)
     if picture is not None:
         typer.echo(f"wrote {picture}")
 
 
-def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoch: int | None) -> None:
+def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operations: dict[str, int] | None) -> None:
     from rich.console import Console
 
     from permask.study.steps.prune import rounds_to
 
     console = Console(highlight=False)
-    console.print(_table(planned, found, in_store, per_epoch))
+    console.print(_table(planned, found, in_store, operations))
     for kind, budget in found.items():
         if kind != "all" and budget.reads > budget.steps:
             console.print(f"{budget.steps} {kind} results are read {budget.reads:,} times")
@@ -112,7 +114,7 @@ def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoc
     )
     if everything.hours_left is None:
         console.print("device hours: unknown, the store has no steps like these to tell their rate")
-    if per_epoch is None:
+    if operations is None:
         console.print("training FLOPs: unknown, the data would have to be loaded to tell them before any training")
 
 
@@ -138,7 +140,7 @@ def _print_power(compared: "list[Power]") -> None:
         console.print("power: unknown, no methods are compared; name pairs of them in compare")
 
 
-def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoch: int | None) -> "Table":
+def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operations: dict[str, int] | None) -> "Table":
     from rich.table import Table
 
     from permask.report.numbers import short
@@ -157,7 +159,7 @@ def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoc
             f"{budget.steps:,}",
             f"{budget.present:,}" if in_store else "–",
             f"{budget.epochs:,}",
-            "?" if per_epoch is None else short(budget.epochs * per_epoch) if budget.epochs else "0",
+            "?" if operations is None else short(operations[kind]) if budget.epochs else "0",
             f"{budget.epochs_published:,}",
             f"{budget.epochs_left:,}",
             "?" if budget.hours_left is None else f"{budget.hours_left:,.2f}",

@@ -122,7 +122,16 @@ def _write_combination_tables(results: Results, folder: Path) -> list[Path]:
         values = {column_of(option): [as_cell(swept[name][option]) for name in texts] for option in options}
         files.append(folder / file)
         files[-1].write_text(joined(values, texts))
-    return [*_write(folder, "accuracy", [table for shown in tables.values() for table in shown], printed, origin=origin_sentences(results)), *files]
+    return [
+        *_write(
+            folder,
+            "accuracy",
+            [table for shown in tables.values() for table in shown],
+            printed,
+            origin=origin_sentences(results),
+        ),
+        *files,
+    ]
 
 
 def slug_of(results: Results, part: Results) -> str:
