@@ -269,7 +269,7 @@ def test_the_commands_find_what_another_machine_computed(tmp_path):
     assert "with torch 0.1; this machine would compute" in status.stderr
     run("report", study, *quick, "--store", store, "--out", tmp_path / "again")
     rows = json.loads((tmp_path / "again" / "results.json").read_text())["rows"]
-    assert len(rows) == 3 and {row["step"] for row in rows} <= set(make_plan(other).steps)
+    assert len(rows) == 4 and {row["step"] for row in rows} <= set(make_plan(other).steps)
     kept = run("store", "gc", study, *quick, "--store", store, "--dry-run")
     assert "would remove 0 leftovers and 0 results" in kept.stdout
     copied = run("store", "export", tmp_path / "copy", study, *quick, "--store", store)
