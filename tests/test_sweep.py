@@ -133,6 +133,8 @@ def test_all_mistakes_come_at_once_with_their_places(tmp_path):
         ),
         ("[network.widths]", [], "16:1: sweep: expected a section with keys; got ['network.widths']"),
         ("{epochs: [2, 4]}", [], "7:1: rewinds: expected epochs before the 2 epochs of dense training end, got 2"),
+        ("{1: [2], true: [3]}", [], "16:13: 1: expected one of the keys batch_size"),
+        ("", [f"sweep.first_seed={list(range(1001))}"], "sweep: expected at most 1,000 combinations, got 1,001"),
         ("", ["sweep.prune.rate=0.5"], "sweep.prune.rate=0.5: sweep.prune.rate: expected a list of values; got 0.5"),
         ("", ["sweep.pairs=[0]"], "sweep.pairs=[0]: pairs: expected greater than 0; got 0"),
         ("{first_seed: [2020-01-01]}", [], "first_seed: expected a valid integer"),

@@ -17,7 +17,7 @@ from permask.study.shipped import find_study
 from permask.study.smoke import smallest_form
 from permask.study.spec import Study
 from permask.study.step import Specification
-from permask.study.sweep import SWEEP, Swept, check, combinations
+from permask.study.sweep import SWEEP, Combination, Swept, check, combinations
 from permask.training.data.content import Progress, unseen
 from permask.training.machine import decide
 
@@ -53,7 +53,9 @@ class Prepared:
     @property
     def combinations(self) -> "tuple[Prepared, ...]":
         """Every combination of what the study sweeps; itself alone if that is nothing."""
-        return self.parts or tuple(replace(self, study=study, swept=swept) for swept, study in combinations(self.study))
+        if self.parts or not self.study.sweep:
+            return self.parts or (self,)
+        return tuple(replace(self, study=study, swept=swept) for swept, study in combinations(self.study))
 
     @property
     def data_in_keys(self) -> Specification:
@@ -123,7 +125,7 @@ def open_study(
         DataError: Files that are missing, damaged or laid out otherwise; data that cannot be imported.
     """
     study, places = _checked(path, overrides)
-    found = combinations(study)
+    found = combinations(study) if study.sweep else [Combination({}, study)]
     if smoke:
         study, found = smallest_form(study, found)
     folder, contents = str(find_study(path).resolve().parent), {}

@@ -52,10 +52,10 @@ class Row:
     def saved(self) -> dict[str, object]:
         """The row in results.json, less what only some studies measure where it was not."""
         left_out = {"swept", *(name for name in self.sometimes() if getattr(self, name) is None)}
-        return {name: value for name, value in vars(self).items() if name not in left_out} | self.swept_columns
+        return {name: value for name, value in vars(self).items() if name not in left_out} | dict(self.swept_columns)
 
     @property
-    def swept_columns(self) -> dict[str, Any]:
+    def swept_columns(self) -> Line:
         """Column to value of what the study sweeps."""
         return {column_of(option): value for option, value in self.swept.items()}
 

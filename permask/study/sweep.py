@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from itertools import product
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from pydantic import JsonValue, ValidationError
 
@@ -13,6 +13,8 @@ from permask.study.mistakes import Content, KeyPath, Places, dotted, explain, sh
 from permask.study.spec import Study
 
 Swept = Mapping[str, JsonValue]  # option, with dots, to its value in one combination
+
+T = TypeVar("T")
 
 SWEEP = "sweep"
 NOT_SWEPT = ("name", "description", "extends", SWEEP)  # they change no result
@@ -35,9 +37,7 @@ class _Place(NamedTuple):
 
 
 def combinations(study: Study) -> list[Combination]:
-    """The studies that a study stands for: itself alone if it sweeps nothing."""
-    if not study.sweep:
-        return [Combination({}, study)]
+    """The studies that a study which sweeps options stands for."""
     content = study.model_dump(exclude_unset=True, exclude={SWEEP})
     return [Combination(swept, Study.model_validate(with_options(content, swept))) for swept in products(study.sweep)]
 
@@ -78,15 +78,17 @@ def check(content: Content, places: Places) -> tuple[Study | None, list[str]]:
     sweep = content.get(SWEEP) or {}
     plain = {key: value for key, value in content.items() if key != SWEEP}
     if not isinstance(sweep, dict):
-        return None, [f"{places[SWEEP,]}: {SWEEP}: expected a section with keys; got {show(sweep)}"]
+        return None, [f"{_place_of(places, (SWEEP,))}: {SWEEP}: expected a section with keys; got {show(sweep)}"]
+    sweep = {str(name): values for name, values in sweep.items()}
+    errors = {name: error for name, values in sweep.items() if (error := _refusal(plain, name, values))}
     options = {
-        name: list(map(_Place, range(len(values)), values)) for name, values in sweep.items() if _is_list(values)
+        name: list(map(_Place, range(len(values)), values)) for name, values in sweep.items() if name not in errors
     }
-    errors = {name: error for name, values in sweep.items() if (error := _refusal(plain, str(name), values))}
-    options = {name: values for name, values in options.items() if name not in errors}
     lines = [f"{_place_of(places, (SWEEP, name))}: {SWEEP}.{name}: {error}" for name, error in errors.items()]
     if (number := prod(map(len, options.values()))) > LARGEST:
-        lines.append(f"{places[SWEEP,]}: {SWEEP}: expected at most {LARGEST:,} combinations, got {number:,}")
+        lines.append(
+            f"{_place_of(places, (SWEEP,))}: {SWEEP}: expected at most {LARGEST:,} combinations, got {number:,}"
+        )
         options = {name: values[:1] for name, values in options.items()}
     studies: list[Study] = []
     for chosen in products(options):
@@ -100,12 +102,12 @@ def check(content: Content, places: Places) -> tuple[Study | None, list[str]]:
         for line in lines:  # one that every value of an option has is said of the first
             said.setdefault(line.partition(": ")[2], line)
         return None, list(said.values())
+    if not options:
+        return studies[0], []
     if repeated := list(_repeated(options, studies)):
         return None, [
             f"{_place_of(places, (SWEEP, name, number))}: {SWEEP}.{name}: {said}" for name, number, said in repeated
         ]
-    if not options:
-        return studies[0], []
     chosen = [
         {name: _checked(study, name, value) for name, (_, value) in combination.items()}
         for combination, study in zip(products(options), studies, strict=True)
@@ -132,10 +134,6 @@ def _each_once(values: Iterable[JsonValue]) -> list[JsonValue]:
     return found
 
 
-def _is_list(values: Any) -> bool:
-    return isinstance(values, list)
-
-
 def _refusal(content: Content, name: str, values: Any) -> str | None:
     """Why an option cannot be swept so; None if it can, as far as its name and the form of its values tell."""
     path = name.split(".")
@@ -153,7 +151,7 @@ def _refusal(content: Content, name: str, values: Any) -> str | None:
     return None
 
 
-def products(options: Mapping[str, Sequence[Any]]) -> Iterator[dict[str, Any]]:
+def products(options: Mapping[str, Sequence[T]]) -> Iterator[dict[str, T]]:
     """Every combination, the values of the last option changing fastest; one without options."""
     for values in product(*options.values()):
         yield dict(zip(options, values, strict=True))
