@@ -15,6 +15,7 @@ from permask.training.data.images import Images
 from permask.training.data.load import load_data
 from permask.training.execution import CPU, Execution
 from permask.training.loop import Recipe, train
+from permask.training.machine import ThisMachine
 from permask.training.networks import create_network
 from permask.training.streams import Streams, stream
 
@@ -62,11 +63,9 @@ def test_compilation_changes_a_loss_curve_by_rounding_alone(name):
 
 
 def test_what_is_left_open_is_decided_by_network_and_machine(monkeypatch):
-    from permask.training import execution
-
     convolutional, plain = nn.Sequential(nn.Conv2d(1, 1, 1)), nn.Sequential(nn.Linear(1, 1))
     for has_bfloat16 in (False, True):
-        monkeypatch.setattr(execution, "_multiplies_bfloat16", lambda device, answer=has_bfloat16: answer)
+        monkeypatch.setattr(ThisMachine, "multiplies_bfloat16", lambda self, device, answer=has_bfloat16: answer)
         expected = replace(CPU, precision="bfloat16" if has_bfloat16 else "float32")
         assert Execution.of(convolutional, "cpu") == expected
         assert Execution.of(plain, "cpu") == CPU

@@ -5,6 +5,7 @@ import pytest
 from permask.study.load import Prepared
 from permask.study.plan import make_plan
 from permask.study.spec import Study
+from permask.study.step import Step
 
 SMALL = {
     "name": "small",
@@ -88,7 +89,9 @@ def test_the_longest_chain_comes_first():
         ({"sparse": {"learning_rate": 0.2}}, {"dense", "prune", "match", "connect"}),
         ({"sparse": {"learning_rate": 0.1, "rescale": "layer"}}, {"dense", "prune", "match", "connect"}),
         ({"sparse": {"learning_rate": 0.1, "reset_batchnorm": True}}, {"dense", "prune", "match", "connect"}),
-        ({"execution": {"precision": "float32"}}, set()),
+        ({"execution": {"precision": "bfloat16"}}, set()),
+        ({"execution": {"compile": True}}, set()),
+        ({"execution": {"deterministic": True}}, set()),
         ({"execution": {"precision": "auto"}}, {"dense", "prune", "match", "sparse", "connect"}),
         ({"evaluate_every": 2}, set()),
         ({"prune": {"epochs": 3}}, {"dense", "match", "connect"}),
@@ -216,3 +219,28 @@ def test_early_matching_adds_matches_and_what_rests_on_them():
     rows = [row for row in early.of("sparse") if row.labels["method"].startswith("permuted t=")]
     assert {row.step.parents["alignment"].key for row in rows} == {step.key for step in matches}
     assert {row.step.key for row in rows} == {step.key for step in added if step.kind == "sparse"}
+
+
+def test_what_a_step_rests_on_is_all_that_leads_to_it():
+    plan = plan_of(match_epochs=[1], ensembles={"members": 2}, connect_rounds={"points": 3})
+    expected = {}
+    for key, step in plan.steps.items():  # every step after the ones that it needs
+        expected[key] = {key}.union(*(expected[need.key] for need in step.needs))
+    for key, step in [*plan.steps.items(), *reversed(plan.steps.items())]:
+        assert plan.before(step) == expected[key]
+
+
+def test_what_many_networks_rest_on_is_followed_once(monkeypatch):
+    """A long chain of rounds below many networks: the work grows with both, not with their product."""
+    sparsities = [round(0.5 + 0.02 * i, 2) for i in range(20)]
+    plan = plan_of(
+        pairs=1, epochs=40, prune={"epochs": 2, "rate": 0.02}, sparsities=sparsities, rewinds=list(range(20))
+    )
+    networks, looks = plan.of("sparse"), []
+    needs = Step.needs.fget
+    monkeypatch.setattr(Step, "needs", property(lambda step: looks.append(step) or needs(step)))
+    for reported in networks:
+        plan.before(reported.step)
+        plan.before(reported.step.parents["mask"])
+    assert len(networks) == 1600
+    assert len(looks) < 3 * len(networks) + len(plan.steps)

@@ -53,8 +53,8 @@ def test_the_spread_is_pooled_over_conditions_with_their_degrees_of_freedom() ->
         for pair, by in enumerate(values)
         for method in ("lth", "naive")
     ]
-    assert pooled_spread(Outcomes.of(rows), "lth", "naive") == (pytest.approx((20 / 3) ** 0.5), 2)
-    assert pooled_spread(Outcomes.of(rows), "lth", "snip") == (None, 0)
+    assert pooled_spread([Outcomes.of(rows)], "lth", "naive") == (pytest.approx((20 / 3) ** 0.5), 2)
+    assert pooled_spread([Outcomes.of(rows)], "lth", "snip") == (None, 0)
 
 
 def test_a_spread_that_is_given_tells_of_every_comparison() -> None:

@@ -80,7 +80,7 @@ def test_results_files_of_before_load(path: Path) -> None:
         assert len(results.of(kind)) == len(content[kind.table])
     for row, keys in zip(results.of(Trained), content["rows"], strict=True):
         unknown = {column.name: None for column in fields(Trained) if column.default is None}
-        assert vars(row) == unknown | keys
+        assert vars(row) == {"swept": {}} | unknown | keys
 
 
 def test_results_from_before_costs_were_kept_load(saved: Path) -> None:

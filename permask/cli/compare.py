@@ -66,7 +66,11 @@ def compare(
 def _load(path: Path) -> "Results":
     from permask.study.results import Results
 
-    return Results.load(path / "results.json" if path.is_dir() else path)
+    results = Results.load(path / "results.json" if path.is_dir() else path)
+    if combinations := results.combinations:
+        names = ", ".join(part.name.removeprefix(f"{results.name}-") for part in combinations.values())
+        raise PermaskError(f"{path}: expected results of one combination of options, found several: compare {names}")
+    return results
 
 
 def _trained(results: "Results") -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
-from permask.cli.prepare import open_with_bars
+from permask.cli.prepare import open_with_bars, plan_as_computed
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -60,17 +60,16 @@ def plan(
     from permask.errors import PermaskError
     from permask.report.power import powers
     from permask.study.budget import budgets
-    from permask.study.operations import operations_per_epoch
-    from permask.study.plan import make_plan
+    from permask.study.operations import operations_by_kind, operations_per_epoch
     from permask.study.store import Store
 
     if picture is not None:
         check_writable(picture)
         if picture.suffix not in FORMS:
             raise PermaskError(f"{picture}: expected a file name that ends in {' or '.join(FORMS)}")
-    planned = make_plan(open_with_bars(study, overrides or [], smoke=smoke))
     there = Store(store, existing=True) if store is not None and store.exists() else None
-    found, per_epoch = budgets(planned, there), operations_per_epoch(planned, there)
+    planned = plan_as_computed(open_with_bars(study, overrides or [], smoke=smoke), there)
+    found, operations = budgets(planned, there), operations_by_kind(planned, there)
     compared = powers(planned, there, spread)
     if picture is not None:
         from permask.report.graph import draw
@@ -78,31 +77,36 @@ def plan(
         drawn = draw(planned, {key for key in planned.steps if there and there.has(key)}, picture.suffix == ".html")
         write_whole(picture, lambda path: path.write_text(drawn))
     if as_json:
+        of_parts = {operations_per_epoch(part, there) for part in planned.parts}
+        per_epoch = of_parts.pop() if len(of_parts) == 1 else None  # one for all that is swept
         typer.echo(json.dumps(_as_json(planned, there, found, per_epoch, compared), indent=1))
         return
-    _print(planned, found, there is not None, per_epoch)
+    _print(planned, found, there is not None, operations)
     _print_power(compared)
     if picture is not None:
         typer.echo(f"wrote {picture}")
 
 
-def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoch: int | None) -> None:
+def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operations: dict[str, int] | None) -> None:
     from rich.console import Console
 
     from permask.study.steps.prune import rounds_to
 
     console = Console(highlight=False)
-    console.print(_table(planned, found, in_store, per_epoch))
+    console.print(_table(planned, found, in_store, operations))
     for kind, budget in found.items():
         if kind != "all" and budget.reads > budget.steps:
             console.print(f"{budget.steps} {kind} results are read {budget.reads:,} times")
     study = planned.study
-    scratch = [rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities]
-    networks = len({step.specification["seed"] for step in planned.steps.values() if step.kind == "prune"})
-    console.print(
-        f"{found['prune'].steps // networks} pruning rounds per network reach all sparsities; one by one from scratch "
-        f"they would take {' + '.join(map(str, scratch))} = {sum(scratch)}"
-    )
+    if study.sweep:
+        console.print(_combinations(planned))
+    else:
+        scratch = [rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities]
+        networks = len({step.specification["seed"] for step in planned.steps.values() if step.kind == "prune"})
+        console.print(
+            f"{found['prune'].steps // networks} pruning rounds per network reach all sparsities; one by one from "
+            f"scratch they would take {' + '.join(map(str, scratch))} = {sum(scratch)}"
+        )
     everything = found["all"]
     console.print(
         f"{everything.epochs:,} distinct epochs; the published schedule, which repeats dense training and pruning for "
@@ -110,7 +114,7 @@ def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoc
     )
     if everything.hours_left is None:
         console.print("device hours: unknown, the store has no steps like these to tell their rate")
-    if per_epoch is None:
+    if operations is None:
         console.print("training FLOPs: unknown, the data would have to be loaded to tell them before any training")
 
 
@@ -136,7 +140,7 @@ def _print_power(compared: "list[Power]") -> None:
         console.print("power: unknown, no methods are compared; name pairs of them in compare")
 
 
-def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoch: int | None) -> "Table":
+def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operations: dict[str, int] | None) -> "Table":
     from rich.table import Table
 
     from permask.report.numbers import short
@@ -155,11 +159,28 @@ def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, per_epoc
             f"{budget.steps:,}",
             f"{budget.present:,}" if in_store else "–",
             f"{budget.epochs:,}",
-            "?" if per_epoch is None else short(budget.epochs * per_epoch) if budget.epochs else "0",
+            "?" if operations is None else short(operations[kind]) if budget.epochs else "0",
             f"{budget.epochs_published:,}",
             f"{budget.epochs_left:,}",
             "?" if budget.hours_left is None else f"{budget.hours_left:,.2f}",
         )
+    return table
+
+
+def _combinations(planned: "Plan") -> "Table":
+    """What every combination of the swept options takes, and what of it no other shares."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from permask.study.sweep import as_written
+
+    table = Table(*planned.study.sweep, "steps", "its own", "epochs", title="combinations")
+    for column in table.columns[-3:]:
+        column.justify = "right"
+    for part, alone in zip(planned.parts, planned.alone, strict=True):
+        epochs = sum(step.epochs for step in part.steps.values())
+        values = (Text(as_written(value)) for value in part.swept.values())
+        table.add_row(*values, f"{len(part.steps):,}", f"{alone:,}", f"{epochs:,}")
     return table
 
 
@@ -182,10 +203,14 @@ def _as_json(
         }
         for key, step in planned.steps.items()
     ]
+    combinations = [
+        {"swept": dict(part.swept), "steps": list(part.steps), "own": alone}
+        for part, alone in zip(planned.parts, planned.alone, strict=True)
+    ]
     return {
         "study": planned.study.name,
         "flops_per_epoch": per_epoch,
         "power": [asdict(power) for power in compared],
         "costs": {kind: asdict(budget) for kind, budget in found.items()},
         "steps": steps,
-    }
+    } | ({"combinations": combinations} if planned.study.sweep else {})

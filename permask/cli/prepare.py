@@ -8,10 +8,33 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from permask.study.load import Prepared
+    from permask.study.machines import Machines
+    from permask.study.plan import Plan
+    from permask.study.store import Store
+
+
+def plan_as_computed(prepared: "Prepared", store: "Store | None") -> "Plan":
+    """The plan of the results that a store has; what there is to know about that goes to the standard error."""
+    from permask.study.lookup import as_computed
+
+    plan, told = as_computed(prepared, store)
+    tell(told)
+    return plan
+
+
+def tell(text: str) -> None:
+    """Write to the standard error, unless there is nothing to say."""
+    if text:
+        print(text, file=sys.stderr)
 
 
 def open_with_bars(
-    reference: Path, overrides: Sequence[str], *, smoke: bool = False, decode: bool = False
+    reference: Path,
+    overrides: Sequence[str],
+    *,
+    smoke: bool = False,
+    decode: bool = False,
+    machines: "Machines | None" = None,
 ) -> "Prepared":
     """A study, as `permask.study.load.open_study` opens it."""
     from rich.console import Console
@@ -28,4 +51,4 @@ def open_with_bars(
             task = bar.add_task(what, total=None)
             return lambda done, total: bar.update(task, completed=done, total=total)
 
-        return open_study(reference, overrides, smoke=smoke, decode=decode, shown=shown)
+        return open_study(reference, overrides, smoke=smoke, decode=decode, machines=machines, shown=shown)

@@ -78,9 +78,9 @@ def _results(source: Path, overrides: list[str], store: Path | None) -> "Results
         return Results.load(source / "results.json" if source.is_dir() else source)
     if store is None:
         raise PermaskError(f"{source}: say with --store which folder keeps the results of this study")
+    from permask.cli.prepare import open_with_bars, plan_as_computed
     from permask.study.collect import collect
-    from permask.study.load import open_study
-    from permask.study.plan import make_plan
     from permask.study.store import Store
 
-    return collect(make_plan(open_study(source, overrides)), Store(store, existing=True))
+    there = Store(store, existing=True)
+    return collect(plan_as_computed(open_with_bars(source, overrides), there), there)

@@ -20,7 +20,7 @@ from permask.cli.arguments import (
     STUDY,
     TRACK,
 )
-from permask.cli.prepare import open_with_bars
+from permask.cli.prepare import open_with_bars, tell
 from permask.study.engines.choice import Choice, EngineName, Tracking
 
 if TYPE_CHECKING:
@@ -78,19 +78,25 @@ def run_study(
     from permask.cli.live import LiveProgress
     from permask.errors import StoreError
     from permask.study.data import ImportedData, Text
+    from permask.study.lookup import left_elsewhere
     from permask.study.network import MLP
     from permask.study.plan import make_plan
 
-    prepared = open_with_bars(path, overrides, smoke=smoke, decode=True)
+    machines = choice.machines()
+    prepared = open_with_bars(path, overrides, smoke=smoke, decode=True, machines=machines)
     plan = make_plan(prepared)
     is_left = not _has_all(store_root, plan)
-    takes_all = isinstance(plan.study.network, MLP) and not isinstance(plan.study.data, ImportedData | Text)
-    if is_left and not takes_all:
-        from permask.study.fit import check_fit
+    for part in prepared.combinations if is_left else ():
+        takes_all = isinstance(part.study.network, MLP) and not isinstance(part.study.data, ImportedData | Text)
+        if not takes_all:
+            from permask.study.fit import check_fit
 
-        check_fit(prepared)
+            check_fit(part)
     chosen = choice.make(len(plan.steps))
     folder, store = _places(out or Path("results") / plan.study.name, store_root)
+    if is_left:
+        tell(left_elsewhere(prepared, store))
+    machines.record(store)
     if is_left and choice.engine is EngineName.local:
         from permask.study.engines.local import warm_up
 

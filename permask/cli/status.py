@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
-from permask.cli.prepare import open_with_bars
+from permask.cli.prepare import open_with_bars, plan_as_computed
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -43,12 +43,11 @@ def status(
     from rich.console import Console
     from rich.live import Live
 
-    from permask.study.plan import make_plan
     from permask.study.status import status_of
     from permask.study.store import Store
 
     there = Store(store, existing=True)
-    plan = make_plan(open_with_bars(study, overrides or [], smoke=smoke))
+    plan = plan_as_computed(open_with_bars(study, overrides or [], smoke=smoke), there)
     found = status_of(plan, there)
     if as_json:
         typer.echo(json.dumps(_as_json(plan, found), indent=1))

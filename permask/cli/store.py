@@ -112,7 +112,7 @@ def gc(
     from permask.study.upkeep import find_garbage, remove_garbage
 
     found = _open(root, write=not dry_run)
-    needed = _planned(studies) if studies else None
+    needed = _planned(found, studies) if studies else None
     garbage = find_garbage(found, needed)
     if not dry_run:
         remove_garbage(found, garbage)
@@ -163,14 +163,15 @@ def _keys(found: "Store", studies: list[str] | None) -> list[str]:
     keys = found.results()
     if not studies:
         return keys
-    planned = _planned(studies)
+    planned = _planned(found, studies)
     return [key for key in keys if key in planned]
 
 
-def _planned(arguments: list[str]) -> set[str]:
+def _planned(found: "Store", arguments: list[str]) -> set[str]:
+    """The keys of some studies, as any machine that has run on the store computes them."""
     from permask.cli.prepare import open_with_bars
     from permask.errors import StudyError
-    from permask.study.plan import make_plan
+    from permask.study.lookup import keys_of_all
 
     studies: list[tuple[Path, list[str]]] = []
     for argument in arguments:
@@ -180,7 +181,7 @@ def _planned(arguments: list[str]) -> set[str]:
             studies[-1][1].append(argument)
         else:
             raise StudyError(f"{argument}: expected a study file before changes to it")
-    return {key for path, overrides in studies for key in make_plan(open_with_bars(path, overrides)).steps}
+    return {key for path, overrides in studies for key in keys_of_all(open_with_bars(path, overrides), found)}
 
 
 def _bytes(size: float) -> str:

@@ -4,7 +4,7 @@ Without scripts the page shows every table and the figures as pictures. Its scri
 with values under the pointer, filters, and the runs behind every number.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import yaml
 
@@ -12,6 +12,7 @@ from permask import __version__
 from permask.report import connectivity, matching
 from permask.report.accuracy import accuracy_table
 from permask.report.analyses import Analysis
+from permask.report.combinations import accuracies, rewinds_of
 from permask.report.differences import gap_table
 from permask.report.embedded import embedded
 from permask.report.measures import columns
@@ -57,6 +58,30 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
         specification=yaml.safe_dump(results.study, sort_keys=False, allow_unicode=True),
         version=__version__,
         data=embedded(results, outcomes, [*plots, *(plot for analysis in further for plot in analysis.plots)]),
+    )
+
+
+def overview(results: Results, folders: Mapping[str, str], plots: Sequence[Plot]) -> str:
+    """The page of a study that sweeps options: what compares its combinations.
+
+    Args:
+        results: Of the study.
+        folders: Combination to the folder beside the page that has its own report.
+        plots: Figures to show.
+    """
+    parts = results.combinations
+    rewinds = rewinds_of(parts)
+    return template("combinations.html").render(
+        results=results,
+        warning=warning(results),
+        summary=_summary(results.of(Trained)),
+        folders=folders,
+        accuracies={k: accuracies(parts, k) for k in rewinds},
+        middle=rewinds[len(rewinds) // 2],
+        figures=plots,
+        provenance=_provenance(results),
+        specification=yaml.safe_dump(results.study, sort_keys=False, allow_unicode=True),
+        version=__version__,
     )
 
 

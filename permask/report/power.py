@@ -1,5 +1,6 @@
 """How narrow the intervals of a study's comparisons will be, from how much differences within pairs spread."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from math import fsum, sqrt
@@ -45,7 +46,8 @@ def powers(plan: Plan, store: Store | None = None, spread: float | None = None) 
     """
     study, outcomes = plan.study, None
     if spread is None and store is not None:
-        outcomes = Outcomes.of_study(collect(plan, store))
+        results = collect(plan, store)
+        outcomes = [Outcomes.of_study(one) for one in results.combinations.values() or [results]]
     found = []
     for first, second in _comparisons(study):
         s, conditions = (spread, 0) if outcomes is None else pooled_spread(outcomes, first, second)
@@ -55,12 +57,12 @@ def powers(plan: Plan, store: Store | None = None, spread: float | None = None) 
     return found
 
 
-def pooled_spread(outcomes: Outcomes, first: str, second: str) -> tuple[float | None, int]:
+def pooled_spread(outcomes: Sequence[Outcomes], first: str, second: str) -> tuple[float | None, int]:
     """Standard deviation of the differences within pairs, pooled over conditions, and over how many of them.
 
-    s² = Σ (n − 1) s² / Σ (n − 1) over sparsities and rewind epochs that have two pairs or more.
+    s² = Σ (n − 1) s² / Σ (n − 1) over sparsities and rewind epochs that have two pairs or more, of every combination.
     """
-    every = [outcomes.differences(first, second, s, k) for s in outcomes.sparsities for k in outcomes.rewinds]
+    every = [one.differences(first, second, s, k) for one in outcomes for s in one.sparsities for k in one.rewinds]
     told = [differences for differences in every if len(differences) > 1]
     if not told:
         return None, 0

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from permask.errors import PermaskError
 from permask.report.accuracy import accuracy_table
+from permask.report.combinations import Parts, accuracies, rewinds_of
 from permask.report.connectivity import barrier_sentence
 from permask.report.measures import columns
 from permask.report.origins import warning
@@ -49,6 +50,8 @@ def summary(results: Results, rewind: int | None = None) -> RenderableType:
     Raises:
         PermaskError: A rewind epoch that the study does not have.
     """
+    if parts := results.combinations:
+        return Group(_summary_of_combinations(parts, rewind), Text(warning(results)))
     outcomes = Outcomes.of_study(results)
     if rewind is not None and rewind not in outcomes.rewinds:
         raise PermaskError(f"rewind epoch {rewind}: this study has {', '.join(map(str, outcomes.rewinds)) or 'none'}")
@@ -61,6 +64,15 @@ def summary(results: Results, rewind: int | None = None) -> RenderableType:
     ]
     further = [part for table in columns(results, shown, fitted=False) for part in (Text(), terminal(table))]
     return Group(terminal(accuracy_table(outcomes, shown)), *further, *(Text(f"\n{note}") for note in notes if note))
+
+
+def _summary_of_combinations(parts: Parts, rewind: int | None) -> RenderableType:
+    """The accuracies of every combination at a rewind epoch."""
+    rewinds = rewinds_of(parts)
+    if rewind is not None and rewind not in rewinds:
+        raise PermaskError(f"rewind epoch {rewind}: this study has {', '.join(map(str, rewinds))}")
+    shown = rewinds[len(rewinds) // 2] if rewind is None else rewind
+    return Group(*(part for table in accuracies(parts, shown) for part in (terminal(table), Text())))
 
 
 def _texts(row: TableRow, tight: bool) -> Iterator[str | Text]:

@@ -1,11 +1,14 @@
 """Everything that a study leaves behind for its readers, in one folder."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, cast
 
 from permask.report.accuracy import accuracy_in_print, accuracy_table
 from permask.report.analyses import Analysis, analyses
+from permask.report.combinations import accuracies, accuracy_by_combination, joined, rewinds_of
 from permask.report.csvfile import COLUMNS, csv_lines, write_lines
 from permask.report.differences import gap_table
 from permask.report.figures import plots
@@ -14,11 +17,13 @@ from permask.report.markdown import markdown
 from permask.report.measures import columns
 from permask.report.origins import origin_sentences
 from permask.report.outcomes import Comparisons, Outcomes, asked
-from permask.report.page import page
+from permask.report.page import overview, page
 from permask.report.plot import Plot
 from permask.report.statistics import bootstrap_interval, t_interval
 from permask.report.table import Table
 from permask.study.results import Results
+from permask.study.rows import as_cell, column_of
+from permask.study.sweep import products
 
 # differences that accuracy_differences.csv tells unless a study asks for others: what the permutation gains, and what a
 # ticket's own network has left
@@ -40,6 +45,8 @@ def write_report(
         The files, report.html first.
     """
     saved = results.save(folder)
+    if results.combinations:
+        return [*_write_combinations(results, folder, formats, more), *saved]
     pictures, further = [*plots(results), *more], analyses(results)
     drawn = [*pictures, *(plot for analysis in further for plot in analysis.plots)]
     figures = [file for plot in drawn for file in plot.save(folder, formats)]
@@ -58,6 +65,8 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
     Returns:
         The files.
     """
+    if results.combinations:
+        return _write_combination_tables(results, folder)
     outcomes, study = Outcomes.of_study(results), results.name
     rewinds = outcomes.rewinds or (None,)
     shown = [
@@ -73,6 +82,61 @@ def write_tables(results: Results, folder: Path) -> list[Path]:
         _write_differences(outcomes, asked(results, DIFFERENCES), folder / "accuracy_differences.csv"),
         *(file for analysis in analyses(results) for file in _write_analysis(analysis, study, folder)),
     ]
+
+
+def _write_combinations(results: Results, folder: Path, formats: tuple[str, ...], more: Sequence[Plot]) -> list[Path]:
+    """A report of what compares the combinations of a study, and one of each in a folder of its own."""
+    parts = results.combinations
+    folders = {name: folder / slug_of(results, part) for name, part in parts.items()}
+    for name, part in parts.items():
+        folders[name].mkdir(exist_ok=True)
+        write_report(part, folders[name], formats)
+    compared = accuracy_by_combination(parts, list(cast(Any, results.study["sweep"])))
+    pictures = [*([compared] if compared else []), *more]
+    report = folder / "report.html"
+    names = {name: place.name for name, place in folders.items()}
+    report.write_text(overview(results, names, pictures), encoding="utf-8")
+    return [report, *(file for plot in pictures for file in plot.save(folder, formats))]
+
+
+def _write_combination_tables(results: Results, folder: Path) -> list[Path]:
+    """Tables that compare the combinations of a study, and those of each in a folder of its own."""
+    parts, study = results.combinations, results.name
+    written: defaultdict[str, dict[str, str]] = defaultdict(dict)
+    for name, part in parts.items():
+        place = folder / slug_of(results, part)
+        place.mkdir(exist_ok=True)
+        for file in write_tables(part, place):
+            if file.suffix == ".csv":
+                written[file.name][name] = file.read_text()
+    tables = {k: accuracies(parts, k) for k in rewinds_of(parts)}
+    printed = {
+        f"{study}-rewind-{k}-{number}": replace(table, caption=f"Study {study}. {table.caption}")
+        for k, shown in tables.items()
+        for number, table in enumerate(shown, 1)
+    }
+    swept = dict(zip(parts, products(cast(Any, results.study["sweep"])), strict=True))
+    options = list(next(iter(swept.values())))
+    files = []
+    for file, texts in written.items():
+        values = {column_of(option): [as_cell(swept[name][option]) for name in texts] for option in options}
+        files.append(folder / file)
+        files[-1].write_text(joined(values, texts))
+    return [
+        *_write(
+            folder,
+            "accuracy",
+            [table for shown in tables.values() for table in shown],
+            printed,
+            origin=origin_sentences(results),
+        ),
+        *files,
+    ]
+
+
+def slug_of(results: Results, part: Results) -> str:
+    """The folder of a combination."""
+    return part.name.removeprefix(f"{results.name}-")
 
 
 def _write(

@@ -1,11 +1,13 @@
 """What a plan costs: epochs, device hours, and what the published schedule would have cost for the same results."""
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 
 from permask.study.plan import Plan
-from permask.study.step import Step
+from permask.study.step import Specification, Step
 from permask.study.steps.prune import rounds_to
 from permask.study.store import Manifest, Store
 
@@ -44,13 +46,13 @@ def budgets(plan: Plan, store: Store | None) -> dict[str, Budget]:
         for need in step.needs:
             reads[need.kind] += 1
     present = {key for key in plan.steps if store and store.has(key)}
-    rate = _rates(plan, store) if store else lambda kind: None
+    rate = _rates(store) if store else lambda step: None
     published = _published_epochs(plan)
     found = {}
     for kind, steps in kinds.items():
         left = [step for step in steps if step.key not in present]
-        seconds = rate(kind)
-        hours = None if seconds is None else sum(_units(kind, step.epochs) for step in left) * seconds / 3600
+        seconds = [None if (per := rate(step)) is None else _units(kind, step.epochs) * per for step in left]
+        hours = None if None in seconds else sum(s for s in seconds if s is not None) / 3600
         epochs = sum(step.epochs for step in steps)
         found[kind] = Budget(
             len(steps),
@@ -59,42 +61,53 @@ def budgets(plan: Plan, store: Store | None) -> dict[str, Budget]:
             epochs,
             sum(step.epochs for step in left),
             published.get(kind, epochs),
-            hours if left else 0.0,
+            hours,
         )
     return found | {"all": _total(found.values())}
 
 
 def _published_epochs(plan: Plan) -> dict[str, int]:
-    """Epochs of the published schedule, which trains both networks and prunes from scratch for every sparsity."""
-    study = plan.study
-    steps = plan.steps.values()
-    dense = sum(step.epochs for step in steps if step.kind == "dense")
-    per_round = max((step.epochs for step in steps if step.kind == "prune"), default=0)
-    rounds = sum(rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities)
-    networks = {step.specification["seed"] for step in steps if step.kind == "prune"}
-    return {"dense": len(study.sparsities) * dense, "prune": len(networks) * rounds * per_round}
+    """Epochs of the published schedule, which trains both networks and prunes from scratch for every sparsity.
+
+    Nothing is shared by the combinations of what a study sweeps, either.
+    """
+    found: dict[str, int] = defaultdict(int)
+    for part in plan.parts:
+        study, steps = part.study, part.steps.values()
+        dense = sum(step.epochs for step in steps if step.kind == "dense")
+        per_round = max((step.epochs for step in steps if step.kind == "prune"), default=0)
+        rounds = sum(rounds_to(sparsity, study.prune.rate) for sparsity in study.sparsities)
+        networks = {step.specification["seed"] for step in steps if step.kind == "prune"}
+        found["dense"] += len(study.sparsities) * dense
+        found["prune"] += len(networks) * rounds * per_round
+        if len(plan.parts) > 1:
+            found["sparse"] += sum(step.epochs for step in steps if step.kind == "sparse")
+    return found
 
 
-def _rates(plan: Plan, store: Store) -> Callable[[str], float | None]:
-    """Kind to seconds per epoch, or per step where there are no epochs, of its like in the store."""
-    setting = {name: next(iter(plan.steps.values())).specification[name] for name in ("data", "network")}
-    seconds: dict[str, float] = defaultdict(float)
-    units: dict[str, int] = defaultdict(int)
+def _rates(store: Store) -> Callable[[Step], float | None]:
+    """Step to seconds per epoch, or per step where there are no epochs, of its like in the store."""
+    seconds: dict[tuple[str, str], float] = defaultdict(float)
+    units: dict[tuple[str, str], int] = defaultdict(int)
     for manifest in _manifests(store):
-        specification = manifest["specification"]
-        if {name: specification.get(name) for name in setting} != setting:
-            continue
         done = _units(manifest["kind"], manifest.get("epochs", 0))
         if done:
-            seconds[manifest["kind"]] += manifest["seconds"]
-            units[manifest["kind"]] += done
+            like = manifest["kind"], _setting(manifest["specification"])
+            seconds[like] += manifest["seconds"]
+            units[like] += done
 
-    def rate(kind: str) -> float | None:
-        alike = [kind] if units[kind] or kind not in TRAINING else TRAINING
-        total = sum(units[name] for name in alike)
-        return sum(seconds[name] for name in alike) / total if total else None
+    @cache
+    def rate_of(kind: str, setting: str) -> float | None:
+        alike = [kind] if units[kind, setting] or kind not in TRAINING else TRAINING
+        total = sum(units[name, setting] for name in alike)
+        return sum(seconds[name, setting] for name in alike) / total if total else None
 
-    return rate
+    return lambda step: rate_of(step.kind, _setting(step.specification))
+
+
+def _setting(specification: Specification) -> str:
+    """What steps have in common that take alike long: data and network."""
+    return json.dumps([specification.get(name) for name in ("data", "network")], sort_keys=True)
 
 
 def _units(kind: str, epochs: int) -> int:

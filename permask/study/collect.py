@@ -3,7 +3,7 @@
 import json
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -27,22 +27,27 @@ def collect(plan: Plan, store: Store) -> Results:
     """Gather what the store has of a plan; what it lacks is left out."""
     ledger = _Ledger(plan, store)
     rows: list[Row] = []
-    for reported in plan.reported:
-        if store.has(reported.step.key):
-            rows += kind_of(reported.step.kind).rows(Found(plan.study, reported.step, reported.labels, ledger))
+    for part in plan.parts:
+        for reported in part.reported:
+            if store.has(reported.step.key):
+                made = kind_of(reported.step.kind).rows(Found(part.study, reported.step, reported.labels, ledger))
+                rows += (replace(row, swept=part.swept) for row in made) if part.swept else made
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for step in plan.steps.values():
-        if not store.has(step.key):
+    for key, step in plan.steps.items():
+        if not store.has(key):
             continue
-        manifest = store.manifest(step.key)
+        manifest = store.manifest(key)
         measured = manifest.get("throughput", {})
-        if measured:
-            rows.append(MeasuredThroughput(kind=step.kind, step=step.key, **measured))
+        for part in plan.parts if measured else ():
+            if key in part.steps:
+                rows.append(MeasuredThroughput(kind=step.kind, step=key, swept=part.swept, **measured))
         for name, value in (manifest["provenance"] | measured).items():
             if name in ORIGIN:
                 counts[name][str(value)] += 1
     computed_with = {name: dict(sorted(counts[name].items())) for name in ORIGIN if name in counts}
-    return Results(plan.study.model_dump(mode="json"), {**provenance(), COMPUTED_WITH: computed_with}, rows)
+    unswept = set() if plan.study.sweep else {"sweep"}
+    study = plan.study.model_dump(mode="json", exclude=unswept)
+    return Results(study, {**provenance(), COMPUTED_WITH: computed_with}, rows)
 
 
 @dataclass(frozen=True)

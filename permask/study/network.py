@@ -1,15 +1,27 @@
 """What a study file may say about its network."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
+from permask.errors import NetworkError
 from permask.study.section import PositiveInt, Reference, Section
 from permask.study.step import Specification
+from permask.training.source import short_source
 
 
-class MLP(Section):
+class NetworkSection(Section):
+    """A network.
+
+    Attributes:
+        CONVOLVES: Whether it has convolutions of images; None for one that has to be made to tell.
+    """
+
+    CONVOLVES: ClassVar[bool | None] = False
+
+
+class MLP(NetworkSection):
     """A multi-layer perceptron with ReLU."""
 
     name: Literal["mlp"]
@@ -19,8 +31,10 @@ class MLP(Section):
     )
 
 
-class CNN(Section):
+class CNN(NetworkSection):
     """3×3 convolutions with BatchNorm, ReLU and max pooling."""
+
+    CONVOLVES = True
 
     name: Literal["cnn"]
     widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, description="channels per convolution")] = (
@@ -30,8 +44,10 @@ class CNN(Section):
     )
 
 
-class Wide(Section):
+class Wide(NetworkSection):
     """ResNet8 or 20 with BatchNorm, VGG11 without, both for small images; torchvision's ResNet50."""
+
+    CONVOLVES = True
 
     name: Literal["resnet8", "resnet20", "vgg11", "resnet50"]
     width: Annotated[
@@ -39,7 +55,7 @@ class Wide(Section):
     ] = 1
 
 
-class Transformer(Section):
+class Transformer(NetworkSection):
     """A transformer with pre-LayerNorm blocks and learned positions."""
 
     layers: Annotated[PositiveInt, Field(description="blocks of attention and an MLP")] = 4
@@ -62,14 +78,18 @@ class GPT(Transformer):
 
 
 class ViT(Transformer):
-    """A vision transformer, for images; it averages over patches."""
+    """A vision transformer, for images; it averages over patches, which a convolution reads."""
+
+    CONVOLVES = True
 
     name: Literal["vit"]
     patch: Annotated[PositiveInt, Field(description="side of a patch in pixels; divides that of the images")] = 4
 
 
-class Imported(Section):
+class Imported(NetworkSection):
     """Any network that can be made by a call."""
+
+    CONVOLVES = None
 
     name: Literal["imported"]
     factory: Annotated[
@@ -89,3 +109,36 @@ def network_arguments(network: Network, folder: str) -> Specification:
         folder: Of the study, where the file of an imported network is looked for first.
     """
     return network.model_dump() | ({"folder": folder} if isinstance(network, Imported) else {})
+
+
+def convolves(network: Network, folder: str) -> bool:
+    """Whether a study's network has convolutions of images; an imported one is made to tell.
+
+    Raises:
+        PermaskError: An imported network that cannot be made.
+    """
+    if network.CONVOLVES is not None:
+        return network.CONVOLVES
+    from permask.training.execution import has_convolutions  # loads torch
+    from permask.training.networks.imported import import_network
+
+    assert isinstance(network, Imported)
+    return has_convolutions(import_network(network.factory, network.arguments, folder))
+
+
+def network_source(network: Network, folder: str) -> str:
+    """What stands for the code of an imported network in keys; empty for other networks.
+
+    Raises:
+        PermaskError: Code that cannot be found or imported.
+    """
+    return short_source(network.factory, folder) if isinstance(network, Imported) else ""
+
+
+def check_network_source(network: Network, source: str, folder: str) -> None:
+    """Raise a `NetworkError` if the code of an imported network is another than what stands for it in the keys."""
+    if source and (found := network_source(network, folder)) != source:
+        assert isinstance(network, Imported)
+        raise NetworkError(
+            f"{network.factory}: its code is {found[:12]}…, and was {source[:12]}… when this was planned; run again"
+        )

@@ -1,11 +1,13 @@
 """How many floating-point operations an epoch of a study takes, as far as that can be told without its data."""
 
 import json
+from collections import defaultdict
 
 from permask.study.budget import TRAINING
 from permask.study.data import DataSet, Digits, PublishedImages
+from permask.study.forward import forward_operations
 from permask.study.network import network_arguments
-from permask.study.plan import Plan
+from permask.study.plan import Part, Plan
 from permask.study.steps.outcome import METRICS
 from permask.study.store import Store
 
@@ -15,12 +17,28 @@ SIDE = 32
 Outline = tuple[tuple[int, ...], int, int]  # the shape of an input, classes, training inputs
 
 
-def operations_per_epoch(plan: Plan, store: Store | None = None) -> int | None:
+def operations_by_kind(plan: Plan, store: Store | None = None) -> dict[str, int] | None:
+    """Training FLOPs of the steps of every kind, and of all; None where the data would have to be loaded to know."""
+    found: defaultdict[str, int] = defaultdict(int)
+    seen: set[str] = set()
+    for part in plan.parts:
+        per_epoch = operations_per_epoch(part, store)
+        if per_epoch is None:
+            return None
+        for key, step in part.steps.items():
+            if key not in seen:
+                seen.add(key)
+                found[step.kind] += step.epochs * per_epoch
+    return {**found, "all": sum(found.values())}
+
+
+def operations_per_epoch(plan: Plan | Part, store: Store | None = None) -> int | None:
     """3 x those of the dense network's forward pass x inputs; None where the data would have to be loaded to know.
 
     Args:
-        plan: Of the study.
-        store: Asked first: a trained network of the plan tells it. Otherwise the network is outlined, with torch.
+        plan: Of the study, or of one combination of what it sweeps.
+        store: Asked first: a trained network of the plan tells it. Otherwise a formula does; a network without one is
+            outlined, with torch.
     """
     for key, step in plan.steps.items():
         if store and step.kind in TRAINING and store.has(key):
@@ -29,11 +47,13 @@ def operations_per_epoch(plan: Plan, store: Store | None = None) -> int | None:
     outline = _outline(plan.study.data)
     if outline is None:
         return None
+    input_shape, classes, inputs = outline
+    if (operations := forward_operations(plan.study.network, input_shape, classes)) is not None:
+        return 3 * operations * inputs
     import torch
 
     from permask.training.operations import forward_flops
 
-    input_shape, classes, inputs = outline
     folder = next(iter(plan.steps.values())).task.study_folder
     arguments = {**network_arguments(plan.study.network, folder), "input_shape": input_shape, "classes": classes}
     try:

@@ -1,8 +1,9 @@
 """A study to the steps that compute it, each of them once however many results rest on it."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 
 from permask.study.load import Prepared
 from permask.study.method import FILE, IMP
@@ -13,6 +14,27 @@ from permask.study.steps import kind_of, reporting_kinds
 from permask.study.steps.dense import train_dense
 from permask.study.steps.prune import prune
 from permask.study.steps.score import AFTER_TRAINING
+from permask.study.sweep import Swept
+
+
+@dataclass(frozen=True)
+class Part:
+    """What a study computes for one combination of the options that it sweeps.
+
+    Attributes:
+        study: The study with that combination.
+        swept: Option, with dots, to its value; empty for a study that sweeps nothing.
+        reported: The steps that the results tell of, pair by pair.
+    """
+
+    study: Study
+    swept: Swept
+    reported: list[Reported]
+
+    @cached_property
+    def steps(self) -> dict[str, Step]:
+        """By key, every step after the ones that it needs."""
+        return _in_order(one.step for one in self.reported)
 
 
 @dataclass(frozen=True)
@@ -21,28 +43,52 @@ class Plan:
 
     Attributes:
         study: What it computes.
-        reported: The steps that the results tell of, pair by pair.
-        steps: By key, every step after the ones that it needs.
+        parts: The combinations of what it sweeps; one if that is nothing.
+        steps: By key, every step after the ones that it needs, each once however many parts rest on it.
     """
 
     study: Study
-    reported: list[Reported]
+    parts: list[Part]
     steps: dict[str, Step]
+
+    @property
+    def reported(self) -> list[Reported]:
+        """The steps that the results tell of, part by part."""
+        return [reported for part in self.parts for reported in part.reported]
+
+    @property
+    def alone(self) -> list[int]:
+        """For every part, how many of its steps no other part has."""
+        rest_on = Counter(key for part in self.parts for key in part.steps)
+        return [sum(rest_on[key] == 1 for key in part.steps) for part in self.parts]
 
     def of(self, kind: str) -> list[Reported]:
         """What is reported of one kind."""
         return [reported for reported in self.reported if reported.step.kind == kind]
 
-    def before(self, step: Step) -> set[str]:
+    def before(self, step: Step) -> frozenset[str]:
         """Keys of all that a step rests on, its own among them."""
-        found: set[str] = set()
-        stack = [step]
+        return frozenset((step.key,)).union(*map(self._before, step.needs))
+
+    def _before(self, step: Step) -> frozenset[str]:
+        """The same for a step that others need, which is remembered: many networks rest on one mask."""
+        known = self._known
+        if step.key in known:
+            return known[step.key]
+        found, stack = set(), [step]
         while stack:
             one = stack.pop()
-            if one.key not in found:
+            if one.key in known:
+                found |= known[one.key]
+            elif one.key not in found:
                 found.add(one.key)
                 stack += one.needs
-        return found
+        return known.setdefault(step.key, frozenset(found))
+
+    @cached_property
+    def _known(self) -> dict[str, frozenset[str]]:
+        """What was remembered, by the key of the step."""
+        return {}
 
     def critical_path(self) -> dict[str, int]:
         """For every step, by key, the epochs on the longest chain of steps that begins with it."""
@@ -56,10 +102,17 @@ class Plan:
 
 def make_plan(prepared: Prepared) -> Plan:
     """Plan a study. Nothing is read: all that identifies the data is in what was prepared."""
-    planner = Planner(prepared)
+    steps: dict[str, Step] = {}
+    parts = [_make_part(combination, steps) for combination in prepared.combinations]
+    ends = (one.step for part in parts for one in part.reported)
+    return Plan(prepared.study, parts, parts[0].steps if len(parts) == 1 else _in_order(ends))
+
+
+def _make_part(prepared: Prepared, steps: dict[str, Step]) -> Part:
+    planner = Planner(prepared, steps)
     reported = [reported for kind in reporting_kinds(prepared.study.measure) for reported in kind.plan(planner)]
     reported.sort(key=lambda one: one.labels["pair"])  # rows come pair by pair
-    return Plan(prepared.study, reported, _in_order(one.step for one in reported))
+    return Part(prepared.study, prepared.swept, reported)
 
 
 @dataclass(frozen=True)
@@ -100,19 +153,16 @@ class Planner:
     """What the kinds of steps plan with: the study, its pairs, and how to make a step.
 
     Attributes:
-        study: The study.
-        setting: What is in the specification of every step: data, network, execution.
+        study: The study, or one combination of what it sweeps.
         files: What methods name of the user's: the reference of a function, or the path of a mask.
     """
 
-    def __init__(self, prepared: Prepared):
+    def __init__(self, prepared: Prepared, steps: dict[str, Step]):
         self.study, self.files = prepared.study, prepared.files
-        self.setting: Specification = {
-            "data": prepared.data_in_keys,
-            "network": self.study.network.model_dump(mode="json", exclude_defaults=True),
-        } | self.study.model_dump(mode="json", include={"execution", "evaluate_every"}, exclude_defaults=True)
+        self._setting = cache(prepared.setting)
         self._places = {"data_root": prepared.data_root, "study_folder": prepared.folder}
-        self._steps: dict[str, Step] = {}  # a step that several results rest on is one object
+        self._all = steps  # of all combinations: a step that several results rest on is one object
+        self._steps: dict[str, Step] = {}  # of this one
 
     def step(
         self,
@@ -140,7 +190,7 @@ class Planner:
         task = Task(
             kind,
             kind_of(kind).VERSION,
-            {**self.setting, **specification},
+            {**self._setting(kind), **specification},
             {role: parent.key for role, parent in parents.items()},
             resumes_from=(resumes_from.specification["epoch"], resumes_from.key) if resumes_from else None,
             epochs=epochs,
@@ -148,7 +198,8 @@ class Planner:
             **self._places,
             seeds=tuple(sorted(seeds)),
         )
-        return self._steps.setdefault(task.key, Step(task, parents, resumes_from))
+        step = self._all.get(task.key) or self._all.setdefault(task.key, Step(task, parents, resumes_from))
+        return self._steps.setdefault(task.key, step)
 
     def planned(self, kind: str) -> list[Step]:
         """The steps of a kind that were made so far, each once."""

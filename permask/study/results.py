@@ -1,15 +1,16 @@
 """What a study found: rows of every kind that its steps report, as a value and as files."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from permask.errors import PermaskError
-from permask.study.rows import Row, write_csv
+from permask.study.rows import Row, column_of, write_csv
 from permask.study.steps import MEASUREMENTS, reporting_kinds
 from permask.study.steps.trained import Trained
+from permask.study.sweep import label, products, slug, with_options
 from permask.study.throughput import MeasuredThroughput
 
 SCHEMA_VERSION = 1
@@ -52,6 +53,20 @@ class Results:
         """The kinds of its rows."""
         return list(dict.fromkeys(map(type, self.rows)))
 
+    @property
+    def combinations(self) -> "dict[str, Results]":
+        """By label, the results of every combination of what the study sweeps, as of a study that sweeps nothing.
+
+        They are named after the study and the combination. Empty for a study that sweeps nothing.
+        """
+        made, sweep = {}, cast(Mapping[str, list[Any]], self.study.get("sweep") or {})
+        for number, swept in enumerate(products(sweep) if sweep else (), 1):
+            study = with_options({name: value for name, value in self.study.items() if name != "sweep"}, swept)
+            study["name"] = f"{self.name}-{slug(number, swept)}"
+            rows = [replace(row, swept={}) for row in self.rows if row.swept == swept]
+            made[label(swept)] = Results(study, self.provenance, rows)
+        return made
+
     def save(self, folder: Path) -> list[Path]:
         """Write `results.json` (everything) and a CSV file per table that has columns and rows.
 
@@ -88,7 +103,8 @@ class Results:
             kinds = {kind.table: kind for kind in KINDS}
             if unknown := content.keys() - kinds.keys():
                 raise PermaskError(f"{path}: table {min(unknown)!r}: expected one of {', '.join(kinds)}")
-            rows = [_row(kinds[table], keys, path) for table, listed in content.items() for keys in listed]
+            swept = {column_of(option): option for option in study.get("sweep", {})}
+            rows = [_row(kinds[table], keys, swept, path) for table, listed in content.items() for keys in listed]
             return cls(study, provenance, rows)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise PermaskError(f"{path}: expected results saved by permask: {error}") from error
@@ -99,11 +115,13 @@ def csv_name(kind: type[Row]) -> str:
     return f"{'results' if kind is Trained else kind.table}.csv"
 
 
-def _row(kind: type[R], keys: dict[str, object], path: Path) -> R:
+def _row(kind: type[R], saved: dict[str, object], swept: Mapping[str, str], path: Path) -> R:
     """A row from the keys that it was saved with; those with a default may be absent."""
-    known = {column.name: column.default is MISSING for column in fields(kind)}  # pyright: ignore[reportArgumentType]
+    values = {swept[name]: value for name, value in saved.items() if name in swept}
+    keys = {name: value for name, value in saved.items() if name not in swept}
+    known = {column.name: column.default is MISSING for column in fields(kind) if "swept" not in column.metadata}  # pyright: ignore[reportArgumentType]
     if unknown := keys.keys() - known.keys():
         raise PermaskError(f"{path}: table {kind.table!r}: unknown key {min(unknown)!r}; expected {', '.join(known)}")
     if missing := [name for name, required in known.items() if required and name not in keys]:
         raise PermaskError(f"{path}: table {kind.table!r}: a row without the key {missing[0]!r}")
-    return kind(**keys)
+    return kind(**{**keys, "swept": values})  # pyright: ignore[reportArgumentType]

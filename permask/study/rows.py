@@ -1,10 +1,11 @@
 """Rows of results: each kind of step says in a dataclass what it reports, and all of them are saved in one way."""
 
 import csv
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 Line = Mapping[str, object]  # column to value
 
@@ -19,17 +20,23 @@ def sometimes() -> Any:
     return field(default=None, metadata={"sometimes": True})
 
 
+@dataclass(frozen=True, kw_only=True)
 class Row:
     """What a step reports: one line of one table of the results.
 
     A subclass is a frozen dataclass of keyword arguments that names its table in `table`. Its fields are the columns,
     in order; `step`, the key of the step in the store, is one of them. `column` may name a measure of rows that have
     `method`, `sparsity`, `rewind` and `pair`: reports show it in a table of its own below that of the accuracies.
+
+    Attributes:
+        swept: Of a study that sweeps options: option, with dots, to its value here. Each is a column behind the others.
     """
 
     table: ClassVar[str]
     column: ClassVar[str] = ""
-    step: str
+    swept: Mapping[str, Any] = field(default_factory=dict, hash=False, metadata={"swept": True})
+    if TYPE_CHECKING:
+        step: str  # every subclass has it, in its place among the columns
 
     @classmethod
     def columns(cls) -> list[str]:
@@ -44,8 +51,13 @@ class Row:
     @property
     def saved(self) -> dict[str, object]:
         """The row in results.json, less what only some studies measure where it was not."""
-        left_out = {name for name in self.sometimes() if getattr(self, name) is None}
-        return {name: value for name, value in vars(self).items() if name not in left_out}
+        left_out = {"swept", *(name for name in self.sometimes() if getattr(self, name) is None)}
+        return {name: value for name, value in vars(self).items() if name not in left_out} | dict(self.swept_columns)
+
+    @property
+    def swept_columns(self) -> Line:
+        """Column to value of what the study sweeps."""
+        return {column_of(option): value for option, value in self.swept.items()}
 
     def lines(self) -> list[Line]:
         """The row in the CSV file: one line, or one for each of its parts."""
@@ -64,9 +76,21 @@ class PairRow(Row):
 def write_csv(path: Path, table: type[Row], rows: Sequence[Row]) -> Path:
     """Write the rows of a table as a CSV file."""
     measured = [name for name in table.sometimes() if any(getattr(row, name) is not None for row in rows)]
+    swept = list(rows[0].swept_columns) if rows else []
     with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [*table.columns(), *measured], lineterminator="\n", extrasaction="ignore")
+        writer = csv.DictWriter(file, [*table.columns(), *measured, *swept], lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for row in rows:
-            writer.writerows(row.lines())
+            values = {name: as_cell(value) for name, value in row.swept_columns.items()}
+            writer.writerows({**line, **values} for line in row.lines())
     return path
+
+
+def column_of(option: str) -> str:
+    """The column of a swept option: its name, or `sweep.epochs` for one without dots, as rows have `epochs` already."""
+    return option if "." in option else f"sweep.{option}"
+
+
+def as_cell(value: Any) -> Any:
+    """A value as CSV has it: JSON where it is a list or a mapping, true and false as in JSON."""
+    return json.dumps(value) if isinstance(value, bool | list | tuple | dict) else value

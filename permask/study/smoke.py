@@ -7,6 +7,7 @@ from permask.study.data import Digits, StreamedImages
 from permask.study.method import Method
 from permask.study.network import Transformer, Wide
 from permask.study.spec import Study
+from permask.study.sweep import Combination
 
 IMAGES = 200
 SIDE = 64  # of images that are large otherwise,
@@ -15,6 +16,20 @@ EPOCHS = 3
 BATCH_SIZE = 64
 ROUNDS = 2
 LAYERS, WIDTH = 2, 32  # of transformers
+
+
+def smallest_form(study: Study, found: list[Combination]) -> tuple[Study, list[Combination]]:
+    """A study and its combinations in their smallest form, less those that are the same in it."""
+    small: list[Combination] = []
+    for swept, one in found:
+        form = smallest(one)
+        if all(other.study != form for other in small):
+            small.append(Combination(swept, form))
+    kept = {
+        name: tuple(value for value in values if any(one.swept[name] is value for one in small))
+        for name, values in study.sweep.items()
+    }
+    return small[0].study.model_copy(update={"sweep": kept} if kept else {}), small
 
 
 def smallest(study: Study) -> Study:

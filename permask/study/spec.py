@@ -207,6 +207,13 @@ class Study(Section):
     connect: Connect | None = Connect()
     connect_rounds: ConnectRounds | None = None
     ensembles: Ensembles | None = None
+    sweep: Annotated[
+        dict[str, Annotated[tuple[JsonValue, ...], Field(min_length=1)]],
+        Field(
+            default_factory=dict,
+            description="options, with dots, to several values of each: all combinations are computed and reported",
+        ),
+    ]
 
     @field_validator("sparsities", "rewinds", "methods", "match_epochs", "measure")
     @classmethod

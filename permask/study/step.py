@@ -9,6 +9,9 @@ from typing import Any
 Specification = Mapping[str, Any]  # JSON values by name; each kind of step says in its module which ones it reads
 
 
+_CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
 @dataclass(frozen=True)
 class Task:
     """All that a process needs to compute a step.
@@ -42,8 +45,7 @@ class Task:
 
     def __post_init__(self) -> None:
         identity = {name: getattr(self, name) for name in ("kind", "version", "specification", "parents")}
-        text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
-        object.__setattr__(self, "key", hashlib.sha256(text.encode()).hexdigest())
+        object.__setattr__(self, "key", hashlib.sha256(_CANONICAL.encode(identity).encode()).hexdigest())
 
     @classmethod
     def from_json(cls, described: Specification) -> "Task":

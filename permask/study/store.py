@@ -118,6 +118,21 @@ class Store:
                 return f"{folder / name} is truncated or altered"
         return None
 
+    def note(self, folder: str, text: str) -> None:
+        """Keep a text beside the results, once however often it is noted."""
+        name = hashlib.sha256(text.encode()).hexdigest()[:LOCKED]
+        path = self.root / folder / f"{name}.json"
+        if not path.exists():
+            with self._refusals_told():
+                path.parent.mkdir(exist_ok=True)
+                partial = path.with_name(f"{name}-{secrets.token_hex(4)}.partial")
+                partial.write_text(text)
+                partial.rename(path)
+
+    def notes(self, folder: str) -> list[str]:
+        """The texts that were kept so."""
+        return [path.read_text() for path in sorted((self.root / folder).glob("*.json"))]
+
     def size(self, key: str) -> int:
         """The bytes that a result takes."""
         return sum(path.stat().st_size for path in self.folder(key).iterdir())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from permask.errors import StoreError
+from permask.study.machines import Machines
 from permask.study.store import LOCKED, MANIFEST, Manifest, Store
 
 
@@ -131,6 +132,8 @@ def export(store: Store, keys: Iterable[str], target: Store, tell: Callable[[], 
         StoreError: A result is damaged, or the other store cannot be written.
     """
     copied = 0
+    for machines in Machines.recorded(store):
+        machines.record(target)
     for key in keys:
         with target.claim(key) as mine:
             if mine and not target.has(key):

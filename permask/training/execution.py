@@ -14,8 +14,8 @@ from torch import Tensor, nn
 
 from permask.batches import label_loss
 from permask.training.distributed import BatchNormOver, Processes
+from permask.training.machine import Precision, ThisMachine, decide
 
-Precision = Literal["float32", "bfloat16"]
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
@@ -51,11 +51,7 @@ class Execution:
         deterministic: bool = False,
         batchnorm: BatchNormOver = "batch",
     ) -> "Execution":
-        """Decide what is left to decide by what pays on this machine for this network.
-
-        The GPU if there is one. A network with convolutions computes in bfloat16 where the hardware multiplies it (a
-        GPU, a CPU with AMX or AVX-512 BF16). It is compiled on a GPU, if one process trains it; on a CPU that saves two
-        to four hundredths of a step (docs/benchmarks.md), and the first step takes a minute or two.
+        """Decide by `permask.training.machine.decide` what is left to decide.
 
         Args:
             model: The network.
@@ -65,13 +61,15 @@ class Execution:
             deterministic: As of `Execution`.
             batchnorm: As of `Execution`.
         """
-        place = find_device(device)
-        convolves = any(isinstance(module, nn.Conv2d) for module in model.modules())
-        if precision == "auto":
-            precision = "bfloat16" if convolves and _multiplies_bfloat16(place) else "float32"
-        if compile == "auto":
-            compile = convolves and place.type == "cuda" and Processes.here().count == 1
-        return cls(place, precision, compile, deterministic, batchnorm)
+        decided = decide(
+            ThisMachine(trains_alone=Processes.here().count == 1),
+            lambda: has_convolutions(model),
+            device=device,
+            precision=precision,
+            compile=compile,
+        )
+        place = torch.device(decided.device)
+        return cls(place, decided.precision, decided.compile, deterministic, batchnorm)
 
     @property
     def described(self) -> dict[str, str | bool]:
@@ -131,6 +129,11 @@ def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device
     return torch.device(wanted)
 
 
+def has_convolutions(model: nn.Module) -> bool:
+    """Whether a network has convolutions of images."""
+    return any(isinstance(module, nn.Conv2d) for module in model.modules())
+
+
 def mean_loss(
     model: nn.Module, inputs: Tensor, labels: Tensor, dtype: torch.dtype | None, label_smoothing: float
 ) -> Tensor:
@@ -159,10 +162,3 @@ def _compiled(device: str, deterministic: bool) -> Callable[..., Tensor]:
     """One program for all networks of a shape; on a GPU replayed as a CUDA graph."""
     mode = "reduce-overhead" if device == "cuda" else None
     return torch.compile(mean_loss, mode=mode, dynamic=False)
-
-
-@cache
-def _multiplies_bfloat16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()

@@ -12,6 +12,13 @@ from pathlib import Path
 
 from permask.training.imported import find_file, load_callable, split
 
+DIGITS = 32  # of a hash in keys
+
+
+def short_source(reference: str, folder: str | Path = "") -> str:
+    """What stands for code in keys: the first digits of `source_of`."""
+    return source_of(reference, folder)[:DIGITS]
+
 
 def source_of(reference: str, folder: str | Path = "") -> str:
     """SHA-256, in hex, over the names and the bytes of the files that a reference stands for.

@@ -9,6 +9,7 @@ from permask.errors import StudyError
 
 if TYPE_CHECKING:
     from permask.study.engines.schedule import Engine
+    from permask.study.machines import Machines
 
 
 class Tracking(StrEnum):
@@ -47,6 +48,19 @@ class Choice:
     track: tuple[Tracking, ...] = ()
     cluster: Path | None = None
     detach: bool = False
+
+    def machines(self) -> "Machines":
+        """What the steps of a study run on.
+
+        Raises:
+            StudyError: A cluster file that is wrong.
+        """
+        from permask.study.engines.cluster import Cluster, load_cluster
+        from permask.study.machines import Machines
+
+        if self.engine is EngineName.local:
+            return Machines.here(self.processes)
+        return Machines.of_cluster(load_cluster(self.cluster) if self.cluster else Cluster())
 
     def make(self, steps: int) -> "Engine":
         """The engine, for a plan of so many steps.

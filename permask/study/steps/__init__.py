@@ -4,6 +4,7 @@ Planning and reporting read these modules without torch; what computes is import
 """
 
 from collections.abc import Collection, Iterable, Iterator
+from functools import cache
 from importlib import import_module
 from typing import TYPE_CHECKING, Protocol, cast
 
@@ -59,6 +60,7 @@ class Kind(Protocol):
         ...
 
 
+@cache
 def kind_of(name: str) -> Kind:
     """The module of a kind."""
     return cast(Kind, import_module(f"permask.study.steps.{name}"))

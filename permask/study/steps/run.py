@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from permask.mask import Mask
 from permask.matching.alignment import Alignment
 from permask.study.data import data_options
-from permask.study.network import Network, network_arguments
+from permask.study.network import Network, check_network_source, network_arguments
 from permask.study.step import Specification, Task
 from permask.study.steps.outcome import ALIGNMENT, MASK, SYMMETRY, WEIGHTS
 from permask.study.store import Store
@@ -137,7 +137,9 @@ class Run:
 
     @property
     def _network(self) -> dict:
-        arguments = network_arguments(_NETWORK.validate_python(self.specification["network"]), self.study_folder)
+        section = _NETWORK.validate_python(self.specification["network"])
+        check_network_source(section, self.specification.get("network_source", ""), self.study_folder)
+        arguments = network_arguments(section, self.study_folder)
         return {**arguments, "input_shape": self.data.input_shape, "classes": self.data.classes}
 
 

@@ -18,9 +18,8 @@ from permask.training.data.dataset import Data
 from permask.training.data.resident import Resident
 from permask.training.data.subsets import chosen
 from permask.training.imported import call, line_of, load_callable, summary
-from permask.training.source import source_of
+from permask.training.source import DIGITS, short_source
 
-DIGITS = 32  # of each hash
 PARTS = ("train_inputs", "train_labels", "test_inputs", "test_labels")
 
 
@@ -43,12 +42,12 @@ def identify_imported(factory: str, arguments: Mapping[str, Any], folder: str = 
     found = _made(factory, arguments, folder, progress)
     content = _hash(found)
     _keep(found, content)
-    return f"{content}-{source_of(factory, folder)[:DIGITS]}"
+    return f"{content}-{short_source(factory, folder)}"
 
 
 def check_source(factory: str, content: str, folder: str = "") -> None:
     """Raise a `DataError` if the code is another than the one that a stated content names."""
-    found, expected = source_of(factory, folder)[:DIGITS], content.partition("-")[2]
+    found, expected = short_source(factory, folder), content.partition("-")[2]
     if found != expected:
         raise DataError(
             f"{factory}: its code is {found[:12]}…, the study expects {expected[:12]}… at the end of content"
