@@ -6,8 +6,9 @@ import pytest
 
 from permask.errors import StudyError
 from permask.study.load import load_study
+from permask.study.optimisation import Prune
 from permask.study.shipped import shipped_studies
-from permask.study.spec import Prune, Study
+from permask.study.spec import Study
 
 GOOD = """\
 name: small

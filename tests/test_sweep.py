@@ -10,8 +10,9 @@ from support.small_study import SMALL, run, write_study
 from permask.errors import StudyError
 from permask.study.budget import budgets
 from permask.study.load import Prepared, load_study, open_study
+from permask.study.optimisation import Sparse
 from permask.study.plan import make_plan
-from permask.study.spec import Sparse, Study
+from permask.study.spec import Study
 from permask.study.store import Store
 from permask.study.sweep import LARGEST, as_written, label
 

@@ -5,12 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from permask.study.section import Count, PositiveInt, Section
+from permask.study.section import Count, PositiveInt, Section, Share
 from permask.study.step import Specification
 
 LearningRate = Annotated[float, Field(gt=0, le=10)]
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 WeightDecay = Annotated[float, Field(ge=0, lt=1)]
+Policy = Literal["fine_tune", "rewind_weights", "rewind_learning_rate"]
 
 # of torch.optim, but for the two that step otherwise than the loop does (LBFGS, SparseAdam), as it spells them
 OPTIMIZERS = (
@@ -117,6 +118,38 @@ class Optimisation(Section):
         fields = set(Optimisation.model_fields) - {"momentum"}
         changed = self.model_dump(mode="json", include=fields, exclude_defaults=True)
         return self.model_dump(include=always) | changed
+
+
+class Prune(Optimisation):
+    """Iterative magnitude pruning of network A."""
+
+    policy: Annotated[
+        Policy,
+        Field(
+            description="what a round trains: fine_tune (the paper's) goes on for `epochs` at its own learning rate; "
+            "rewind_weights restarts the survivors from network A after `rewind` epochs (Frankle et al. 2020); "
+            "rewind_learning_rate keeps the weights and replays the schedule from there (Renda et al. 2020)"
+        ),
+    ] = "fine_tune"
+    rate: Annotated[Share, Field(ge=0.01, description="share of the surviving weights that a round removes")] = 0.2
+    epochs: Annotated[PositiveInt, Field(description="epochs per round of fine_tune")] = 50
+    rewind: Annotated[Count, Field(description="epoch that the two rewinding policies go back to")] = 0
+    exclude: Annotated[tuple[str, ...], Field(description="weights of layers never pruned, as shell patterns")] = (
+        "*.shortcut.*",
+    )
+    include: Annotated[
+        tuple[str, ...],
+        Field(description="parameters pruned besides the weights of layers, as shell patterns, such as embeddings"),
+    ] = ()
+
+    @property
+    def scope(self) -> dict[str, list[str]]:
+        """What is pruned, as the specification of a step says it."""
+        return {"exclude": list(self.exclude)} | ({"include": list(self.include)} if self.include else {})
+
+    learning_rate: LearningRate = 0.01
+    momentum: Momentum = 0.0
+    weight_decay: WeightDecay = 0.0
 
 
 class Sparse(Optimisation):

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 
 from permask.errors import PermaskError
-from permask.study.method import FILE, MASK_ARGUMENTS, MATCH_ARGUMENTS, Method, is_own
+from permask.study.composition import FILE, MASK_ARGUMENTS, MATCH_ARGUMENTS, is_own
+from permask.study.method import Method
 from permask.study.mistakes import KeyPath
 from permask.training.imported import defined_at, find_beside, load_callable
 from permask.training.source import source_of

@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 
+from permask.study.composition import FILE, IMP
 from permask.study.load import Prepared
-from permask.study.method import FILE, IMP
 from permask.study.optimisation import Optimisation
 from permask.study.spec import Study
 from permask.study.step import Reported, Specification, Step, Task

@@ -1,4 +1,7 @@
-"""What a study file may say. Every field has its unit, its bounds and its default here and nowhere else."""
+"""What a study file may say, as a whole; the sections have files of their own.
+
+Every option has its unit, its bounds and its default where its section is, and nowhere else.
+"""
 
 from typing import Annotated, Literal
 
@@ -13,47 +16,15 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from permask.study.analyses import Connect, ConnectRounds, Ensembles
 from permask.study.data import DataSet
 from permask.study.method import BUILT_IN, AnyMethod, Method, check_methods
 from permask.study.network import Network
-from permask.study.optimisation import LearningRate, Momentum, Optimisation, Sparse, WeightDecay
+from permask.study.optimisation import Optimisation, Prune, Sparse
 from permask.study.section import Count, PositiveInt, Section, Seed, Share
 from permask.study.steps import MEASUREMENTS
 
 Epoch = Count
-Policy = Literal["fine_tune", "rewind_weights", "rewind_learning_rate"]
-
-
-class Prune(Optimisation):
-    """Iterative magnitude pruning of network A."""
-
-    policy: Annotated[
-        Policy,
-        Field(
-            description="what a round trains: fine_tune (the paper's) goes on for `epochs` at its own learning rate; "
-            "rewind_weights restarts the survivors from network A after `rewind` epochs (Frankle et al. 2020); "
-            "rewind_learning_rate keeps the weights and replays the schedule from there (Renda et al. 2020)"
-        ),
-    ] = "fine_tune"
-    rate: Annotated[Share, Field(ge=0.01, description="share of the surviving weights that a round removes")] = 0.2
-    epochs: Annotated[PositiveInt, Field(description="epochs per round of fine_tune")] = 50
-    rewind: Annotated[Epoch, Field(description="epoch that the two rewinding policies go back to")] = 0
-    exclude: Annotated[tuple[str, ...], Field(description="weights of layers never pruned, as shell patterns")] = (
-        "*.shortcut.*",
-    )
-    include: Annotated[
-        tuple[str, ...],
-        Field(description="parameters pruned besides the weights of layers, as shell patterns, such as embeddings"),
-    ] = ()
-
-    @property
-    def scope(self) -> dict[str, list[str]]:
-        """What is pruned, as the specification of a step says it."""
-        return {"exclude": list(self.exclude)} | ({"include": list(self.include)} if self.include else {})
-
-    learning_rate: LearningRate = 0.01
-    momentum: Momentum = 0.0
-    weight_decay: WeightDecay = 0.0
 
 
 class Execution(Section):
@@ -81,55 +52,6 @@ class Execution(Section):
             "or each by its share of it"
         ),
     ] = "batch"
-
-
-class Connect(Section):
-    """Loss and accuracy along the straight line between the dense networks, before and after permuting A."""
-
-    points: Annotated[
-        int, Field(ge=2, le=1001, strict=True, description="points along the path, both ends included")
-    ] = 11
-
-
-class ConnectRounds(Section):
-    """The line from A after every round of pruning, permuted, to dense B: plain, with BatchNorm reset, with REPAIR."""
-
-    points: Annotated[
-        int, Field(ge=3, le=1001, strict=True, description="points along each path, both ends included")
-    ] = 11
-    images: Annotated[
-        PositiveInt | None,
-        Field(description="training images, evenly spaced, for statistics of activations; all unless given"),
-    ] = None
-
-
-class Ensembles(Section):
-    """Ensembles around one network A, and how much their members differ.
-
-    Members of `lth` share A's weights and mask and differ in the order of the data; those of `permuted`, `naive` and
-    `random` share A's mask on several networks B; `imp` takes the lottery tickets of several networks A, `dense`
-    the networks B. An ensemble at pair e takes its networks from pairs e, e + 1, ..., around the end if need be.
-    """
-
-    members: Annotated[int, Field(ge=2, le=64, strict=True, description="networks per ensemble")] = 3
-    every: Annotated[
-        PositiveInt | None,
-        Field(
-            description="an ensemble at every n-th pair; as many as there are members unless given, so that no two "
-            "ensembles share a network and intervals over them hold"
-        ),
-    ] = None
-    sparsities: Annotated[
-        tuple[Share, ...] | None, Field(min_length=1, description="of the study's; all unless given")
-    ] = None
-    rewinds: Annotated[
-        tuple[Epoch, ...] | None, Field(min_length=1, description="of the study's; all unless given")
-    ] = None
-
-    @property
-    def step(self) -> int:
-        """Pairs from one ensemble to the next."""
-        return self.every or self.members
 
 
 def _of_the_methods(name: str, info: ValidationInfo) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from permask.study.method import Carry, Network, is_own
+from permask.study.composition import Carry, Network, is_own
 from permask.study.rows import PairRow
 from permask.study.step import Reported, Step
 from permask.study.steps.outcome import ALIGNMENT, Outcome

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from permask.masks import sources
-from permask.study.method import FILE, MaskFrom, is_own
+from permask.study.composition import FILE, MaskFrom, is_own
 from permask.study.step import Step
 from permask.study.steps.outcome import Outcome
 

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from permask.study.method import BUILT_IN, IMP, Carry, Method
+from permask.study.composition import IMP, Carry
+from permask.study.method import BUILT_IN, Method
 from permask.study.step import Reported, Step
 from permask.study.steps.match import match as match_networks
 from permask.study.steps.outcome import Outcome
