@@ -107,7 +107,8 @@ def test_all_mistakes_come_at_once_with_their_places(tmp_path):
         "22:3: sweep.name: expected an option that results depend on; name is none",
         "23:3: sweep.sweep.pairs: expected an option that results depend on; sweep is none",
         "24:3: sweep.sparsities.0: sparsities is not a section with keys",
-        f"18:19: sparse.resale: expected one of the keys {', '.join(sorted(Sparse.model_fields))}; did you mean rescale?",
+        f"18:19: sparse.resale: expected one of the keys {', '.join(sorted(Sparse.model_fields))}; "
+        "did you mean rescale?",
         f"19:20: spares: expected one of the keys {', '.join(sorted(Study.model_fields))}; did you mean sparse?",
         "sweep.prune.momentum=[0.5, 1]: prune.momentum: expected less than 1; got 1",
         "25:18: rewinds: expected epochs before the 4 epochs of dense training end, got 9",
