@@ -43,7 +43,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
     return template("page.html").render(
         results=results,
         warning=warning(results),
-        summary=f"{_summary(trained)} {connectivity.barrier_sentence(points)}",
+        summary=f"{_summary(results)} {connectivity.barrier_sentence(points)}",
         accuracies={k: [accuracy_table(outcomes, k), *columns(results, k)] for k in outcomes.rewinds or (None,)},
         middle=outcomes.middle_rewind,
         figures=plots,
@@ -74,7 +74,7 @@ def overview(results: Results, folders: Mapping[str, str], plots: Sequence[Plot]
     return template("combinations.html").render(
         results=results,
         warning=warning(results),
-        summary=_summary(results.of(Trained)),
+        summary=_summary(results),
         folders=folders,
         accuracies={k: accuracies(parts, k) for k in rewinds},
         middle=rewinds[len(rewinds) // 2],
@@ -85,8 +85,12 @@ def overview(results: Results, folders: Mapping[str, str], plots: Sequence[Plot]
     )
 
 
-def _summary(trained: Sequence[Trained]) -> str:
-    networks = sorted({f"{row.network} on {row.dataset}" for row in trained})
+def _summary(results: Results) -> str:
+    trained, own = results.of(Trained), {}
+    for name in ("network", "data"):  # what others made goes by the name of what made it
+        section = results.study.get(name)
+        own[name] = section.get("factory") if isinstance(section, dict) else None
+    networks = sorted({f"{own['network'] or row.network} on {own['data'] or row.dataset}" for row in trained})
     pairs = len({row.pair for row in trained})
     seeds = f"{pairs} pair{'s' * (pairs != 1)} of seeds"
     return f"{', '.join(networks) or 'Nothing'}: {len(trained)} trained networks from {seeds}."

@@ -57,10 +57,15 @@ _OTHERS = (
 
 
 def styles(methods: Sequence[str]) -> dict[str, Style]:
-    """A look for every method; those without one of their own take what no other has, as long as there are any."""
-    named = [METHOD_STYLES[method] for method in methods if method in METHOD_STYLES]
+    """A look for every method; those without one of their own take what no other has, of few methods also no colour."""
+    named = {METHOD_STYLES[method] for method in methods if method in METHOD_STYLES}
     marked = [look for look in (*_OTHERS, *METHOD_STYLES.values()) if look.marker]
-    free = cycle([look for look in marked if look not in named] or marked)
+    mixed = (
+        Style(one.colour, other.marker, other.line)
+        for shift in range(len(marked))
+        for one, other in zip(marked, marked[shift:] + marked[:shift], strict=True)
+    )
+    free = cycle(look for look in mixed if look not in named)
     return {method: METHOD_STYLES.get(method) or next(free) for method in methods}
 
 
