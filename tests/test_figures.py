@@ -70,6 +70,14 @@ def test_one_sparsity_is_drawn_with_bars() -> None:
     assert [top[1] - bottom[1] for bottom, top in bars] == pytest.approx(spreads)
 
 
+def test_at_one_sparsity_the_methods_stand_side_by_side() -> None:
+    outcomes = Outcomes.of_study(made_results(sparsities=(0.9,)))
+    axes = accuracy_against_sparsity(outcomes, 5).figure.axes
+    markers = {look.marker for look in styles(outcomes.methods).values()}
+    at = [line.get_xdata()[0] for line in axes[0].lines if str(line.get_marker()) in markers]
+    assert len(set(at)) == len(outcomes.methods)
+
+
 def test_the_connectivity_figure_states_the_barriers() -> None:
     results = made_results()
     before = curve(results.of(PathPoint), permuted=False)

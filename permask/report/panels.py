@@ -23,6 +23,8 @@ BREAK = 0.06
 CHARACTER = 0.06  # of a tick label
 ENTRY, LETTER, LEGEND_ROW = 0.38, 0.055, 0.146  # of a legend: an entry without its name, a letter of it, a row
 
+ASIDE = 0.01  # from one line's point to the next one's where all stand at the only position
+
 Line = Sequence[Summary | None]  # one point per position; None where nothing was measured
 
 
@@ -241,8 +243,9 @@ def draw_lines(
         scale = Scale(max(scale.low, within[0]), min(scale.high, within[1]), None)
     figure, drawn = _lay_out(list(panels), inches, scale, y_label, list(looks))
     for panel, lines in zip(drawn, panels.values(), strict=True):
-        for name, line in lines.items():
-            panel.draw(positions or list(ticks), line, looks[name])
+        for i, (name, line) in enumerate(lines.items()):
+            aside = (i - (len(lines) - 1) / 2) * ASIDE if len(ticks) == 1 else 0
+            panel.draw([x + aside for x in positions or ticks], line, looks[name])
         if dense:
             panel.reference(dense)
         panel.x_axis(list(ticks), list(ticks.values()), inches[0])
