@@ -96,7 +96,8 @@ def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operatio
     console.print(_table(planned, found, in_store, operations))
     for kind, budget in found.items():
         if kind != "all" and budget.reads > budget.steps:
-            console.print(f"{budget.steps} {kind} results are read {budget.reads:,} times")
+            results = "result is" if budget.steps == 1 else "results are"
+            console.print(f"{budget.steps:,} {kind} {results} read {budget.reads:,} times")
     study = planned.study
     if study.sweep:
         console.print(_combinations(planned))
@@ -130,7 +131,8 @@ def _print_power(compared: "list[Power]") -> None:
         elif power.half_width is None:
             said = "one pair has no interval"
         else:
-            of = f"pooled over {power.conditions} conditions" if power.conditions else "as given"
+            pooled = f"pooled over {power.conditions} condition{'s' * (power.conditions != 1)}"
+            of = pooled if power.conditions else "as given"
             said = f"95% interval ± {power.half_width:.2f} points at {power.pairs} pairs"
             if power.pairs_for_half is not None:
                 said += f", half of that at {power.pairs_for_half}"
