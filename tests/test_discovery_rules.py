@@ -59,6 +59,24 @@ dense("bags_of_rows", lambda y: F.embedding_bag(torch.tensor([[0, 3], [2, 2]]), 
 dense("largest_of_bags", lambda y: _largest_of_bags(y[0]), [8])
 dense("outer_of_vectors", lambda y: torch.outer(y[0, 0], y[0, 1]).sum(0, keepdim=True), [8])
 
+# equations
+parts = {"a": nn.Linear(12, 8), "c": nn.Linear(12, 8)}
+CASES["equations"] = (lambda net, x: torch.linalg.solve(net.a(x).mT, net.c(x)[:1].mT), parts, (4, 8, 12), [8])
+CASES["equations_of_rows"] = (lambda net, x: torch.linalg.solve(net.a(x), net.c(x), left=False), parts, (4, 8, 12), [8])
+CASES["equations_of_vectors"] = (
+    lambda net, x: torch.linalg.solve(net.a(x).mT, net.c(x).mean(1)),
+    parts,
+    (4, 8, 12),
+    [8],
+)
+parts = {"a": nn.Linear(12, 8), "c": nn.Linear(12, 7), "b": nn.Linear(8, 3)}
+CASES["unknowns"] = (
+    lambda net, x: net.b(torch.linalg.solve(net.a(x[0]), net.c(x)).mT.mean(1)),
+    parts,
+    (4, 8, 12),
+    [7, 8],
+)
+
 # convolutions
 between("conv1d", nn.Conv1d(8, 7, 3), (2, 3, 9), nn.Conv1d(3, 8, 1), nn.Conv1d(7, 2, 1), [7, 8])
 between("conv3d", nn.Conv3d(8, 7, 2), (2, 3, 4, 4, 4), nn.Conv3d(3, 8, 1), nn.Conv3d(7, 2, 1), [7, 8])

@@ -114,3 +114,20 @@ def bilinear(op: Op) -> Value:
         (op.get("bias"), ["o"]),
         to=[*batch, "o"],
     )
+
+
+@rule("linalg_solve")
+def linalg_solve(op: Op) -> Value:
+    """The X of Σ_c A[..., r, c] X[..., c, k] = B[..., r, k], or of Σ_r X[..., k, r] A[..., r, c] = B[..., k, c]."""
+    a, b = op["A"], op["B"]
+    if b.ndim == 1 or b.shape == a.shape[:-1]:
+        known, found = ["row"], ["column"]
+    elif op["left"]:
+        known, found = ["row", "k"], ["column", "k"]
+    else:
+        known, found = ["k", "column"], ["k", "row"]
+    n = len(op.shape) - len(found)
+    batch = [("batch", k) for k in range(n)]
+    matrices = [*batch[n - (a.ndim - 2) :], "row", "column"]
+    sides = [*batch[n - (b.ndim - len(known)) :], *known]
+    return op.contract((a, matrices), (b, sides), to=[*batch, *found])
