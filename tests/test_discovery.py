@@ -305,6 +305,14 @@ def gives_two_results(op):
     return [op["input"], op["input"]]
 
 
+def names_two_dims_alike(op):
+    return op.contract((op["input"], "bi"), (op["weight"], "ii"), to="bi")
+
+
+def names_too_few_dims(op):
+    return op.contract((op["input"], "bi"), (op["weight"], "o"), to="bo")
+
+
 @pytest.mark.parametrize(
     ("broken", "told"),
     [
@@ -312,6 +320,8 @@ def gives_two_results(op):
         (misspelled_and_optional, "no op of this rule has an argument 'bais'"),
         (careless_of_a_missing_bias, r"the argument 'bias' is None in this call: read it with op.get\('bias'\)"),
         (gives_nothing, "TypeError"),
+        (names_two_dims_alike, r"expected another name for each of the 2 dims of an operand, not \['i', 'i'\]"),
+        (names_too_few_dims, r"expected another name for each of the 2 dims of an operand, not \['o'\]"),
         (gives_two_results, "it gives 2 results, where the op returns 1"),
     ],
 )

@@ -36,8 +36,14 @@ def contract(
         op: The op that computes it, for the reasons of pins.
         pin: Names along which the op treats every index in a way of its own, and what they count.
         new: Names in `to` that no operand has, with their sizes: pinned dims of the result.
+
+    Raises:
+        ValueError: An operand does not have one name of its own for each dim.
     """
     given = [(x, list(names)) for x, names in operands if x is not None]
+    for x, names in given:
+        if not x.ndim == len(names) == len(set(names)):
+            raise ValueError(f"expected another name for each of the {x.ndim} dims of an operand, not {names}")
     values, shared = align(constraints, given, op=op)
     own = {digit: why for name, why in (pin or {}).items() for digit in shared.get(name, ())}
     for digit, why in own.items():
