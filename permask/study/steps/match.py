@@ -102,20 +102,19 @@ def plan(planner: "Planner") -> Iterator[Reported]:
 
 def compute(run: "Run") -> Outcome:
     """Match on training inputs, by activations in one pass unless another matcher is asked for."""
-    from permask.batches import Batch
     from permask.matching.activations import match_activations
     from permask.matching.matchers import MATCHERS, MatchOptions
-    from permask.study.steps.own import Batches, own_alignment
+    from permask.study.steps.own import own_alignment
 
     source, target, symmetry = run.network_of("source"), run.network_of("target"), run.symmetry_of("symmetry")
     inputs, by = run.data.train.spread(run.specification.get("images")), run.specification.get("by", ACTIVATIONS)
+    batches = inputs.labelled(BATCH_SIZE)
     if is_own(by):
-        arguments = {"source": source.eval(), "target": target.eval(), "batches": Batches(inputs)}
+        arguments = {"source": source.eval(), "target": target.eval(), "batches": batches}
         alignment = own_alignment(run, symmetry, arguments)
     elif by == ACTIVATIONS:
         alignment = match_activations(symmetry, source, target, inputs.inputs(BATCH_SIZE))
     else:
-        batches = [Batch((images,), labels) for images, labels in inputs.batches(BATCH_SIZE)]
         options = MatchOptions(seed=run.specification["seed"])
         alignment = MATCHERS[by](symmetry, source, target, batches, options)
     measures = ("group", "size", "correlation", "correlation_identity", "dead_source", "dead_target")

@@ -1,14 +1,13 @@
 """The user's own functions inside a step: called by the names of their arguments, and what they return is checked."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
-from typing import Any, overload
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from permask.batches import Batch
 from permask.errors import PermaskError
 from permask.mask import Mask
 from permask.masks.scores import kept_count
@@ -16,32 +15,8 @@ from permask.matching.alignment import Alignment, GroupMatch
 from permask.permutation import Permutation
 from permask.study.steps.run import Run
 from permask.symmetry import Symmetry
-from permask.training.data.dataset import Split
 from permask.training.imported import call, defined_at, load_callable
 from permask.training.source import source_of
-
-BATCH_SIZE = 512
-
-
-@dataclass(frozen=True, eq=False)
-class Batches(Sequence[Batch]):
-    """All inputs of a split with their labels, in batches that are made anew whenever they are read."""
-
-    split: Split
-
-    def __len__(self) -> int:
-        return -(-len(self.split) // BATCH_SIZE)
-
-    @overload
-    def __getitem__(self, index: int) -> Batch: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Batch]: ...
-    def __getitem__(self, index: int | slice) -> Batch | list[Batch]:
-        if isinstance(index, slice):
-            return [self[number] for number in range(len(self))[index]]
-        first = range(len(self))[index] * BATCH_SIZE
-        inputs, labels = self.split.batch(range(first, min(first + BATCH_SIZE, len(self.split))))
-        return Batch((inputs,), labels)
 
 
 def own_mask(run: Run, arguments: Mapping[str, Any]) -> Mask:

@@ -86,8 +86,7 @@ def compute(run: "Run") -> "Outcome":
     from permask.training.loop import State
 
     pruned = run.network_of("network")
-    scope = {name: run.specification.get(name, ()) for name in ("exclude", "include")}
-    mask = magnitude_mask(pruned, run.specification["sparsity"], mask=run.mask_of("network"), **scope)
+    mask = magnitude_mask(pruned, run.specification["sparsity"], mask=run.mask_of("network"), **run.scope)
     network = run.network_of("rewind") if "rewind" in run.parents else pruned
     state = State(run.specification["first_epoch"])
     outcome, _ = train_network(run, network, f"prune round {run.specification['round']}", mask=mask, state=state)

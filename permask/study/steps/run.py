@@ -1,11 +1,11 @@
 """A step under way: what `compute` reads, from the step's specification and from its parents' results."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 import torch
 from pydantic import TypeAdapter
@@ -30,6 +30,13 @@ from permask.training.streams import stream
 # called with the parts done, the parts to do (of a training: epochs), perhaps a note on how it goes, and by name what
 # was measured
 Progress = Callable[..., None]
+
+
+class Scope(TypedDict):
+    """What is pruned, as arguments of `permask.masks.scope.scope_of`."""
+
+    exclude: Sequence[str]
+    include: Sequence[str]
 
 
 class Earlier(NamedTuple):
@@ -134,6 +141,11 @@ class Run:
         """Operations of a forward pass of the study's network over one input."""
         example, _ = self.data.train.batch([0])
         return forward_flops(json.dumps(self._network, sort_keys=True), example.dtype)
+
+    @property
+    def scope(self) -> Scope:
+        """What the step may prune."""
+        return {"exclude": self.specification.get("exclude", ()), "include": self.specification.get("include", ())}
 
     @property
     def _network(self) -> dict:

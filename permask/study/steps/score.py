@@ -50,9 +50,8 @@ def compute(run: "Run") -> Outcome:
     from permask.study.steps.own import check_mask, who_made
 
     by, sparsity = run.specification["by"], run.specification["sparsity"]
-    scope = {name: run.specification.get(name, ()) for name in ("exclude", "include")}
     network = run.any_network() if by == FILE else run.network_of("network").train()
-    weights = {name: weight.detach() for name, weight in scope_of(network, **scope).items()}
+    weights = {name: weight.detach() for name, weight in scope_of(network, **run.scope).items()}
     made = _from_file(run) if by == FILE else _from_network(run, network)
     who = Path(run.file).name if by == FILE else who_made(run) if is_own(by) else by
     mask = check_mask(made, weights, sparsity, who)
@@ -73,13 +72,12 @@ def _from_file(run: "Run") -> "Mask":
 def _from_network(run: "Run", network: "nn.Module") -> "Mask":
     from permask.batches import Batch
     from permask.masks.sources import MaskOptions
-    from permask.study.steps.own import Batches, own_mask
+    from permask.study.steps.own import own_mask
 
     by, sparsity, train = run.specification["by"], run.specification["sparsity"], run.data.train
+    batches = train.labelled(BATCH_SIZE)
     if is_own(by):
-        return own_mask(run, {"network": network, "batches": Batches(train), "sparsity": sparsity})
+        return own_mask(run, {"network": network, "batches": batches, "sparsity": sparsity})
     source = sources.SOURCES[by]
-    batches = [Batch((images,), labels) for images, labels in train.batches(BATCH_SIZE)]
-    read = {"nothing": [], "example": [Batch((batches[0].inputs[0][:1],))]}.get(source.needs, batches)
-    scope = {name: run.specification.get(name, ()) for name in ("exclude", "include")}
-    return source(network, read, sparsity, MaskOptions(**scope, seed=run.specification.get("seed", 0)))
+    read = {"nothing": [], "example": [Batch((train.batch([0])[0],))]}.get(source.needs, batches)
+    return source(network, read, sparsity, MaskOptions(**run.scope, seed=run.specification.get("seed", 0)))

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
 from torch import nn
 
 from permask.connectivity.batchnorm import reset_batchnorm
@@ -112,7 +111,6 @@ def scores(run: Run, network: nn.Module) -> dict[str, float]:
     `inputs` how many an epoch trains on.
     """
     train = run.data.train
-    count = min(len(train), FITTED)
-    fitted = evaluate(network, train.subset(torch.arange(count) * len(train) // count))
+    fitted = evaluate(network, train.spread(FITTED))
     scored = {"train_accuracy": fitted.accuracy, "train_loss": fitted.loss}
     return evaluate(network, run.data.test).measured | scored | {"flops": run.flops, "inputs": len(train)}

@@ -7,14 +7,16 @@ labels `[B]`, or int64 tokens `[B, T]` with a label each. The last batch of an e
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Self, overload
+from typing import Self, TypeVar, overload
 
 import torch
 from torch import Tensor
 
+from permask.batches import Batch as LabelledBatch
 from permask.training.data.shares import WHOLE, Share
 
 Batch = tuple[Tensor, Tensor]
+T = TypeVar("T")
 
 
 class Split(ABC):
@@ -80,29 +82,52 @@ class Split(ABC):
         """The inputs alone, as they are evaluated, to be read as often as needed."""
         return Inputs(self, batch_size)
 
+    def labelled(self, batch_size: int) -> "Labelled":
+        """The inputs with their labels, as matchers and mask sources take them, to be read as often as needed."""
+        return Labelled(self, batch_size)
+
 
 @dataclass(frozen=True, eq=False)
-class Inputs(Sequence[Tensor]):
-    """Batches of the inputs of a split, made when they are read."""
+class Batches(Sequence[T]):
+    """Batches of a split in its own order, as they are evaluated, each made anew whenever it is read."""
 
     split: Split
     batch_size: int
+
+    @abstractmethod
+    def _of(self, batch: Batch) -> T:
+        """What a batch is given as."""
 
     def __len__(self) -> int:
         return -(-len(self.split) // self.batch_size)
 
     @overload
-    def __getitem__(self, index: int) -> Tensor: ...
+    def __getitem__(self, index: int) -> T: ...
     @overload
-    def __getitem__(self, index: slice) -> list[Tensor]: ...
-    def __getitem__(self, index: int | slice) -> Tensor | list[Tensor]:
+    def __getitem__(self, index: slice) -> list[T]: ...
+    def __getitem__(self, index: int | slice) -> T | list[T]:
         if isinstance(index, slice):
             return [self[number] for number in range(*index.indices(len(self)))]
         first = range(len(self))[index] * self.batch_size
-        return self.split.batch(range(first, min(first + self.batch_size, len(self.split))))[0]
+        return self._of(self.split.batch(range(first, min(first + self.batch_size, len(self.split)))))
+
+
+class Inputs(Batches[Tensor]):
+    """The inputs alone."""
+
+    def _of(self, batch: Batch) -> Tensor:
+        return batch[0]
 
     def __iter__(self) -> Iterator[Tensor]:
         return (inputs for inputs, _ in self.split.batches(self.batch_size))
+
+
+class Labelled(Batches[LabelledBatch]):
+    """Inputs with labels; whoever changes a batch changes no other, nor the split."""
+
+    def _of(self, batch: Batch) -> LabelledBatch:
+        inputs, labels = batch
+        return LabelledBatch((inputs,), labels)
 
 
 @dataclass(frozen=True, eq=False)
