@@ -152,6 +152,7 @@ def test_a_study_says_its_methods_as_they_were_written():
         ),
         ("[{name: x, mask: {by: erk}, train: {update: rigl, evry: 3}}]", "train.evry: expected .* did you mean every"),
         ("[{name: x, mask: {by: erk}, train: {update: rigl, until: 1.5}}]", "until: expected less than or equal to 1"),
+        ("[{name: x, mask: {by: erk}, train: {warmup: 9}}]", "train: expected .* longer than its warm-up of 9 epochs"),
         ("[{name: x, mask: {by: erk}, train: {every: 5}}]", "expected no every with update: none, which reads none"),
         ("[{name: x, mask: {by: erk}, train: {update: gmp, fraction: 0.5}}]", "expected no fraction with update: gmp"),
     ],
@@ -266,6 +267,15 @@ def test_of_many_training_inputs_evenly_spaced_ones_are_scored(computed, tmp_pat
     run = Run.of(step.task, store, lambda *told, **values: None)
     scores = training.scores(run, weights_in(store, step))
     assert (scores["train_accuracy"], scores["inputs"]) == (found.accuracy, 128)
+
+
+def test_inputs_that_no_step_trains_on_cost_nothing(tmp_path):
+    dropped = {"learning_rate": 0.1, "drop_last": True}
+    plan, store = plan_of("erk", epochs=2, rewinds=[0], batch_size=50, sparse=dropped), Store(tmp_path / "store")
+    for step in plan.steps.values():
+        assert Worker(store, provenance()).compute(step.task) == Computed()
+    rows = {row.method: row for row in collect(plan, store).of(Trained)}
+    assert rows["erk"].flops * 128 == rows["dense"].flops * 100  # two batches of 50, of 128 inputs
 
 
 def test_pruned_networks_have_rows_of_their_own(computed):

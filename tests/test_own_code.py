@@ -251,10 +251,12 @@ def test_the_smallest_form_keeps_what_methods_say_within_its_epochs(tmp_path):
     methods = [
         {"name": "early", "mask": ticket, "carry": {"by": "activations", "at": [1, 5, 30], "of": 30}},
         {"name": "slow", "mask": ticket, "train": {"learning_rate": 0.4}},
+        {"name": "warm", "mask": ticket, "train": {"warmup": 20}},
     ]
     path = write_own(tmp_path, *methods, epochs=40, batch_size=128)
-    early, slow = smallest(load_study(path)).methods
-    assert early.carry and slow.train
+    early, slow, warm = smallest(load_study(path)).methods
+    assert early.carry and slow.train and warm.train
+    assert warm.train.model_dump(exclude_defaults=True) == {"warmup": 2}
     assert (early.carry.at, early.carry.of) == ((1, 3), 3)
     assert slow.train.model_dump(exclude_defaults=True) == {"learning_rate": 0.2}
 

@@ -99,10 +99,14 @@ def _unsuited(method: Method, study: Mapping[str, Any]) -> Iterator[Unsuited]:
         yield ("mask", "path"), error, method.mask.path
     if "sparse" in study:
         try:
-            method.training(study["sparse"])
+            options = method.training(study["sparse"])
         except ValidationError as error:
             for detail in error.errors():
                 yield ("train", *detail["loc"]), _of_sparse(detail), detail["input"]
+        else:
+            epochs = study.get("epochs", 0) - max(study.get("rewinds", (0,)))
+            if options != study["sparse"] and epochs > 0 and (error := options.too_short(epochs)):
+                yield ("train",), error, options.warmup
 
 
 def _of_sparse(detail: ErrorDetails) -> PydanticCustomError:

@@ -111,6 +111,16 @@ class Optimisation(Section):
             )
         return self
 
+    def too_short(self, epochs: int) -> PydanticCustomError | None:
+        """What is wrong with a training of so many epochs that is over before it is warmed up."""
+        if self.warmup < epochs or not self.warmup:
+            return None
+        return PydanticCustomError(
+            "warmup",
+            "expected a training that is longer than its warm-up of {warmup} epochs, got one of {epochs}",
+            {"warmup": self.warmup, "epochs": epochs},
+        )
+
     @property
     def recipe(self) -> Specification:
         """How it trains, as the specification of a step says it: what has its default is left out, but for SGD's."""

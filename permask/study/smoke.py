@@ -40,6 +40,7 @@ def smallest(study: Study) -> Study:
     batch_size = min(study.batch_size, BATCH_SIZE)
     slower = batch_size / study.batch_size  # learning rates go down with the batch (Goyal et al. 2017)
     rate = round(1 - (1 - sparsities[-1]) ** (1 / ROUNDS), 4)
+    trained = {"dense": epochs, "prune": 1, "sparse": epochs - rewinds[-1]}
     changes: dict[str, Any] = {
         "name": f"{study.name[:58]}-smoke",
         "pairs": study.ensembles.members if study.ensembles else 1,
@@ -47,17 +48,16 @@ def smallest(study: Study) -> Study:
         "batch_size": batch_size,
         "sparsities": sparsities,
         "rewinds": rewinds,
-        "methods": [_smaller(method, epochs, slower) for method in study.methods],
+        "methods": [_smaller(method, epochs, trained["sparse"], slower) for method in study.methods],
         "match_epochs": sorted({min(t, epochs - 1) for t in study.match_epochs})[-1:],
         "prune": study.prune.model_dump() | {"epochs": 1, "rate": rate, "rewind": min(study.prune.rewind, epochs - 1)},
     }
     for name in ("dense", "prune", "sparse"):
         section = changes.get(name) or getattr(study, name).model_dump()
-        trained = {"dense": epochs, "prune": 1, "sparse": epochs - rewinds[-1]}[name]
         changes[name] = section | {
             "learning_rate": section["learning_rate"] * slower,
-            "warmup": min(section["warmup"], trained - 1),
-            "milestones": sorted({min(milestone, trained) for milestone in section["milestones"]}),
+            "warmup": min(section["warmup"], trained[name] - 1),
+            "milestones": sorted({min(milestone, trained[name]) for milestone in section["milestones"]}),
         }
     if not isinstance(study.data, Digits):
         large = isinstance(study.data, StreamedImages)
@@ -83,8 +83,8 @@ def smallest(study: Study) -> Study:
     return Study.model_validate(study.model_dump() | changes)
 
 
-def _smaller(method: Method, epochs: int, slower: float) -> Method:
-    """A method that matches within fewer epochs, with a learning rate of its own brought down as the study's are."""
+def _smaller(method: Method, epochs: int, trained: int, slower: float) -> Method:
+    """A method that matches and trains within fewer epochs, with its own learning rate brought down as the study's."""
     changes: dict[str, Any] = {}
     if method.carry:
         within = {
@@ -98,5 +98,7 @@ def _smaller(method: Method, epochs: int, slower: float) -> Method:
         fewer: dict[str, Any] = {"every": None}
         if "learning_rate" in own:
             fewer["learning_rate"] = own["learning_rate"] * slower
+        if "warmup" in own:
+            fewer["warmup"] = min(own["warmup"], trained - 1)
         changes["train"] = method.train.model_copy(update=fewer)
     return method.model_copy(update=changes)

@@ -218,12 +218,8 @@ class Study(Section):
                 epochs = value.epochs
             case tuple():
                 epochs, section = epochs - max(value), info.data.get("sparse")
-        if isinstance(section, Optimisation) and 0 < epochs <= section.warmup:
-            raise PydanticCustomError(
-                "warmup",
-                "expected a training that is longer than its warm-up of {warmup} epochs, got one of {epochs}",
-                {"warmup": section.warmup, "epochs": epochs},
-            )
+        if isinstance(section, Optimisation) and epochs > 0 and (error := section.too_short(epochs)):
+            raise error
         return value
 
     @field_validator("ensembles")

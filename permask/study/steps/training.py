@@ -96,7 +96,7 @@ def train_network(
     )
     if resets:
         reset_batchnorm(network, data.train.inputs(BATCH_SIZE))
-    metrics = scores(run, network)
+    metrics = scores(run, network) | {"inputs": recipe.inputs_per_epoch(len(data.train))}
     mask = state.mask or mask
     if mask is not None:
         metrics |= {"sparsity": mask.sparsity, "sparsity_network": mask.sparsity_of(network), "kept": mask.count}
@@ -108,7 +108,7 @@ def scores(run: Run, network: nn.Module) -> dict[str, float]:
 
     `train_accuracy` and `train_loss` are over the training inputs without augmentation: all of them, or 10,000 evenly
     spaced ones where there are more. `flops` are those of a forward pass of the dense network over one input, and
-    `inputs` how many an epoch trains on.
+    `inputs` how many there are to train on.
     """
     train = run.data.train
     fitted = evaluate(network, train.spread(FITTED))
