@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import torch
 
-from permask.dynamic.updates import Held, MaskUpdates, Schedule, survivors
+from permask.dynamic.updates import Held, MaskUpdates, UpdateSchedule, survivors
 from permask.errors import PermaskError
 from permask.mask import Mask
 from permask.masks.scores import check_sparsity, keep_largest, kept_count
@@ -63,7 +63,7 @@ class GradualMagnitude(MaskUpdates):
         return Mask({name: torch.ones_like(kept) for name, kept in mask.items()})
 
     @classmethod
-    def over(cls, held: Held, mask: Mask, schedule: Schedule) -> Self:
+    def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
         """The updates of a training that begins dense and ends with what the mask keeps of every layer."""
         sparsity = {name: 1 - int(kept.sum()) / kept.numel() for name, kept in mask.items()}
         return cls(held, sparsity=sparsity, initial=0.0, every=schedule.every, until=schedule.until)

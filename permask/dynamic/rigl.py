@@ -4,7 +4,7 @@ from typing import Self
 
 from torch import Tensor
 
-from permask.dynamic.updates import Gradients, Held, MaskUpdates, Schedule, check_fraction, cosine, exchange
+from permask.dynamic.updates import Gradients, Held, MaskUpdates, UpdateSchedule, check_fraction, cosine, exchange
 from permask.errors import PermaskError
 from permask.mask import Mask
 
@@ -42,7 +42,7 @@ class RigL(MaskUpdates):
         held.before_masking(self._look)
 
     @classmethod
-    def over(cls, held: Held, mask: Mask, schedule: Schedule) -> Self:
+    def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
         """The updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
         return cls(held, every=schedule.every, fraction=schedule.fraction, until=schedule.until)
 

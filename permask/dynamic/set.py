@@ -4,7 +4,7 @@ from typing import Self
 
 import torch
 
-from permask.dynamic.updates import Held, MaskUpdates, Schedule, check_fraction, exchange
+from permask.dynamic.updates import Held, MaskUpdates, UpdateSchedule, check_fraction, exchange
 from permask.mask import Mask
 
 
@@ -40,7 +40,7 @@ class SET(MaskUpdates):
         self.fraction, self.seed = fraction, seed
 
     @classmethod
-    def over(cls, held: Held, mask: Mask, schedule: Schedule) -> Self:
+    def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
         """The updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
         return cls(held, every=schedule.every, fraction=schedule.fraction, until=schedule.until, seed=schedule.seed)
 

@@ -37,7 +37,7 @@ class Held(Protocol):
 
 
 @dataclass(frozen=True)
-class Schedule:
+class UpdateSchedule:
     """When the mask of a whole training changes.
 
     Attributes:
@@ -93,7 +93,7 @@ class MaskUpdates(ABC):
 
     @classmethod
     @abstractmethod
-    def over(cls, held: Held, mask: Mask, schedule: Schedule) -> Self:
+    def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
         """The updates of a training that ends with as many weights of every layer as the mask keeps."""
 
     @abstractmethod

@@ -69,7 +69,10 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 1024) -> Evaluati
         accuracy=100 * correct / count,
         loss=loss,
         accuracy_top5=100 * among / count if has_many else None,
-        perplexity=torch.tensor(loss, dtype=torch.float64).exp().item()
-        if of_tokens
-        else None,  # inf where that overflows
+        perplexity=_exp(loss) if of_tokens else None,
     )
+
+
+def _exp(x: float) -> float:
+    """Infinity where math.exp would overflow."""
+    return torch.tensor(x, dtype=torch.float64).exp().item()

@@ -41,7 +41,6 @@ class State:
 
 OnStep = Callable[[State], None]
 OnEpoch = Callable[[State, float], None]
-Schedule = Literal["cosine", "step", "constant"]
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ class Recipe:
     optimizer: str = "sgd"
     options: Mapping[str, Any] = field(default_factory=dict)
     decay: Decayed = "all"
-    schedule: Schedule = "cosine"
+    schedule: Literal["cosine", "step", "constant"] = "cosine"
     milestones: tuple[int, ...] = ()
     factor: float = 0.1
     warmup: int = 0

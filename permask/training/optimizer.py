@@ -10,9 +10,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import clip_grad_norm_
 
+from permask.dynamic.updates import Held
 from permask.errors import PermaskError
 from permask.mask import Mask
-from permask.masks.hold import Hold, Look
+from permask.masks.hold import Hold
 from permask.masks.scope import scope_of
 from permask.training.momentum import MomentumSGD
 
@@ -31,29 +32,13 @@ class UpdateRule:
     clip: float | None = None
 
 
-class MaskedOptimizer(Protocol):
+class MaskedOptimizer(Held, Protocol):
     """Updates a network from its gradients, and keeps at zero what a mask prunes; it ends with its `with` block."""
-
-    @property
-    def mask(self) -> Mask:
-        """What is pruned now."""
-        ...
-
-    @property
-    def weights(self) -> Mapping[str, nn.Parameter]:
-        """The masked parameters by name."""
-        ...
 
     @property
     def state(self) -> Mapping[str, Tensor]:
         """All that it keeps from step to step; the next one may change the tensors."""
         ...
-
-    def update(self, mask: Mask) -> None:
-        """Prune by another mask from now on; what it regrows starts at zero, with zero state."""
-
-    def before_masking(self, look: Look) -> None:
-        """Have a function look at the gradients of the masked parameters in every step, before they are masked."""
 
     def step(self, learning_rate: float) -> None:
         """Take a step with every parameter that has a gradient, and drop the gradients."""

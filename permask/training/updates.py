@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from permask.dynamic import UPDATES
-from permask.dynamic.updates import Held, MaskUpdates, Schedule
+from permask.dynamic.updates import Held, MaskUpdates, UpdateSchedule
 from permask.errors import PermaskError
 from permask.mask import Mask
 
@@ -42,4 +42,4 @@ class Updates:
             raise PermaskError(
                 f"{self.by}: expected an update before step {until} of {steps}, got one every {every} steps"
             )
-        return UPDATES[self.by].over(held, mask, Schedule(every, until, self.fraction, seed))
+        return UPDATES[self.by].over(held, mask, UpdateSchedule(every, until, self.fraction, seed))
