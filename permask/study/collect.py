@@ -16,7 +16,7 @@ from permask.study.spec import Study
 from permask.study.step import Specification, Step
 from permask.study.steps import kind_of
 from permask.study.steps.outcome import METRICS
-from permask.study.store import Store
+from permask.study.store import Manifest, Store
 from permask.study.throughput import MeasuredThroughput
 
 COMPUTED_WITH = "computed_with"  # in the provenance of results: name to value to how many steps were
@@ -36,7 +36,7 @@ def collect(plan: Plan, store: Store) -> Results:
     for key, step in plan.steps.items():
         if not store.has(key):
             continue
-        manifest = store.manifest(key)
+        manifest = ledger.manifest(key)
         measured = manifest.get("throughput", {})
         for part in plan.parts if measured else ():
             if key in part.steps:
@@ -87,7 +87,7 @@ class Found:
     @property
     def made_with(self) -> Mapping[str, Any]:
         """Versions, commit and machine that it was computed with."""
-        return self._ledger.store.manifest(self.step.key)["provenance"]
+        return self._ledger.manifest(self.step.key)["provenance"]
 
     @property
     def epochs(self) -> int:
@@ -107,6 +107,13 @@ class _Ledger:
     def __init__(self, plan: Plan, store: Store):
         self.plan, self.store = plan, store
         self._seconds: dict[str, float | None] = {}
+        self._manifests: dict[str, Manifest] = {}
+
+    def manifest(self, key: str) -> Manifest:
+        """The manifest of a result, read once."""
+        if key not in self._manifests:
+            self._manifests[key] = self.store.manifest(key)
+        return self._manifests[key]
 
     def of(self, step: Step) -> Mapping[str, float | None]:
         mask = step.parents.get("mask")
@@ -127,6 +134,6 @@ class _Ledger:
         """Seconds of some steps; None if the store lacks one."""
         for key in keys:
             if key not in self._seconds:
-                self._seconds[key] = self.store.manifest(key)["seconds"] if self.store.has(key) else None
+                self._seconds[key] = self.manifest(key)["seconds"] if self.store.has(key) else None
         known = [seconds for key in keys if (seconds := self._seconds[key]) is not None]
         return round(sum(known), 3) if len(known) == len(keys) else None

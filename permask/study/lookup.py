@@ -1,31 +1,63 @@
 """Which results of a study a store has: what it leaves to the machine is in the keys as the machine decided it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from permask.errors import StudyError
 from permask.study.budget import TRAINING
-from permask.study.load import Prepared
+from permask.study.load import DECIDED, Prepared
 from permask.study.machines import Machines
 from permask.study.plan import Plan, make_plan
+from permask.study.step import Specification
 from permask.study.store import Store
 from permask.study.tracking.track import track_file
 
 
 @dataclass(frozen=True)
 class Held:
-    """A study as some machines compute it, and what a store has of that.
+    """A study as some machines compute it, and what a store has of that; it is planned when that is asked for.
 
     Attributes:
-        plan: Of the study.
-        execution: How its networks are trained, in words.
-        options: The same as changes to the study.
-        begun: Steps that are in the store, or were begun.
+        prepared: The study.
+        store: The store.
+        settings: Of every combination and kind of training step.
     """
 
-    plan: Plan
-    execution: str
-    options: str
-    begun: int
+    prepared: Prepared
+    store: Store
+    settings: Sequence[Specification]
+
+    @cached_property
+    def plan(self) -> Plan:
+        """Of the study."""
+        return make_plan(self.prepared)
+
+    @cached_property
+    def begun(self) -> int:
+        """Steps that are in the store, or were begun."""
+        return sum(self.store.has(key) or track_file(self.store, key).exists() for key in self.plan.steps)
+
+    @property
+    def execution(self) -> str:
+        """How its networks are trained, in words."""
+        ways = (f"on {device} in {precision}{', compiled' * compiles}" for device, precision, compiles in self._ways)
+        return f"{' and '.join(ways)} with torch {self.prepared.machines.torch}"
+
+    @property
+    def options(self) -> str:
+        """The same as changes to the study; empty if they are not the same for all of it."""
+        if len(self._ways) > 1:
+            return ""
+        return " ".join(
+            f"execution.{name}={str(value).lower()}" for name, value in zip(DECIDED, self._ways[0], strict=True)
+        )
+
+    @property
+    def _ways(self) -> list[tuple[str, str, bool]]:
+        """Device, precision, compiled or not."""
+        executions = (setting["execution"] for setting in self.settings)
+        return list(dict.fromkeys((one["device"], one["precision"], one["compile"]) for one in executions))
 
     @property
     def said(self) -> str:
@@ -36,19 +68,15 @@ class Held:
 def held(prepared: Prepared, store: Store) -> list[Held]:
     """The study as it was prepared, then as machines of earlier runs on the store compute it, where that differs."""
     found: list[Held] = []
-    settings: list[object] = []
     for one in (prepared, *map(prepared.on, Machines.recorded(store))):
         try:
-            setting = [[part.setting(kind) for kind in TRAINING] for part in one.combinations]
+            settings = [part.setting(kind) for part in one.combinations for kind in TRAINING]
         except StudyError:
             if one is prepared:
                 raise
             continue  # a cluster of which not enough is known for this study
-        if setting not in settings:
-            settings.append(setting)
-            plan = make_plan(one)
-            begun = sum(store.has(key) or track_file(store, key).exists() for key in plan.steps)
-            found.append(Held(plan, *_execution(one), begun))
+        if all(settings != other.settings for other in found):
+            found.append(Held(one, store, settings))
     return found
 
 
@@ -81,25 +109,6 @@ def left_elsewhere(prepared: Prepared, store: Store) -> str:
 def keys_of_all(prepared: Prepared, store: Store) -> set[str]:
     """The keys of a study's steps, on this machine and on all that have run on the store."""
     return {key for one in held(prepared, store) for key in one.plan.steps}
-
-
-def _execution(prepared: Prepared) -> tuple[str, str]:
-    """How networks are trained, in words and as changes to the study."""
-    settings = [part.setting(kind) for part in prepared.combinations for kind in TRAINING]
-    ways = list(dict.fromkeys(_ways(setting["execution"]) for setting in settings))
-    words = " and ".join(f"on {device} in {precision}{', compiled' * compiles}" for device, precision, compiles in ways)
-    options = ""
-    if len(ways) == 1:
-        values = (str(value).lower() for value in ways[0])
-        options = " ".join(f"execution.{name}={value}" for name, value in zip(_NAMES, values, strict=True))
-    return f"{words} with torch {prepared.machines.torch}", options
-
-
-_NAMES = ("device", "precision", "compile")
-
-
-def _ways(execution: dict) -> tuple[str, str, bool]:
-    return execution["device"], execution["precision"], execution["compile"]
 
 
 def _how_to_name(one: Held, other: Held) -> str:
