@@ -64,11 +64,11 @@ def compare(
 
 
 def _load(path: Path) -> "Results":
-    from permask.study.results import Results
+    from permask.study.results import Results, slug_of
 
     results = Results.load(path / "results.json" if path.is_dir() else path)
     if combinations := results.combinations:
-        names = ", ".join(part.name.removeprefix(f"{results.name}-") for part in combinations.values())
+        names = ", ".join(slug_of(results, part) for part in combinations.values())
         raise PermaskError(f"{path}: expected results of one combination of options, found several: compare {names}")
     return results
 

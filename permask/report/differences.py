@@ -5,13 +5,12 @@ lth is hardly above naive such a share means nothing, so these pairs are left ou
 """
 
 from collections.abc import Mapping, Sequence
-from math import log
 
 from matplotlib.figure import Figure
 
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
-from permask.report.panels import Line, draw_lines
+from permask.report.panels import SPARSITY, Line, draw_lines, sparsity_ticks
 from permask.report.plot import Plot
 from permask.report.statistics import Difference, Summary, t_interval
 from permask.report.style import styles
@@ -21,7 +20,6 @@ TOP, BOTTOM = "lth", "naive"
 LEAST = 0.5  # points between the two: of a smaller gap no share is told
 SHOWN = (-100, 200)  # percent, at most: a method far below naive would flatten all others
 INTERVAL = "Student's 95% interval"
-X_LABEL = "sparsity of the pruned layers (log scale of density)"
 
 
 def gap_closed(
@@ -94,9 +92,8 @@ def _against_sparsity(
     outcomes: Outcomes, found: Mapping[str, Sequence[Difference | None]], y_label: str, within: tuple[float, float]
 ) -> tuple[Figure, str]:
     lines: dict[str, Line] = {name: list(map(_half_width, differences)) for name, differences in found.items()}
-    ticks = {-log(1 - sparsity): percent(sparsity) for sparsity in outcomes.sparsities}
-    looks = styles(tuple(lines))
-    return draw_lines({"": lines}, looks, X_LABEL, ticks, y_label=y_label, of="pair", spread=INTERVAL, within=within)
+    looks, ticks = styles(tuple(lines)), sparsity_ticks(outcomes.sparsities)
+    return draw_lines({"": lines}, looks, SPARSITY, ticks, y_label=y_label, of="pair", spread=INTERVAL, within=within)
 
 
 def _half_width(difference: Difference | None) -> Summary | None:

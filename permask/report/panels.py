@@ -1,13 +1,14 @@
 """Figures of lines: panels that share both axes, the upright one broken where a far control would flatten the rest."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from math import ceil, nan
+from math import ceil, log, nan
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from permask.report.numbers import percent
 from permask.report.statistics import Summary
 from permask.report.style import METHOD_STYLES, Style
 
@@ -24,6 +25,8 @@ CHARACTER = 0.06  # of a tick label
 ENTRY, LETTER, LEGEND_ROW = 0.38, 0.055, 0.146  # of a legend: an entry without its name, a letter of it, a row
 
 ASIDE = 0.01  # from one line's point to the next one's where all stand at the only position
+
+SPARSITY = "sparsity of the pruned layers (log scale of density)"  # label of the axis whose ticks are these
 
 Line = Sequence[Summary | None]  # one point per position; None where nothing was measured
 
@@ -167,6 +170,11 @@ def _describe_bands(lines: Collection[Line], of: str, spread: str) -> str:
     n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     drawn = "Lines: mean; bands" if any(len(line) > 1 for line in lines) else "Marks: mean; bars"
     return f"{drawn}: {spread} over n = {n} {of}s."
+
+
+def sparsity_ticks(sparsities: Iterable[float]) -> dict[float, str]:
+    """Where sparsities stand on a logarithmic scale of the density, and how they are written there."""
+    return {-log(1 - sparsity): percent(sparsity) for sparsity in sparsities}
 
 
 def _legend_columns(names: Sequence[str], width: float) -> int:

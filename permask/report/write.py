@@ -21,7 +21,7 @@ from permask.report.page import overview, page
 from permask.report.plot import Plot
 from permask.report.statistics import bootstrap_interval, t_interval
 from permask.report.table import Table
-from permask.study.results import Results
+from permask.study.results import Results, slug_of
 from permask.study.rows import as_cell, column_of
 from permask.study.sweep import products
 
@@ -132,11 +132,6 @@ def _write_combination_tables(results: Results, folder: Path) -> list[Path]:
         ),
         *files,
     ]
-
-
-def slug_of(results: Results, part: Results) -> str:
-    """The folder of a combination."""
-    return part.name.removeprefix(f"{results.name}-")
 
 
 def _write(

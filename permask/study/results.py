@@ -110,6 +110,11 @@ class Results:
             raise PermaskError(f"{path}: expected results saved by permask: {error}") from error
 
 
+def slug_of(results: Results, part: Results) -> str:
+    """What tells a combination of what a study sweeps in names of files."""
+    return part.name.removeprefix(f"{results.name}-")
+
+
 def csv_name(kind: type[Row]) -> str:
     """The CSV file of a table."""
     return f"{'results' if kind is Trained else kind.table}.csv"
