@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 import pytest
 from hypothesis import settings
+from support.own_code import forget
 
 # the same examples every time, however slow the machine
 settings.register_profile("permask", deadline=None, derandomize=True)
@@ -27,6 +28,16 @@ def cache_of_ones_own(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PERMASK_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield
+
+
+@pytest.fixture
+def apart_from_the_study(tmp_path, monkeypatch):
+    """A folder to work in that is not the study's; what is imported in a test is forgotten after it."""
+    (tmp_path / "work").mkdir()
+    monkeypatch.chdir(tmp_path / "work")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield
+    forget(tmp_path)
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
 """Mistakes in methods and in the code that they name: one clear error each, and nothing else is lost."""
 
 import re
-import sys
 
 import pytest
 import torch
-from support.own_code import CODE, MATCHED, MINE, compute_all, forget, plan_own, write_own
+from support.own_code import CODE, MATCHED, MINE, compute_all, plan_own, write_own
 from support.small_study import run
 
 from permask.errors import StudyError
@@ -16,17 +15,9 @@ from permask.study.steps.own import check_mask
 from permask.study.store import Store
 from permask.training.networks import create_network
 
+pytestmark = pytest.mark.usefixtures("apart_from_the_study")
+
 TICKET = "mask: {by: imp, of: A}"
-
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path, monkeypatch):
-    """A folder to work in that is not the study's; what is imported in a test is forgotten after it."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    yield
-    forget(tmp_path)
 
 
 # what a study says of its methods, and the error: the place in the file, what was expected, what is nearest

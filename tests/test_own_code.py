@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 from safetensors.torch import load_file
-from support.own_code import CODE, HELPER, MATCHED, MINE, compute_all, forget, plan_own, step_of, write_own
+from support.own_code import CODE, HELPER, MATCHED, MINE, compute_all, plan_own, step_of, write_own
 from support.small_study import SMALL, permask, run
 
 from permask.mask import Mask
@@ -27,17 +27,9 @@ from permask.study.store import Store
 from permask.training.data.load import load_data
 from permask.training.networks import create_network
 
+pytestmark = pytest.mark.usefixtures("apart_from_the_study")
+
 SIZE = 64 * 16 + 16 * 16 + 16 * 10
-
-
-@pytest.fixture(autouse=True)
-def apart(tmp_path, monkeypatch):
-    """A folder to work in that is not the study's; what is imported in a test is forgotten after it."""
-    (tmp_path / "work").mkdir()
-    monkeypatch.chdir(tmp_path / "work")
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    yield
-    forget(tmp_path)
 
 
 def mask_in(store, step):
