@@ -94,6 +94,13 @@ def test_a_recipe_says_what_differs_from_the_usual_and_no_more(tmp_path):
     assert adamw == {**without, "optimizer": "adamw", "options": {"betas": [0.9, 0.95]}, "warmup": 1}
 
 
+def test_the_keys_that_are_told_are_those_of_the_section_that_was_named(tmp_path):
+    assert messages(write(tmp_path, GOOD), "network.widht=[16]", "data.trian=100") == [
+        "data.trian=100: data.trian: expected one of the keys name, split_seed, train; did you mean train?",
+        "network.widht=[16]: network.widht: expected one of the keys name, widths; did you mean widths?",
+    ]
+
+
 def test_all_errors_come_at_once_with_their_places(tmp_path):
     text = GOOD.replace("pairs: 1", "pears: 1").replace("[0.5]", "[0.5, 1.3]").replace("name: mlp", "name: mpl")
     assert messages(write(tmp_path, text), "prune.epoch=3", "dense.momentum=1") == [

@@ -46,7 +46,7 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
     context = detail.get("ctx", {})
     match detail["type"]:
         case "extra_forbidden":
-            known = _keys_beside(model, path)
+            known = _keys_beside(model, detail["loc"])
             return f"expected one of the keys {', '.join(known)}{_nearest(str(path[-1]), known)}"
         case "missing":
             return "expected this key, which has no default"
@@ -79,13 +79,21 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
             return f"{expected[0].lower()}{expected[1:]}; got {show(detail['input'])}"
 
 
-def _keys_beside(model: type[BaseModel], path: KeyPath) -> list[str]:
-    """The keys that a study knows where a path ends."""
+def _keys_beside(model: type[BaseModel], location: KeyPath) -> list[str]:
+    """The keys that a study knows where a location ends; those of one section where several may stand."""
     sections: list[type[BaseModel]] = [model]
-    for part in (part for part in path[:-1] if isinstance(part, str)):
+    for part in (part for part in location[:-1] if isinstance(part, str)):
         fields = [section.model_fields[part] for section in sections if part in section.model_fields]
+        if not fields and (named := [section for section in sections if part in _names(section)]):
+            sections = named
+            continue
         sections = [section for field in fields for section in _sections(field.annotation)]
     return sorted({key for section in sections for key in section.model_fields})
+
+
+def _names(section: type[BaseModel]) -> tuple[Any, ...]:
+    """What the key `name` of a section may say, if it is one of several that may stand in a place."""
+    return get_args(section.model_fields["name"].annotation) if "name" in section.model_fields else ()
 
 
 def _sections(annotation: Any) -> Sequence[type[BaseModel]]:
