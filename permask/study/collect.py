@@ -36,12 +36,12 @@ def collect(plan: Plan, store: Store) -> Results:
     for key, step in plan.steps.items():
         if not store.has(key):
             continue
-        manifest = ledger.manifest(key)
-        measured = manifest.get("throughput", {})
+        told = ledger.told(key)
+        measured = told.get("throughput", {})
         for part in plan.parts if measured else ():
             if key in part.steps:
                 rows.append(MeasuredThroughput(kind=step.kind, step=key, swept=part.swept, **measured))
-        for name, value in (manifest["provenance"] | measured).items():
+        for name, value in (told["provenance"] | measured).items():
             if name in ORIGIN:
                 counts[name][str(value)] += 1
     computed_with = {name: dict(sorted(counts[name].items())) for name in ORIGIN if name in counts}
@@ -87,7 +87,7 @@ class Found:
     @property
     def made_with(self) -> Mapping[str, Any]:
         """Versions, commit and machine that it was computed with."""
-        return self._ledger.manifest(self.step.key)["provenance"]
+        return self._ledger.told(self.step.key)["provenance"]
 
     @property
     def epochs(self) -> int:
@@ -107,13 +107,16 @@ class _Ledger:
     def __init__(self, plan: Plan, store: Store):
         self.plan, self.store = plan, store
         self._seconds: dict[str, float | None] = {}
-        self._manifests: dict[str, Manifest] = {}
+        self._told: dict[str, Manifest] = {}
 
-    def manifest(self, key: str) -> Manifest:
-        """The manifest of a result, read once."""
-        if key not in self._manifests:
-            self._manifests[key] = self.store.manifest(key)
-        return self._manifests[key]
+    def told(self, key: str) -> Manifest:
+        """What the manifest of a result tells of how it was computed; each is read once."""
+        if key not in self._told:
+            manifest = self.store.manifest(key)
+            self._told[key] = {
+                name: manifest[name] for name in ("provenance", "seconds", "throughput") if name in manifest
+            }
+        return self._told[key]
 
     def of(self, step: Step) -> Mapping[str, float | None]:
         mask = step.parents.get("mask")
@@ -134,6 +137,6 @@ class _Ledger:
         """Seconds of some steps; None if the store lacks one."""
         for key in keys:
             if key not in self._seconds:
-                self._seconds[key] = self.manifest(key)["seconds"] if self.store.has(key) else None
+                self._seconds[key] = self.told(key)["seconds"] if self.store.has(key) else None
         known = [seconds for key in keys if (seconds := self._seconds[key]) is not None]
         return round(sum(known), 3) if len(known) == len(keys) else None
