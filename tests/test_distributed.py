@@ -83,7 +83,8 @@ def measured():
         "one step": trained(ONE_STEP),
         "three steps": trained(THREE_STEPS),
         "own statistics": trained(ONE_STEP, "share"),
-        "evaluation": evaluate(network, DATA.train, 30).measured,
+        "evaluation": (scored := evaluate(network, DATA.train, 30)).measured,
+        "right": scored.right,
         "masks": {by: changed(by) for by in UPDATES},
     }
 
@@ -158,6 +159,12 @@ def test_every_image_is_evaluated_once(together):
     expected = measured()["evaluation"]
     for found in together:
         assert found["evaluation"] == expected | {"loss": pytest.approx(expected["loss"], rel=1e-6)}
+
+
+def test_which_images_are_right_is_known_to_all_processes(together):
+    right, accuracy = measured()["right"], measured()["evaluation"]["accuracy"]
+    assert 100 * right.double().mean().item() == pytest.approx(accuracy)
+    assert all(torch.equal(found["right"], right) for found in together)
 
 
 def test_shares_are_never_empty():

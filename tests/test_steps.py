@@ -20,6 +20,7 @@ from permask.matching.alignment import Alignment
 from permask.study.collect import collect
 from permask.study.load import Prepared
 from permask.study.messages import Computed
+from permask.study.per_input import unpack_right
 from permask.study.plan import make_plan
 from permask.study.provenance import provenance
 from permask.study.results import Results
@@ -118,6 +119,22 @@ def test_the_four_methods_train_with_the_masks_they_are_named_for(computed, spar
     assert masks["random"] != masks["naive"]
     for name, kept in masks["naive"].items():
         assert masks["random"][name].sum() == masks["permuted"][name].sum() == kept.sum()
+
+
+def test_results_tell_which_test_images_every_network_got_right(computed):
+    plan, store = computed
+    study = plan.study
+    data = load_data(**study.data.model_dump())
+    networks = collect(plan, store).of(Trained)
+    assert len(networks) > 8
+    for row in networks:
+        network = create_network("mlp", data.input_shape, data.classes, torch.Generator(), widths=[16, 16])
+        network.load_state_dict(load_file(store.folder(row.step) / "weights.safetensors"))
+        images, labels = next(data.test.batches(len(data.test)))
+        expected = network.eval()(images).argmax(-1) == labels
+        assert row.right is not None
+        assert unpack_right(row.right).tolist() == expected.tolist()
+        assert row.accuracy == pytest.approx(100 * expected.double().mean().item())
 
 
 def test_sparse_training_starts_from_the_rewound_weights(tmp_path):

@@ -20,6 +20,11 @@ def sometimes() -> Any:
     return field(default=None, metadata={"sometimes": True})
 
 
+def unlisted() -> Any:
+    """A field that results.json has where there is a value, and no CSV file does, such as a bit for every image."""
+    return field(default=None, metadata={"unlisted": True})
+
+
 @dataclass(frozen=True, kw_only=True)
 class Row:
     """What a step reports: one line of one table of the results.
@@ -46,12 +51,17 @@ class Row:
     @classmethod
     def sometimes(cls) -> list[str]:
         """The columns behind them that it has where a row has a value in them."""
-        return [column.name for column in fields(cls) if column.metadata.get("sometimes")]  # pyright: ignore[reportArgumentType]
+        return cls._marked("sometimes")
+
+    @classmethod
+    def _marked(cls, mark: str) -> list[str]:
+        return [column.name for column in fields(cls) if column.metadata.get(mark)]  # pyright: ignore[reportArgumentType]
 
     @property
     def saved(self) -> dict[str, object]:
         """The row in results.json, less what only some studies measure where it was not."""
-        left_out = {"swept", *(name for name in self.sometimes() if getattr(self, name) is None)}
+        optional = (*self.sometimes(), *self._marked("unlisted"))
+        left_out = {"swept", *(name for name in optional if getattr(self, name) is None)}
         return {name: value for name, value in vars(self).items() if name not in left_out} | dict(self.swept_columns)
 
     @property

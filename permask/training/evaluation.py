@@ -1,9 +1,10 @@
 """What a network scores on a split: what is measured follows from what its labels are."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, fields
 
 import torch
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
 
 from permask.batches import label_loss
 from permask.training.data.dataset import Split
@@ -24,17 +25,20 @@ class Evaluation:
         accuracy_top5: Share of labels among the likeliest five classes, in percent; None for tokens, and where there
             are 20 classes or fewer.
         perplexity: exp(loss) of tokens; None for classes.
+        right: `[inputs]`, whether the likeliest class of each is its label; None for tokens.
     """
 
     accuracy: float
     loss: float
     accuracy_top5: float | None = None
     perplexity: float | None = None
+    right: Bool[Tensor, "inputs"] | None = None
 
     @property
     def measured(self) -> dict[str, float]:
         """By name, what there is to measure."""
-        return {name: value for name, value in asdict(self).items() if value is not None}
+        names = [field.name for field in fields(self) if field.name != "right"]
+        return {name: value for name in names if (value := getattr(self, name)) is not None}
 
 
 @torch.inference_mode()
@@ -50,19 +54,21 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 1024) -> Evaluati
     """
     processes, was_training = Processes.here(), model.training
     model.eval()
-    # right answers, sum of losses, right among the likeliest
-    counted = torch.zeros(3, dtype=torch.float64, device=split.labels.device)
+    part = part_of(torch.arange(len(split)), processes.share)
+    right = torch.zeros(len(split), dtype=torch.int32, device=split.labels.device)  # labels, of every input
+    counted = torch.zeros(2, dtype=torch.float64, device=split.labels.device)  # losses, right among the likeliest
     of_tokens = split.labels.ndim > 1
     has_many = False
-    for inputs, labels in split.subset(part_of(torch.arange(len(split)), processes.share)).batches(batch_size):
+    for rows, (inputs, labels) in zip(part.split(batch_size), split.subset(part).batches(batch_size), strict=True):
         logits = model(inputs)
-        counted[0] += (logits.argmax(-1) == labels).sum()
-        counted[1] += label_loss(logits, labels, "sum")
+        right[rows] = (logits.argmax(-1) == labels).reshape(len(rows), -1).sum(1, dtype=torch.int32)
+        counted[0] += label_loss(logits, labels, "sum")
         has_many = not of_tokens and logits.shape[-1] > MANY
         if has_many:
-            counted[2] += (logits.topk(TOP, -1).indices == labels.unsqueeze(-1)).sum()
+            counted[1] += (logits.topk(TOP, -1).indices == labels.unsqueeze(-1)).sum()
     model.train(was_training)
-    correct, loss_sum, among = processes.sum(counted).tolist()
+    loss_sum, among = processes.sum(counted).tolist()
+    correct = processes.sum(right).sum().item()
     count = split.labels.numel()
     loss = loss_sum / count
     return Evaluation(
@@ -70,6 +76,7 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 1024) -> Evaluati
         loss=loss,
         accuracy_top5=100 * among / count if has_many else None,
         perplexity=_exp(loss) if of_tokens else None,
+        right=None if of_tokens else right.bool().cpu(),
     )
 
 

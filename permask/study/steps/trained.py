@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from permask.study.rows import Row, sometimes, varies
+from permask.study.rows import Row, sometimes, unlisted, varies
 
 if TYPE_CHECKING:
     from permask.study.collect import Found
@@ -37,6 +37,7 @@ class Trained(Row):
         flops_marginal: Of one more network.
         accuracy_top5: On the test set, percent that is among the likeliest five; where there are over 20 classes.
         perplexity: exp(loss), where labels are tokens.
+        right: Which test inputs are right, as `permask.study.per_input` packs them; where labels are classes.
         seconds: What the epochs took; None, as those below, where the store does not tell.
         seconds_total: What the epochs in total took.
         seconds_ticket: What those of the ticket took.
@@ -73,6 +74,7 @@ class Trained(Row):
     flops_marginal: int | None = None
     accuracy_top5: float | None = sometimes()
     perplexity: float | None = sometimes()
+    right: str | None = unlisted()
     seconds: float | None = varies()
     seconds_total: float | None = varies()
     seconds_ticket: float | None = varies()
@@ -94,6 +96,7 @@ def trained_row(found: "Found") -> Trained:
         loss=metrics["loss"],
         train_accuracy=metrics["train_accuracy"],
         train_loss=metrics["train_loss"],
+        right=metrics.get("right"),
         epochs=found.epochs,
         **{name: metrics[name] for name in Trained.sometimes() if name in metrics},
         **cost,

@@ -8,6 +8,7 @@ from torch import nn
 
 from permask.connectivity.batchnorm import reset_batchnorm
 from permask.mask import Mask
+from permask.study.per_input import pack_right
 from permask.study.steps.checkpoint import Checkpoints
 from permask.study.steps.outcome import WEIGHTS, Outcome
 from permask.study.steps.run import Run
@@ -103,14 +104,16 @@ def train_network(
     return Outcome(metrics, {WEIGHTS: network.state_dict()}, mask, history=history, measured=measured), state
 
 
-def scores(run: Run, network: nn.Module) -> dict[str, float]:
+def scores(run: Run, network: nn.Module) -> dict[str, Any]:
     """What is scored on the test set and on the training inputs, and what an epoch is made of.
 
     `train_accuracy` and `train_loss` are over the training inputs without augmentation: all of them, or 10,000 evenly
-    spaced ones where there are more. `flops` are those of a forward pass of the dense network over one input, and
-    `inputs` how many there are to train on.
+    spaced ones where there are more. `right` tells which test inputs it got right, where labels are classes. `flops`
+    are those of a forward pass of the dense network over one input, and `inputs` how many there are to train on.
     """
     train = run.data.train
-    fitted = evaluate(network, train.spread(FITTED))
-    scored = {"train_accuracy": fitted.accuracy, "train_loss": fitted.loss}
-    return evaluate(network, run.data.test).measured | scored | {"flops": run.flops, "inputs": len(train)}
+    fitted, tested = evaluate(network, train.spread(FITTED)), evaluate(network, run.data.test)
+    scored: dict[str, Any] = {"train_accuracy": fitted.accuracy, "train_loss": fitted.loss}
+    if tested.right is not None:
+        scored["right"] = pack_right(tested.right.numpy())
+    return tested.measured | scored | {"flops": run.flops, "inputs": len(train)}
