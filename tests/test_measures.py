@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from math import exp
 from pathlib import Path
 from typing import ClassVar
 
@@ -115,6 +116,23 @@ def test_its_column_stands_below_the_accuracies_in_their_layout(results: Results
     ]
     assert below.rows[-1].cells[0].value == t_interval(differences)
     assert not any(cell.runs for row in below.rows for cell in row.cells)
+
+
+def test_of_tokens_the_loss_is_told_in_nats_with_the_differences() -> None:
+    made = made_results(pairs=3)
+    rows = [replace(row, perplexity=exp(row.loss)) for row in made.of(Trained)]
+    perplexity, loss = columns(replace(made, rows=rows), 5, fitted=False)
+    assert perplexity.caption.startswith("Perplexity at rewind epoch 5")
+    assert loss.caption.startswith("Test loss in nats per token at rewind epoch 5")
+    by_method = {
+        method: [row.loss for row in rows if (row.method, row.sparsity, row.rewind) == (method, 0.9, 5)]
+        for method in ("permuted", "naive")
+    }
+    shown = t_interval([a - b for a, b in zip(*by_method.values(), strict=True)])
+    assert shown.low is not None and shown.high is not None
+    expected = f"{shown.mean:+.3f} [{shown.low:.3f}, {shown.high:.3f}]".replace("-", "−")
+    assert loss.rows[-1].cells[0].text == expected
+    assert columns(made, 5, fitted=False) == []
 
 
 def test_it_is_on_the_page_in_the_terminal_and_in_files(results: Results, tmp_path: Path) -> None:

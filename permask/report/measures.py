@@ -29,7 +29,8 @@ CONDITION = ("method", "sparsity", "rewind")
 SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows differ that a mean is taken over
 # a network that does not fit its training inputs is to be seen as such
 FITTED = {"train_accuracy": "Training accuracy in %, inputs not augmented,"}
-DIGITS = 3  # that count in a typical value
+OF_TOKENS = {"loss": "Test loss in nats per token"}
+DIGITS = 3  # that count in a typical value; behind the point of a loss
 
 
 def other_kinds(results: Results) -> list[type[Row]]:
@@ -68,14 +69,17 @@ def columns(results: Results, rewind: int | None, *, fitted: bool = True) -> lis
         fitted: Whether how well networks fit what they were trained on is among them.
     """
     kinds = [kind for kind in other_kinds(results) if set(CONDITION) <= set(kind.columns())]
-    of_trained = [(Trained, name) for name in (*Trained.sometimes(), *(FITTED if fitted else ()))]
+    of_tokens = OF_TOKENS if any(row.perplexity is not None for row in results.of(Trained)) else {}
+    said = of_tokens | (FITTED if fitted else {})
+    of_trained = [(Trained, name) for name in (*Trained.sometimes(), *said)]
     made = []
     for kind, column in [*of_trained, *((kind, kind.column) for kind in kinds if kind.column)]:
         rows = results.of(kind)
         if numbers := _numbers(rows, column):
             outcomes = replace(_outcomes(rows, column), comparisons=asked(results))
-            name = FITTED.get(column) or words(column).capitalize()
-            made.append(accuracy_table(outcomes, rewind, name, _digits(numbers)))
+            name = said.get(column) or words(column).capitalize()
+            digits = DIGITS if column in of_tokens else _digits(numbers)
+            made.append(accuracy_table(outcomes, rewind, name, digits))
     return made
 
 
