@@ -1,10 +1,13 @@
 """Batches as matchers and mask sources take them, and the loss that some of them differentiate."""
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from permask.inputs import Inputs
 
 # what a matcher or mask source reads besides weights: an example of the inputs, data, or data with labels
 Needs = Literal["nothing", "example", "inputs", "labels"]
@@ -12,10 +15,26 @@ Needs = Literal["nothing", "example", "inputs", "labels"]
 
 @dataclass(frozen=True)
 class Batch:
-    """What a network takes, and what it should answer if that is known."""
+    """What a network takes, and what it should answer if that is known.
+
+    Attributes:
+        inputs: Positional arguments.
+        labels: The answers; None if they are not known.
+        keywords: Keyword arguments.
+    """
 
     inputs: tuple[Tensor, ...]
     labels: Tensor | None = None
+    keywords: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def given(self) -> Inputs:
+        """All arguments."""
+        return Inputs(self.inputs, self.keywords)
+
+    def call(self, network: nn.Module) -> Any:
+        """What a network returns for the inputs."""
+        return self.given.call(network)
 
 
 def label_loss(
@@ -36,4 +55,4 @@ def label_loss(
 def cross_entropy(network: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
     """The mean loss of a network on a labelled batch, in nats; its outputs are divided by the temperature first."""
     assert batch.labels is not None
-    return label_loss(network(*batch.inputs) / temperature, batch.labels)
+    return label_loss(batch.call(network) / temperature, batch.labels)

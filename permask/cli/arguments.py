@@ -80,7 +80,7 @@ class Examples(Data):
         typer.Option(
             "--input",
             "-i",
-            metavar="SIZES[:DTYPE[:BELOW]]",
+            metavar="[NAME=]SIZES[:DTYPE[:BELOW]]",
             help="Shape of one example, such as `3x32x32`, once per input, where there is no data.",
         ),
     ] = None

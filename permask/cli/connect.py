@@ -83,7 +83,7 @@ def connect(
         with bar(as_json) as progress:
             seen = Shown(calibrating, progress, f"matching by {by}")
             source = MATCHERS[by](symmetry, source, target, seen, options).permutation.apply(source)
-    inputs = [batch.inputs for batch in calibrating]
+    inputs = [batch.given for batch in calibrating]
 
     def prepare(network: nn.Module, alpha: float) -> nn.Module:
         if statistics == "reset":

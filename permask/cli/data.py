@@ -1,6 +1,6 @@
 """Data as it is named on the command line: a file, a folder of images, or something in Python that gives batches."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,11 +15,12 @@ from permask.cli.arguments import Data
 from permask.cli.images import read_folder, scaled
 from permask.cli.network import check_takes
 from permask.errors import DataError, PermaskError
+from permask.inputs import Inputs, names_of
 from permask.masks.formats import read_state
 from permask.training.imported import load_callable
 
 INPUTS = ("inputs", "images", "x", "data")
-LABELS = ("labels", "targets", "y")
+LABELS = ("labels", "label", "targets", "y")
 
 
 def read(given: Data, network: nn.Module) -> list[Batch]:
@@ -30,7 +31,7 @@ def read(given: Data, network: nn.Module) -> list[Batch]:
     """
     if given.data is None:
         return []
-    batches = load_batches(given.data, given.batch_size, given.batches)
+    batches = load_batches(given.data, given.batch_size, given.batches, network=network)
     check_takes(network, example_of(batches), given.data)
     return batches
 
@@ -51,16 +52,20 @@ def check_labels(batches: Sequence[Batch], given: Data, purpose: str) -> None:
         raise DataError(f"{given.data}: expected labels beside the inputs: {purpose} needs labels")
 
 
-def load_batches(reference: str, batch_size: int, limit: int | None = None) -> list[Batch]:
+def load_batches(
+    reference: str, batch_size: int, limit: int | None = None, *, network: nn.Module | None = None
+) -> list[Batch]:
     """Read data.
 
     Args:
         reference: A `.npy`, `.npz`, `.safetensors` or `.pt` file whose tensor `inputs` (or `images`, `x`, `data`,
-            or the only one) has one sample per row, with `labels` (or `targets`, `y`) beside it; a folder
+            or the only one) has one sample per row, or whose tensors have the names of what the network takes, such as
+            `input_ids` and `attention_mask`, with `labels` (or `label`, `targets`, `y`) beside them; a folder
             `CLASS/IMAGE`; or `package.module:name` or `file.py:name` of something that, called, returns an iterable
-            of batches: inputs, or inputs and a vector of labels. Pixels (uint8) are scaled to [0, 1].
+            of batches: inputs, inputs and a vector of labels, or dicts. Pixels (uint8) are scaled to [0, 1].
         batch_size: Samples per batch, of a file or folder.
         limit: How many batches to read; all by default.
+        network: What the data are for.
 
     Raises:
         PermaskError: A reference that leads nowhere.
@@ -69,16 +74,16 @@ def load_batches(reference: str, batch_size: int, limit: int | None = None) -> l
     if ":" in reference and not Path(reference).exists():
         batches = (_batch(batch, reference) for batch in _called(reference))
     else:
-        batches = _from_file(Path(reference), batch_size, limit)
+        batches = _from_file(Path(reference), batch_size, limit, network=network)
     found = list(islice(batches, limit))
-    if not found or any(len(batch.inputs[0]) == 0 for batch in found):
+    if not found or any(len(batch.given.tensors[0]) == 0 for batch in found):
         raise DataError(f"{reference}: expected at least one batch with samples in it, found none")
     return found
 
 
-def example_of(batches: Sequence[Batch]) -> tuple[Tensor, ...]:
+def example_of(batches: Sequence[Batch]) -> Inputs:
     """Two samples, to trace a network with."""
-    return tuple(x[:2] for x in batches[0].inputs)
+    return batches[0].given.map(lambda x: x[:2])
 
 
 class Shown(list[Batch]):
@@ -104,16 +109,30 @@ def _called(reference: str) -> Iterable[Any]:
 
 
 def _batch(batch: Any, reference: str) -> Batch:
+    if isinstance(batch, Mapping):
+        return _named(dict(batch), reference)
     parts = [batch] if isinstance(batch, Tensor) else list(batch) if isinstance(batch, tuple | list) else []
     if not parts or not all(isinstance(x, Tensor) and x.ndim for x in parts):
-        raise DataError(f"{reference}: expected tensors, or tuples of tensors, got a {type(batch).__name__}")
+        raise DataError(f"{reference}: expected tensors, or tuples or dicts of them, got a {type(batch).__name__}")
     labelled = len(parts) > 1 and parts[-1].ndim == 1 and not parts[-1].is_floating_point()
     return Batch(tuple(parts[:-1]), parts[-1]) if labelled else Batch(tuple(parts), None)
 
 
-def _from_file(path: Path, batch_size: int, limit: int | None) -> Iterator[Batch]:
+def _named(tensors: dict[str, Any], reference: str) -> Batch:
+    """A batch of keyword arguments, with labels by one of the names of labels."""
+    labels = next((tensors.pop(name) for name in LABELS if name in tensors), None)
+    if not tensors or not all(isinstance(x, Tensor) and x.ndim for x in tensors.values()):
+        raise DataError(f"{reference}: expected a dict of tensors, got {', '.join(tensors) or 'labels alone'}")
+    return Batch((), labels, tensors)
+
+
+def _from_file(path: Path, batch_size: int, limit: int | None, *, network: nn.Module | None) -> Iterator[Batch]:
     tensors = read_folder(path, limit and limit * batch_size) if path.is_dir() else _tensors(path)
     named = [name for name in INPUTS if name in tensors]
+    taken = {name: tensors[name] for name in (names_of(network) if network else ()) if name in tensors}
+    if not named and taken.keys() - set(LABELS):
+        yield from _keyword_batches(taken | {n: tensors[n] for n in LABELS if n in tensors}, path, batch_size)
+        return
     if not named and len(tensors) > 1:
         raise DataError(f"{path}: expected a tensor named {', '.join(INPUTS)}, found {', '.join(tensors)}")
     inputs = tensors[named[0]] if named else next(iter(tensors.values()))
@@ -124,6 +143,15 @@ def _from_file(path: Path, batch_size: int, limit: int | None) -> Iterator[Batch
     for start in range(0, len(inputs), batch_size):
         rows = slice(start, start + batch_size)
         yield Batch((_as_input(inputs[rows], path),), None if labels is None else labels[rows].long())
+
+
+def _keyword_batches(tensors: dict[str, Tensor], path: Path, batch_size: int) -> Iterator[Batch]:
+    counts = {name: len(x) if x.ndim else 0 for name, x in tensors.items()}
+    if len(set(counts.values())) > 1:
+        raise DataError(f"{path}: expected as many samples in every tensor, got {counts}")
+    for start in range(0, next(iter(counts.values())), batch_size):
+        part = {name: x[start : start + batch_size] for name, x in tensors.items()}
+        yield _named({name: x.long() if name in LABELS else _as_input(x, path) for name, x in part.items()}, str(path))
 
 
 def _as_input(x: Tensor, path: Path) -> Tensor:

@@ -63,7 +63,7 @@ def ensemble(
             network = load_weights(load_network(model, arguments), file).eval()
             predicted = []
             for batch in test:
-                predicted.append(network(*batch.inputs))
+                predicted.append(batch.call(network))
                 progress.advance(task)
             logits.append(torch.cat(predicted))
     labels = torch.cat([batch.labels for batch in test if batch.labels is not None])

@@ -22,7 +22,7 @@ def measure(network: nn.Module, batches: Sequence[Batch]) -> dict[str, float]:
     loss = wrong = count = 0.0
     for batch in batches:
         assert batch.labels is not None
-        logits = network(*batch.inputs)
+        logits = batch.call(network)
         if batch.labels.min() < 0 or batch.labels.max() >= logits.shape[-1]:
             raise DataError(f"expected labels from 0 to {logits.shape[-1] - 1}, got {int(batch.labels.max())}")
         if logits.isnan().any():

@@ -16,9 +16,20 @@ def inspect(
         typer.Option(
             "--input",
             "-i",
-            metavar="SIZES[:DTYPE[:BELOW]]",
+            metavar="[NAME=]SIZES[:DTYPE[:BELOW]]",
             help="Shape of one example, such as `3x32x32`; once per input. A batch dim of 2 is put in front, unless "
-            "the network only takes the sizes as they are. For tokens `16:int64`, drawn below 10, or `16:int64:50`.",
+            "the network only takes the sizes as they are. For tokens `16:int64`, drawn below 10, or `16:int64:50`; "
+            "by name, `input_ids=16:int64:50`.",
+        ),
+    ] = None,
+    outputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--output",
+            metavar="NAME",
+            help="A tensor that the network returns and that has to stay as it is, by name or place; once per output. "
+            "[default: all]",
+            show_default=False,
         ),
     ] = None,
     strict: Annotated[
@@ -42,6 +53,8 @@ def inspect(
     `permask inspect torchvision.models:vit_b_16 image_size=64 --input 3x64x64 --html vit.html`
 
     `permask inspect net.py:make_net width=64 --input 16:int64:50 --input 16x8 --save symmetry.json`
+
+    `permask inspect net.py:make_bert --input input_ids=16:int64:50 --output last_hidden_state`
     """
     from permask.cli.inspection import Inspection
     from permask.cli.network import example_inputs, load_network
@@ -51,7 +64,7 @@ def inspect(
     check_writable(save, html)
     network = load_network(model, arguments or [])
     examples = example_inputs(network, inputs or [])
-    symmetry = discover_cached(network, examples, strict=strict)
+    symmetry = discover_cached(network, examples, strict=strict, outputs=outputs and list(map(_place_or_name, outputs)))
     title = " ".join([model, *(arguments or [])])
     inspection = Inspection(title, examples, sum(x.numel() for x in network.parameters()), symmetry)
     if save is not None:
@@ -68,3 +81,7 @@ def inspect(
     inspection.show(every)
     for file in filter(None, (save, html)):
         typer.echo(f"wrote {file}")
+
+
+def _place_or_name(text: str) -> str | int:
+    return int(text) if text.lstrip("-").isdecimal() else text

@@ -13,6 +13,7 @@ from rich.tree import Tree
 from torch import Tensor
 
 from permask.groups import Axis, Group
+from permask.inputs import Inputs
 from permask.symmetry import Pin, Symmetry
 
 SHOWN = 6  # parts of a group, unless all are asked for
@@ -31,7 +32,7 @@ class Inspection:
     """
 
     title: str
-    inputs: Sequence[Tensor]
+    inputs: Inputs
     parameters: int
     symmetry: Symmetry
 
@@ -52,7 +53,7 @@ class Inspection:
         symmetry = self.symmetry
         content = {
             "model": self.title,
-            "inputs": [{"shape": list(x.shape), "dtype": _dtype(x)} for x in self.inputs],
+            "inputs": [{"shape": list(x.shape), "dtype": _dtype(x)} for x in self.inputs.tensors],
             "parameters": self.parameters,
             "movable": symmetry.movable,
             "groups": [_entry(group) for group in symmetry.groups],
@@ -76,8 +77,7 @@ class Inspection:
         console.print(self.summary)
 
     def _tree(self, every: bool) -> Tree:
-        given = ", ".join(f"{_dtype(x)} {list(x.shape)}" for x in self.inputs)
-        root = Tree(f"[bold]{escape(self.title)}[/]  [dim]on {escape(given)}[/]")
+        root = Tree(f"[bold]{escape(self.title)}[/]  [dim]on {escape(str(self.inputs))}[/]")
         branches = {}
         for group in self.symmetry.groups:  # parents before children
             blocks = f" in each of {group.blocks}" if group.parent else ""

@@ -37,7 +37,8 @@ def load_pruned(by: str, needs: Needs, pruned: Pruned, examples: Examples) -> tu
     if needs == "example" and examples.data is None:
         if not examples.inputs:
             raise PermaskError(f"--by {by} runs the network: it needs --input or --data")
-        batches = [Batch(example_inputs(network, examples.inputs))]
+        example = example_inputs(network, examples.inputs)
+        batches = [Batch(example.args, keywords=example.kwargs)]
     elif needs == "example":
         batches = read(replace(examples, batches=1), network)
     elif needs != "nothing":

@@ -11,13 +11,14 @@ from torch import Tensor, nn
 
 from permask.cli.arguments import Ends
 from permask.errors import NetworkError, PermaskError
+from permask.inputs import Inputs
 from permask.masks.formats import load_weights
 from permask.training.imported import summary
 from permask.training.networks.imported import import_network
 
 BATCH = 2
 BELOW = 10
-INPUT = re.compile(r"(?P<sizes>\d+(x\d+)*)(:(?P<dtype>[a-z]+\d*)(:(?P<below>[1-9]\d*))?)?")
+INPUT = re.compile(r"((?P<name>[A-Za-z_]\w*)=)?(?P<sizes>\d+(x\d+)*)(:(?P<dtype>[a-z]+\d*)(:(?P<below>[1-9]\d*))?)?")
 
 
 def load_network(reference: str, arguments: Sequence[str]) -> nn.Module:
@@ -46,34 +47,36 @@ def load_ends(ends: Ends) -> tuple[nn.Module, nn.Module]:
     return load_weights(source, ends.source), load_weights(target, ends.target)
 
 
-def example_inputs(network: nn.Module, specifications: Sequence[str]) -> tuple[Tensor, ...]:
+def example_inputs(network: nn.Module, specifications: Sequence[str]) -> Inputs:
     """Random inputs that a network takes, the same every time.
 
     A batch dim of 2 is put in front, unless the network only takes the sizes as they are.
 
     Args:
         network: What the inputs are for.
-        specifications: `SIZES[:DTYPE[:BELOW]]`, such as `3x32x32` or `16:int64:50`. Floating-point numbers
-            are standard normal, integers are below `BELOW` (10 if not given).
+        specifications: `[NAME=]SIZES[:DTYPE[:BELOW]]`, such as `3x32x32` or `input_ids=16:int64:50`. Floating-point
+            numbers are standard normal, integers are below `BELOW` (10 if not given).
 
     Raises:
         PermaskError: A specification that cannot be read.
         NetworkError: The network takes none of them.
     """
     failures = []
-    for inputs in product(*map(_input, specifications)):
-        shapes = ", ".join(str(list(x.shape)) for x in inputs)
+    names = [_name(text) for text in specifications]
+    for tensors in product(*map(_input, specifications)):
+        named = list(zip(names, tensors, strict=True))
+        inputs = Inputs(tuple(x for name, x in named if not name), {name: x for name, x in named if name})
         try:
             with torch.no_grad():
-                network(*inputs)
+                inputs.call(network)
             return inputs
         except Exception as error:
-            failures.append(f"  inputs of shapes {shapes}: {summary(error)}")
+            failures.append(f"  inputs {inputs}: {summary(error)}")
     raise NetworkError("\n".join(["the network does not take what --input says", *failures]))
 
 
 @torch.no_grad()
-def check_takes(network: nn.Module, inputs: tuple[Tensor, ...], origin: str) -> None:
+def check_takes(network: nn.Module, inputs: Inputs, origin: str) -> None:
     """Run a network in evaluation mode on a few samples, to tell what is wrong before any work starts.
 
     Raises:
@@ -81,10 +84,9 @@ def check_takes(network: nn.Module, inputs: tuple[Tensor, ...], origin: str) -> 
     """
     training = network.training
     try:
-        network.eval()(*inputs)
+        inputs.call(network.eval())
     except Exception as error:  # it is not our code that runs
-        got = ", ".join(f"{x.dtype} {list(x.shape)}".removeprefix("torch.") for x in inputs)
-        raise NetworkError(f"{origin}: the network does not take its inputs, {got}: {summary(error)}") from error
+        raise NetworkError(f"{origin}: the network does not take its inputs, {inputs}: {summary(error)}") from error
     finally:
         network.train(training)
 
@@ -99,12 +101,20 @@ def _argument(text: str) -> tuple[str, Any]:
         return key, value
 
 
+def _name(text: str) -> str:
+    """The keyword of an input; empty without one."""
+    match = INPUT.fullmatch(text)
+    return match["name"] or "" if match else ""
+
+
 def _input(text: str) -> list[Tensor]:
     """The input with a batch dim in front, and without."""
     match = INPUT.fullmatch(text)
     dtype = getattr(torch, match["dtype"] or "float32", None) if match else None
     if match is None or not isinstance(dtype, torch.dtype):
-        raise PermaskError(f"--input {text}: expected SIZES[:DTYPE[:BELOW]], such as 3x32x32, 16:int64 or 16:int64:50")
+        raise PermaskError(
+            f"--input {text}: expected [NAME=]SIZES[:DTYPE[:BELOW]], such as 3x32x32, 16:int64 or input_ids=16:int64:50"
+        )
     sizes = [int(size) for size in match["sizes"].split("x")]
     generator = torch.Generator().manual_seed(0)
     if dtype.is_floating_point or dtype.is_complex:

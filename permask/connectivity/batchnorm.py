@@ -1,6 +1,6 @@
 """BatchNorm statistics of a network whose weights were averaged, pruned or permuted."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -9,8 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from permask.errors import PermaskError
-
-Batch = Tensor | Sequence[Tensor]
+from permask.inputs import Example, Inputs
 
 
 class Pooled:
@@ -50,7 +49,7 @@ class Pooled:
 
 
 @torch.no_grad()
-def reset_batchnorm(model: nn.Module, batches: Iterable[Batch]) -> nn.Module:
+def reset_batchnorm(model: nn.Module, batches: Iterable[Example]) -> nn.Module:
     """Recompute the running statistics of every BatchNorm from data, in place, in one pass.
 
     While it runs, BatchNorm normalises by the statistics of each batch, and everything else is in evaluation
@@ -60,7 +59,7 @@ def reset_batchnorm(model: nn.Module, batches: Iterable[Batch]) -> nn.Module:
 
     Args:
         model: The network.
-        batches: Inputs: tensors, or tuples of tensors for a network that takes several.
+        batches: Inputs, each as `discover` takes them: a DataLoader as it is.
 
     Returns:
         The same network.
@@ -117,7 +116,7 @@ def by_batch_statistics(model: nn.Module, norms: Iterable[_BatchNorm]) -> Iterat
             module.training = mode
 
 
-def run(model: nn.Module, batches: Iterable[Batch]) -> None:
+def run(model: nn.Module, batches: Iterable[Example]) -> None:
     """Run a network over batches for what its hooks see.
 
     Raises:
@@ -127,6 +126,6 @@ def run(model: nn.Module, batches: Iterable[Batch]) -> None:
     seen = False
     for batch in batches:
         seen = True
-        model(*(x.to(device) for x in ([batch] if isinstance(batch, Tensor) else batch)))
+        Inputs.of(model, batch).to(device).call(model)
     if not seen:
         raise PermaskError("there is no data: expected at least one batch of inputs, got none")

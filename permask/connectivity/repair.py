@@ -16,8 +16,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils import _pytree as pytree
 
-from permask.connectivity.batchnorm import Batch, Pooled, by_batch_statistics, run, set_statistics
+from permask.connectivity.batchnorm import Pooled, by_batch_statistics, run, set_statistics
 from permask.errors import NetworkError
+from permask.inputs import Example, Inputs
 
 # a channel whose standard deviation is below 1e-5 of its root mean square is constant
 CONSTANT = 1e-10
@@ -28,7 +29,7 @@ def repair(
     source: nn.Module,
     target: nn.Module,
     merged: nn.Module,
-    batches: Iterable[Batch],
+    batches: Iterable[Example],
     alpha: float = 0.5,
 ) -> nn.Module:
     """Rescale the channels of a merged network to the interpolated statistics of its end points, in place.
@@ -42,7 +43,7 @@ def repair(
         source: The network at α = 0, permuted to line up with the target.
         target: The network at α = 1.
         merged: A network between the two.
-        batches: Inputs; they are read twice, so an iterator is kept in memory.
+        batches: Inputs, each as `discover` takes them; they are read twice, so an iterator is kept in memory.
         alpha: Where `merged` lies between the two.
 
     Returns:
@@ -87,7 +88,7 @@ def repair(
     return merged
 
 
-def _repaired_layers(model: nn.Module, batches: Sequence[Batch]) -> list[str]:
+def _repaired_layers(model: nn.Module, batches: Sequence[Example]) -> list[str]:
     """Names of the layers to correct, found by running a small batch and following the tensors."""
     outputs: list[tuple[str, Tensor]] = []
     normalised: list[Tensor] = []
@@ -100,7 +101,7 @@ def _repaired_layers(model: nn.Module, batches: Sequence[Batch]) -> list[str]:
     def final(_module: nn.Module, _inputs: Any, output: Any) -> None:
         normalised.extend(x for x in pytree.tree_leaves(output) if isinstance(x, Tensor))
 
-    few = [[x[:2] for x in ([batch] if isinstance(batch, Tensor) else batch)] for batch in batches]
+    few = [Inputs.of(model, batch).map(lambda x: x[:2]) for batch in batches]
     kinds = (_BatchNorm, _ConvNd, nn.Linear)
     modules: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
     with by_batch_statistics(model, []), _hooks(modules, observe):
@@ -121,7 +122,7 @@ def _repaired_layers(model: nn.Module, batches: Sequence[Batch]) -> list[str]:
     return layers
 
 
-def _statistics(model: nn.Module, layers: Sequence[str], batches: Iterable[Batch]) -> dict[str, Pooled]:
+def _statistics(model: nn.Module, layers: Sequence[str], batches: Iterable[Example]) -> dict[str, Pooled]:
     """Mean and variance of every layer's output channels, in evaluation mode."""
     found = {name: Pooled() for name in layers}
 

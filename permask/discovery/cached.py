@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from permask.cache import cache_place
 from permask.discovery.discover import Captured, captured, find
+from permask.discovery.outputs import Wanted
 from permask.discovery.program import Node, Ref
 from permask.discovery.rules import RULES
 from permask.errors import DataError, PermaskError
+from permask.inputs import Example
 from permask.symmetry import Symmetry
 
 FORMAT = "permask-cached-symmetry-1"
@@ -30,7 +32,9 @@ STATISTICS = ("running_mean", "running_var")  # which training changes, as it do
 PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.layout, torch.memory_format)
 
 
-def discover_cached(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool = False) -> Symmetry:
+def discover_cached(
+    model: nn.Module, example_inputs: Example, strict: bool = False, *, outputs: Wanted = None
+) -> Symmetry:
     """As `discover`, but a network of the same structure is not solved and certified twice on a machine.
 
     What was found lies in permask's folder among the user's caches, or in `$PERMASK_CACHE`. The seconds in the report
@@ -42,18 +46,19 @@ def discover_cached(model: nn.Module, example_inputs: tuple[Tensor, ...], strict
         model: As in `discover`, which raises the same errors.
         example_inputs: Likewise.
         strict: Likewise.
+        outputs: Likewise.
     """
-    network = captured(model, example_inputs)
+    network = captured(model, example_inputs, outputs)
     started = time.perf_counter()
     key = structure_key(network, model, strict)
     place = _place(key) if key else None
     if key is None or place is None:
-        return find(network, model, example_inputs, strict)
+        return find(network, model, strict)
     kept = _read(place, key)
     if kept is not None:
         seconds = {"capture": network.seconds, "cache": time.perf_counter() - started}
         return replace(kept, report={**kept.report, "seconds": seconds})
-    symmetry = find(network, model, example_inputs, strict)
+    symmetry = find(network, model, strict)
     if not symmetry.report["failed"]:
         _write(place, key, symmetry)
     return symmetry

@@ -9,36 +9,42 @@ import logging
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.export.graph_signature import ConstantArgument
 
+from permask.discovery.outputs import Wanted, named_leaves, needed, wanted_names
 from permask.discovery.program import Node, Program
 from permask.discovery.reader import TORCH, Reader, outputs_of
 from permask.errors import NetworkError
+from permask.inputs import Example, Inputs
 
 
-def capture(model: nn.Module, inputs: tuple[Tensor, ...], training: bool = False) -> Program:
+def capture(model: nn.Module, example: Example, training: bool = False, *, outputs: Wanted = None) -> Program:
     """Trace a network into its nodes, without changing it.
 
     Args:
         model: Any network that `torch.export` can trace.
-        inputs: Example inputs; the shapes are fixed to theirs.
+        example: What it takes, as `Inputs.of` does; the shapes are fixed to theirs.
         training: Capture what the network does in training mode rather than in evaluation mode.
+        outputs: Which of the returned tensors to keep, with what they depend on; all by default.
 
     Raises:
+        DataError: Inputs that are no inputs.
         NetworkError: The graph depends on the data, or cannot be traced for another reason; the message
-            names the line of the network's code.
+            names the line of the network's code. No such output.
     """
-    with _mode(model, training), _readable_attention(), torch.no_grad(), quiet():
+    inputs = Inputs.of(model, example)
+    with _mode(model, training), _readable_attention(), _without_caches(model), torch.no_grad(), quiet():
         try:
-            exported = torch.export.export(model, tuple(inputs), strict=False)
+            exported = torch.export.export(model, inputs.args, dict(inputs.kwargs), strict=False)
         except Exception as error:
             raise NetworkError(_explain(error)) from error
-    program = _program(exported, inputs)
+    program = _program(exported, inputs, outputs)
     for node in program.nodes:
         if not all(isinstance(size, int) for x in node.outputs if x is not None for size in x.shape):
             raise NetworkError(
@@ -72,6 +78,20 @@ def _readable_attention() -> Iterator[None]:
 
 
 @contextmanager
+def _without_caches(model: nn.Module) -> Iterator[None]:
+    """Keep language models from returning the keys and values that they would reuse for the next token."""
+    configurations = {id(x): x for m in model.modules() if (x := getattr(m, "config", None)) is not None}
+    caching = [x for x in configurations.values() if getattr(x, "use_cache", None) is True]
+    for configuration in caching:
+        configuration.use_cache = False
+    try:
+        yield
+    finally:
+        for configuration in caching:
+            configuration.use_cache = True
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Keep torch from warning of its own ways, and from writing pages about an error explained in one line."""
     before = logging.root.manager.disable
@@ -86,27 +106,36 @@ def quiet() -> Iterator[None]:
         logging.disable(before)
 
 
-def _program(exported: torch.export.ExportedProgram, inputs: Sequence[Tensor]) -> Program:
+def _program(exported: torch.export.ExportedProgram, inputs: Inputs, outputs: Wanted) -> Program:
     """The nodes of an exported program, by name, with what they are: parameters, inputs, calls."""
     signature = exported.graph_signature
+    fixed = {spec.arg.name: spec.arg.value for spec in signature.input_specs if isinstance(spec.arg, ConstantArgument)}
     keys = {**signature.inputs_to_parameters, **signature.inputs_to_buffers}
     aside = {**signature.inputs_to_lifted_tensor_constants}
     aside |= {name: key for name, key in keys.items() if key in signature.non_persistent_buffers}
     reader = Reader(exported.graph_module)
     for node in exported.graph.nodes:
-        if node.op == "placeholder":
+        if node.op == "placeholder" and node.name in fixed:
+            reader.references[node] = fixed[node.name]  # such as None, or a flag
+        elif node.op == "placeholder":
             if node.name in aside:
                 reader.constants[node.name] = exported.constants[aside[node.name]]
             kind = "constant" if node.name in aside else "state" if node.name in keys else "input"
             reader.enter(node, Node(node.name, kind, outputs_of(node), key=keys.get(node.name, "")))
         elif node.op == "output":
-            wanted = [spec.arg.name for spec in signature.output_specs if spec.kind.name == "USER_OUTPUT"]
+            returned = [spec.arg for spec in signature.output_specs if spec.kind.name == "USER_OUTPUT"]
             by_name = {source.name: reader.references[source] for source in node.all_input_nodes}
-            values = [by_name[name] for name in wanted if name in by_name]
-            reader.nodes.append(Node(node.name, "output", (), arguments={"values": values}))
+            form = exported.call_spec.out_spec
+            assert form is not None
+            found = zip(named_leaves(form), returned, strict=True)
+            leaves = {name: by_name[leaf.name] for name, leaf in found if leaf.name in by_name}
+            names = wanted_names(leaves, outputs)
+            arguments = {"values": [leaves[name] for name in names], "names": names}
+            reader.nodes.append(Node(node.name, "output", (), arguments=arguments))
         else:
             reader.read(node)
-    return Program(tuple(reader.nodes), reader.calls, reader.constants, inputs)
+    nodes = tuple(reader.nodes) if outputs is None else needed(reader.nodes)
+    return Program(nodes, reader.calls, reader.constants, inputs.tensors)
 
 
 def _explain(error: BaseException) -> str:
@@ -125,4 +154,5 @@ def _explain(error: BaseException) -> str:
     why = (
         "its graph depends on the data" if depends else f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     )
-    return f"the network cannot be captured{where}: {why}"
+    remedy = "; call it with use_cache=False" if "Cache" in why else ""
+    return f"the network cannot be captured{where}: {why}{remedy}"

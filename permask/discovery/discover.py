@@ -5,38 +5,51 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from torch import Tensor, nn
+from torch import nn
 
 from permask.discovery.capture import capture
 from permask.discovery.certify import certify
 from permask.discovery.decompose import decomposed
 from permask.discovery.hierarchy import arrange
 from permask.discovery.naming import named
+from permask.discovery.outputs import Wanted
 from permask.discovery.pins import movable, moving, pins
 from permask.discovery.program import Program
 from permask.discovery.propagate import propagate
 from permask.discovery.rules import RULES
 from permask.discovery.solve import solve
 from permask.errors import NetworkError
+from permask.inputs import Example
 from permask.symmetry import Symmetry
 
 
-def discover(model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool = False) -> Symmetry:
+def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *, outputs: Wanted = None) -> Symmetry:
     """Find the permutations of hidden units that leave a network's function unchanged.
 
-    The network is looked at in evaluation mode and left as it is.
+    The network is looked at in evaluation mode and left as it is. The keys and values that a language model would reuse
+    for the next token are not asked for.
 
     Args:
         model: Any network that `torch.export` can trace.
-        example_inputs: What it takes, a tuple of tensors.
+        example_inputs: What it takes: a tensor, a tuple of positional arguments, a dict or a tokenizer's
+            `BatchEncoding` of keyword arguments, or a batch of a DataLoader, whose labels are left out.
         strict: Raise if an op has no rule, rather than pin what it touches.
+        outputs: Which of the tensors that the network returns have to stay as they are, by name (`"logits"`) or place:
+            one, or several. All by default; a pin names the output that causes it.
 
     Raises:
+        DataError: Inputs of another form.
         NetworkError: The network cannot be captured, or cannot be run in float64 for the certificate, or
-            `strict` and an op without a rule.
+            `strict` and an op without a rule. It has no such output.
         RuleError: A rule for an op has a mistake.
+
+    Example:
+        ```python
+        symmetry = permask.discover(model, tokenizer(["two", "sentences"], return_tensors="pt", padding=True))
+        symmetry = permask.discover(clip, inputs, outputs=["image_embeds", "text_embeds"])
+        ```
     """
-    return find(captured(model, example_inputs), model, example_inputs, strict)
+    return find(captured(model, example_inputs, outputs), model, strict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,14 +69,14 @@ class Captured:
     seconds: float
 
 
-def captured(model: nn.Module, example_inputs: tuple[Tensor, ...]) -> Captured:
+def captured(model: nn.Module, example: Example, outputs: Wanted = None) -> Captured:
     """Capture a network; the first step of `discover`, which raises what that does."""
     started = time.perf_counter()
-    program = capture(model, example_inputs)
+    program = capture(model, example, outputs=outputs)
     return Captured(program, decomposed(program, RULES), tied(model), time.perf_counter() - started)
 
 
-def find(network: Captured, model: nn.Module, example_inputs: tuple[Tensor, ...], strict: bool) -> Symmetry:
+def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
     """Find the symmetries of a network that was captured, and certify them; all further steps of `discover`."""
     started = time.perf_counter()
     aliases, names = network.aliases, {name: key for key, names in network.aliases.items() for name in names}
@@ -74,7 +87,7 @@ def find(network: Captured, model: nn.Module, example_inputs: tuple[Tensor, ...]
 
     started = time.perf_counter()
     try:
-        certificate = certify(network.program, groups, model, example_inputs)
+        certificate = certify(network.program, groups, model, network.program.example)
     except NetworkError as error:
         raise NetworkError(f"the network does not run in float64, so that nothing can be certified: {error}") from error
     if certificate.failed:
@@ -104,6 +117,7 @@ def find(network: Captured, model: nn.Module, example_inputs: tuple[Tensor, ...]
             "failed": list(certificate.failed),
             "idle": list(certificate.idle),
             "unused": sorted(set(sizes) - set(used)),
+            "outputs": network.program.returned,
         },
     )
 

@@ -34,7 +34,8 @@ class Node:
         function: Of a call, the op's name: `conv2d`, or `namespace::name` outside ATen.
         overload: Of a call, the op's overload: `default`, `dim`, `Tensor`.
         arguments: Of a call, by the names of the op's schema and with its defaults; values are `Ref`s.
-            Of the output, `values`: everything that the network returns. Of a result, `results`: what gives it.
+            Of the output, `values`: everything that the network returns, and `names` of it. Of a result, `results`:
+            what gives it.
         outputs: The (fake) tensors that it gives, for shape and dtype; None stands for anything else.
         many: Whether the op returns a sequence.
         writes: Names of the nodes whose value this one modifies in place.
@@ -97,6 +98,7 @@ class Program:
         calls: How to execute the calls among them, by name.
         constants: The network's own tensors that are in no `state_dict`, by name.
         example: What the network was captured with.
+        returned: The names of what it returns.
         device: Where the network was when it was captured.
         dtype: Its floating-point type then.
     """
@@ -112,6 +114,7 @@ class Program:
         self.calls = calls
         self.constants = constants
         self.example = example
+        self.returned = [name for node in nodes if node.kind == "output" for name in (node.arguments or {})["names"]]
         parameters = [x for node in nodes if node.kind == "state" for x in node.outputs if x is not None]
         floating = next((x for x in [*parameters, *example] if x.is_floating_point()), torch.empty(0))
         self.device, self.dtype = floating.device, floating.dtype

@@ -59,9 +59,12 @@ def propagate(program: Program, names: Mapping[str, str], numbers: Mapping[str, 
         elif node.kind == "result":
             found.values[node.name] = substitute((node.arguments or {})["results"], lambda ref: found.values[ref.name])
         elif node.kind == "output":
-            for x in _tensors([found.values[name] for name in node.inputs]):
-                x = found.constraints.settle(x, op=node.label)
-                found.constraints.pin(x, Reason(node.label, "output of the network"))
+            arguments = node.arguments or {}
+            for ref, name in zip(arguments["values"], arguments["names"], strict=True):
+                which = f"output {name} of the network" if len(arguments["names"]) > 1 else "output of the network"
+                for x in _tensors(substitute(ref, lambda ref: found.values[ref.name])):
+                    x = found.constraints.settle(x, op=node.label)
+                    found.constraints.pin(x, Reason(node.label, which))
         elif node.kind == "state" and node.name in used and _floating(node):
             key = names[node.key]
             if key not in found.states:

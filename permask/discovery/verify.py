@@ -10,6 +10,8 @@ from torch.overrides import TorchFunctionMode
 
 from permask.discovery.capture import capture
 from permask.discovery.certify import relative_error, tensors
+from permask.discovery.outputs import named_tensors
+from permask.inputs import Example, Inputs
 from permask.permutation import overwrite
 from permask.symmetry import Symmetry
 
@@ -36,9 +38,7 @@ def _double(x: Any) -> Any:
 
 
 @torch.no_grad()
-def verify(
-    symmetry: Symmetry, model: nn.Module, example_inputs: tuple[Tensor, ...], draws: int = 3, seed: int = 0
-) -> float:
+def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws: int = 3, seed: int = 0) -> float:
     """Permute all groups at random and compare outputs, in evaluation mode and float64.
 
     Works on copies: the network stays as it is. If its own code does not run in float64, its captured graph may.
@@ -46,7 +46,7 @@ def verify(
     Args:
         symmetry: What was found for this network, or for another of the same architecture.
         model: The network.
-        example_inputs: What it takes.
+        example_inputs: What it takes, as in `discover`.
         draws: Number of random permutations π.
         seed: For the first of them; the next ones count up.
 
@@ -54,25 +54,28 @@ def verify(
         The largest max |f(πw)(x) − f(w)(x)| / max(1, max |f(w)(x)|) of all draws.
 
     Raises:
+        DataError: Inputs of another form than `discover` takes.
         NetworkError: The symmetry does not fit the network, or neither the network nor its graph runs in float64.
     """
     symmetry.check(model)
     network = copy.deepcopy(model).double().eval()
-    inputs = [x.double() if x.is_floating_point() else x for x in example_inputs]
+    example = Inputs.of(model, example_inputs)
+    inputs, wanted = example.double(), symmetry.report.get("outputs")
     weights = {name: tensor.clone() for name, tensor in network.state_dict().items() if isinstance(tensor, Tensor)}
 
     def outputs(state: Mapping[str, Tensor]) -> list[Tensor]:
         overwrite(network, state)
         with Float64():
-            return [y.clone() for y in tensors(network(*inputs))]
+            found = named_tensors(inputs.call(network))
+            return [y.clone() for name, y in found.items() if wanted is None or name in wanted]
 
     try:
         expected = outputs(weights)
     except Exception:  # an op of its code refuses float64
-        captured = capture(model, example_inputs)
+        captured = capture(model, example, outputs=wanted)
 
         def outputs(state: Mapping[str, Tensor]) -> list[Tensor]:
-            return tensors(captured.run([state], inputs)[0])
+            return tensors(captured.run([state], inputs.tensors)[0])
 
         expected = outputs(weights)
     return max(relative_error(outputs(symmetry.random(seed + k).apply(weights)), expected) for k in range(draws))

@@ -12,6 +12,7 @@ from torch.utils import _pytree as pytree
 
 from permask.batches import Batch, cross_entropy
 from permask.errors import NetworkError, PermaskError
+from permask.inputs import Example, Inputs
 from permask.mask import Mask
 from permask.masks.scope import scope_of
 from permask.masks.scores import check_sparsity, keep_largest
@@ -93,7 +94,7 @@ def grasp_mask(
 def synflow_mask(
     model: nn.Module,
     sparsity: float,
-    example_inputs: Sequence[Tensor],
+    example_inputs: Example,
     rounds: int = 100,
     exclude: Sequence[str] = (),
     *,
@@ -108,7 +109,7 @@ def synflow_mask(
     Args:
         model: The network; it is not changed.
         sparsity: Share of the scope to prune, in [0, 1).
-        example_inputs: Inputs for their shapes.
+        example_inputs: Inputs for their shapes, as `discover` takes them.
         rounds: How many.
         exclude: As of `magnitude_mask`, as is `include`.
         include: Likewise.
@@ -122,7 +123,7 @@ def synflow_mask(
         raise PermaskError(f"rounds: expected at least 1, got {rounds}")
     scope = scope_of(model, exclude, include)
     state = {name: x.detach().abs().double() if x.is_floating_point() else x for name, x in model.state_dict().items()}
-    ones = [torch.ones_like(x[:1], dtype=torch.float64 if x.is_floating_point() else x.dtype) for x in example_inputs]
+    ones = Inputs.of(model, example_inputs).map(lambda x: torch.ones_like(x[:1])).double()
     mask: Mask | None = None
     before = [(module, module.training) for module in model.modules()]
     model.eval()
@@ -134,7 +135,7 @@ def synflow_mask(
                 .requires_grad_()
                 for name in scope
             }
-            output = functional_call(model, {**state, **free}, tuple(ones))
+            output = functional_call(model, {**state, **free}, ones.args, dict(ones.kwargs))
             signal = sum(x.sum() for x in pytree.tree_leaves(output) if isinstance(x, Tensor))
             assert isinstance(signal, Tensor)
             if not signal.isfinite():
@@ -165,7 +166,7 @@ def by_grasp(network: nn.Module, batches: Sequence[Batch], sparsity: float, opti
 
 def by_synflow(network: nn.Module, batches: Sequence[Batch], sparsity: float, options: MaskOptions) -> Mask:
     """The mask source `synflow`."""
-    return synflow_mask(network, sparsity, batches[0].inputs, exclude=options.exclude, include=options.include)
+    return synflow_mask(network, sparsity, batches[0].given, exclude=options.exclude, include=options.include)
 
 
 class _Weights(nn.Module):

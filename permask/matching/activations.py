@@ -12,11 +12,12 @@ from torch import nn
 
 from permask.batches import Batch
 from permask.groups import Group, Site
+from permask.inputs import Example
 from permask.matching.alignment import Alignment, group_matches
 from permask.matching.assignment import Score, assign_nested, families
 from permask.matching.matchers import MatchOptions
 from permask.matching.moments import Moments
-from permask.matching.observation import Inputs, observe
+from permask.matching.observation import observe
 from permask.matching.similarity import weight_scores, weights_of
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
@@ -29,7 +30,7 @@ def match_activations(
     symmetry: Symmetry,
     source: nn.Module,
     target: nn.Module,
-    batches: Iterable[Inputs],
+    batches: Iterable[Example],
     at: Mapping[str, Site] | None = None,
 ) -> Alignment:
     """The permutation of the source whose units correlate best with the target's (Li et al. 2016).
@@ -42,7 +43,7 @@ def match_activations(
         symmetry: Of the networks' architecture.
         source: The network to permute.
         target: The network to line up with.
-        batches: Inputs: tensors, or tuples of tensors for a network that takes several.
+        batches: Inputs, each as `discover` takes them: a DataLoader as it is.
         at: Group name to the site to correlate, in place of the one that discovery chose.
 
     Returns:
@@ -86,7 +87,7 @@ def by_activations(
     symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Sequence[Batch], options: MatchOptions
 ) -> Alignment:
     """The matcher `activations`."""
-    return match_activations(symmetry, source, target, (batch.inputs for batch in batches))
+    return match_activations(symmetry, source, target, (batch.given for batch in batches))
 
 
 def _undecided(group: Group, moments: dict[str, Moments]) -> np.ndarray:

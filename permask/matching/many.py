@@ -17,11 +17,12 @@ import numpy as np
 from torch import Tensor, nn
 
 from permask.errors import PermaskError
+from permask.inputs import Example
 from permask.matching.alignment import Alignment, GroupMatch, group_matches
 from permask.matching.assignment import Score, assign_nested, families, unit_sources
 from permask.matching.descent import Weights, coordinate_descent, inner_product
 from permask.matching.moments import Moments
-from permask.matching.observation import Inputs, Pair, observe
+from permask.matching.observation import Pair, observe
 from permask.matching.propagation import propagate
 from permask.matching.similarity import weights_of
 from permask.matching.weights import weight_matches
@@ -37,7 +38,7 @@ Permutations = list[Permutation]
 def match_many(
     symmetry: Symmetry,
     networks: Sequence[nn.Module],
-    batches: Iterable[Inputs] | None = None,
+    batches: Iterable[Example] | None = None,
     reference: int = 0,
     seed: int = 0,
 ) -> tuple[Alignment, ...]:
@@ -50,7 +51,7 @@ def match_many(
     Args:
         symmetry: Of the networks' architecture.
         networks: Two networks or more.
-        batches: Inputs to match activations on; None to match weights.
+        batches: Inputs to match activations on, each as `discover` takes them; None to match weights.
         reference: Number of the network that stays as it is.
         seed: For the order of the groups, with weights.
 

@@ -9,20 +9,20 @@ from permask.discovery.capture import capture
 from permask.discovery.program import Program
 from permask.errors import PermaskError
 from permask.groups import Site
+from permask.inputs import Example, Inputs
 from permask.matching.moments import Moments
 from permask.symmetry import Symmetry
 
 # just below the largest block that glibc keeps for reuse
 LARGE = 2**25 - 2**13
 
-Inputs = Tensor | Sequence[Tensor]
 Pair = tuple[int, int]
 
 
 def observe(
     symmetry: Symmetry,
     networks: Sequence[nn.Module],
-    batches: Iterable[Inputs],
+    batches: Iterable[Example],
     pairs: Sequence[Pair] = ((0, 1),),
     at: Mapping[str, Site] | None = None,
 ) -> tuple[dict[Pair, dict[str, Moments]], dict[str, int]]:
@@ -36,7 +36,7 @@ def observe(
     Args:
         symmetry: Of the networks' architecture.
         networks: The networks.
-        batches: Inputs: tensors, or tuples of tensors for a network that takes several.
+        batches: Inputs, each as `discover` takes them: a DataLoader as it is.
         pairs: Numbers of source and target network.
         at: Group name to where to look, in place of the group's own site.
 
@@ -71,17 +71,17 @@ def observe(
     # once a large block was freed, glibc keeps up to twice its size; giving activations back to the system after every
     # op and faulting them in again takes a fifth of a pass
     torch.empty(LARGE, dtype=torch.uint8)
-    captures: dict[tuple[torch.Size, ...], Program] = {}
+    captures: dict[str, Program] = {}
     used = {"batches": 0, "samples": 0}
     with torch.no_grad():
         for batch in batches:
-            inputs = tuple(x.to(device) for x in ([batch] if isinstance(batch, Tensor) else batch))
-            shapes = tuple(x.shape for x in inputs)
-            if shapes not in captures:
-                captures[shapes] = capture(networks[0], inputs)
-            captures[shapes].run(states, inputs, visit, watch)
+            inputs = Inputs.of(networks[0], batch).to(device)
+            form = inputs.form
+            if form not in captures:
+                captures[form] = capture(networks[0], inputs)
+            captures[form].run(states, inputs.tensors, visit, watch)
             used["batches"] += 1
-            used["samples"] += len(inputs[0])
+            used["samples"] += len(inputs.tensors[0])
     if not used["batches"]:
         raise PermaskError("there is no data to match on: expected at least one batch of inputs, got none")
     return moments, used
