@@ -6,9 +6,8 @@ uv run python benchmarks/cifar10.py out/results.json store
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
-from study_page import DOCS, figures, how_it_was_run, read_study
+from study_page import DOCS, RESULTS, figures, how_it_was_run, keep_results, save_figures
 
 from permask.report.accuracy import accuracy_table
 from permask.report.analyses import analyses
@@ -58,10 +57,11 @@ time, before any sparse network was trained.
 
 
 def main() -> None:
-    write_page(*read_study(__doc__))
+    keep_results(__doc__)
+    write_page(Results.load(RESULTS / "cifar10-small.json"))
 
 
-def write_page(results: Results, steps: list[dict[str, Any]]) -> None:
+def write_page(results: Results) -> None:
     study, outcomes = results.study, Outcomes.of(results.of(Trained))
     data, prune, rewind = study["data"], study["prune"], outcomes.middle_rewind
     sparsity = outcomes.sparsities[-1]
@@ -90,6 +90,7 @@ def write_page(results: Results, steps: list[dict[str, Any]]) -> None:
     barriers = barrier_sentence(results.of(PathPoint))
     parts.append(f"\n## Connectivity\n\n{barriers} BatchNorm statistics are recomputed at every point.\n")
     parts += figures(shown, "cifar10")
+    save_figures(shown, "cifar10")
     with tempfile.TemporaryDirectory() as folder:
         write_tables(results, Path(folder))
         for analysis in analyses(results):
@@ -97,7 +98,8 @@ def write_page(results: Results, steps: list[dict[str, Any]]) -> None:
                 continue
             parts.append(f"\n## {analysis.title}\n\n{(Path(folder) / f'{analysis.name}.md').read_text()}")
             parts += figures(analysis.plots, "cifar10")
-    parts += [how_it_was_run(results, steps), TAIL]
+            save_figures(analysis.plots, "cifar10")
+    parts += [how_it_was_run(results), TAIL]
     (DOCS / "cifar10.md").write_text("".join(parts))
 
 

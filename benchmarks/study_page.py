@@ -1,4 +1,8 @@
-"""What the pages of docs/ about one study share: where its results come from, its figures, and how it was run."""
+"""What the pages of docs/ about one study share: where its results come from, its figures, and how it was run.
+
+A page is made of the results files in docs/results alone, by the function `page` of its script, so that tests can make
+it again and compare. What only the store knows of how a study was run goes into the provenance of its results file.
+"""
 
 import json
 import shutil
@@ -8,61 +12,88 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from permask.report.origins import origins
 from permask.report.plot import Plot
 from permask.study.results import Results
 
 DOCS = Path(__file__).parent.parent / "docs"
+RESULTS = DOCS / "results"
 
 HOW = """
-## How it was run
+{heading}
 
-{steps} steps took {hours:.2f} core hours on {cores} cores ({cpu}) that other work shared, with Python {python},
-torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at commit
-`{commit}`. The results file is [`results/{name}.json`](results/{name}.json);
-`permask report` makes tables, figures and a page of it. The images are those of the archive whose content is
-`{content}`.
+{steps} steps took {core_hours:.2f} core hours on {on} ({cpu}) that other work shared, with Python {python},
+torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at {commit}.
+Networks were trained in {precision}; they were matched, averaged and evaluated in float32. The results file is
+[`results/{name}.json`](results/{name}.json); `permask report` makes tables, figures and a page of it. The images are
+those of the archive whose content is `{content}`.
 """
+LOST = """commit
+{commits}, which is not in the repository, as commits of that day were rebased after the run;
+the nearest that is there is `{nearest}`, the first to hold results of it"""
 
 
-def read_study(about: str | None) -> tuple[Results, list[dict[str, Any]]]:
-    """The results that the command line names, kept in docs/results/, and the manifests of all steps behind them."""
+def keep_results(about: str | None) -> None:
+    """Keep in docs/results the results that the command line names, if any, and in them what computing them took."""
     options = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
-    options.add_argument("results", type=Path, help="the results.json of the study")
-    options.add_argument("store", type=Path, help="the store that it was computed in")
+    options.add_argument("results", type=Path, nargs="?", help="the results.json of the study; those kept before")
+    options.add_argument("store", type=Path, nargs="?", help="the store that it was computed in")
     chosen = options.parse_args()
+    if chosen.results is None:
+        return
+    if chosen.store is None:
+        options.error("STORE is missing: only the store knows how long the steps took")
     results = Results.load(chosen.results)
     steps = _steps_behind(results, chosen.store)
     data = results.study["data"]
     data |= {"root": Path(data["root"]).name, "content": steps[0]["specification"]["data"]["content"]}
+    results.provenance.update(steps=len(steps), core_hours=sum(step["seconds"] for step in steps) / 3600)
     with tempfile.TemporaryDirectory() as folder:
         results.save(Path(folder))
-        (DOCS / "results").mkdir(exist_ok=True)
-        shutil.copy(Path(folder) / "results.json", DOCS / "results" / f"{results.study['name']}.json")
-    return results, steps
+        RESULTS.mkdir(exist_ok=True)
+        shutil.copy(Path(folder) / "results.json", RESULTS / f"{results.name}.json")
 
 
-def how_it_was_run(results: Results, steps: list[dict[str, Any]]) -> str:
+def how_it_was_run(results: Results, heading: str = "## How it was run") -> str:
     """The section of that name."""
+    made = results.provenance
     return HOW.format(
-        name=results.study["name"],
-        steps=len(steps),
-        hours=sum(step["seconds"] for step in steps) / 3600,
+        heading=heading,
+        name=results.name,
+        on="one core" if made["cores"] == 1 else f"{made['cores']} cores",
         content=results.study["data"]["content"],
-        **steps[0]["provenance"],
+        precision=precision_of(results),
+        **made | {"commit": _commit(results)},
     )
 
 
+def precision_of(results: Results) -> str:
+    """In what the networks were trained."""
+    return " and ".join(origins(results)["precision"])
+
+
+def _commit(results: Results) -> str:
+    commits = " and ".join(f"`{commit}`" for commit in origins(results)["commit"])
+    nearest = results.provenance.get("nearest_commit")
+    return LOST.format(commits=commits, nearest=nearest) if nearest else f"commit\n{commits}"
+
+
 def figures(plots: Iterable[Plot], prefix: str) -> list[str]:
-    """Save figures in docs/figures/; what shows each of them on a page, with its caption."""
-    shown = []
+    """What shows each figure on a page, with its caption."""
+    return [
+        f"\n![{plot.name.replace('_', ' ')}](figures/{prefix}_{plot.name}.png)\n\n{plot.caption}\n" for plot in plots
+    ]
+
+
+def save_figures(plots: Iterable[Plot], prefix: str) -> None:
+    """Save figures in docs/figures, where `figures` refers to them."""
     for plot in plots:
         (saved,) = plot.save(DOCS / "figures", ("png",))
-        name = saved.rename(saved.with_name(f"{prefix}_{saved.name}")).name
-        shown.append(f"\n![{plot.name.replace('_', ' ')}](figures/{name})\n\n{plot.caption}\n")
-    return shown
+        saved.rename(saved.with_name(f"{prefix}_{saved.name}"))
 
 
 def _steps_behind(results: Results, store: Path) -> list[dict[str, Any]]:
+    """The manifests of all steps that the results rest on."""
     found: dict[str, dict[str, Any]] = {}
     keys = {row.step for row in results.rows}
     while keys:

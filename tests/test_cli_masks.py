@@ -421,7 +421,7 @@ BAD = {
     "an unknown argument": (f"{MATCH} depth=3 --input 6", "unexpected keyword"),
     "nothing to trace with": (MATCH, "give --data, --input or --symmetry"),
     "inputs that do not fit": (f"{MATCH} --input 7", "does not take what --input says"),
-    "an input that is no shape": (f"{MATCH} --input big", "expected SIZES"),
+    "an input that is no shape": (f"{MATCH} --input big", "expected [NAME=]SIZES"),
     "data that does not fit": (f"{MATCH} --data other_inputs.safetensors", "does not take its inputs, float32 [2, 7]"),
     "a path over data that does not fit": (f"{CONNECT} other_inputs.safetensors", "does not take its inputs"),
     "snip on data that does not fit": (

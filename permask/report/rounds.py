@@ -1,26 +1,35 @@
 """The error barrier from network A after every round of pruning, permuted, to dense B, by what is done on the way.
 
-The networks between the two have interpolated BatchNorm statistics, recomputed ones, or are repaired.
+The networks between the two have recomputed BatchNorm statistics, are repaired, or keep interpolated statistics. REPAIR
+is compared with the recomputed ones first: in the published figure both curves start together, as these two do.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
 from math import log
 
+from permask.report.numbers import format_difference, percent
 from permask.report.panels import draw_lines
 from permask.report.plot import Plot
-from permask.report.statistics import Summary, error_barrier, summarise_known
+from permask.report.statistics import Difference, Summary, error_barrier, summarise_known, t_interval
 from permask.report.style import METHOD_STYLES
 from permask.report.table import Cell, Table, TableRow, most_values
 from permask.study.steps.connect_round import RoundPoint
 
-STATISTICS = {"keep": "nothing reset", "reset": "BatchNorm reset", "repair": "REPAIR"}
+STATISTICS = {"reset": "BatchNorm reset", "repair": "REPAIR", "keep": "nothing reset"}
+RESET, REPAIRED, PLAIN = STATISTICS.values()
 LOOKS = dict(
-    zip(STATISTICS.values(), (METHOD_STYLES[method] for method in ("random", "naive", "permuted")), strict=True)
+    zip(STATISTICS.values(), (METHOD_STYLES[method] for method in ("naive", "permuted", "random")), strict=True)
+)
+WHAT = (
+    "Error barrier between network A after every round of pruning, permuted, and dense B. The networks on the way have "
+    "recomputed BatchNorm statistics, are repaired, or keep averaged statistics."
 )
 
+Barriers = dict[tuple[str, float], dict[int, float]]  # by statistics and sparsity of A, then by pair
 
-def barriers_of_pairs(points: Sequence[RoundPoint]) -> dict[tuple[str, float], dict[int, float]]:
+
+def barriers_of_pairs(points: Sequence[RoundPoint]) -> Barriers:
     """The barrier by pair of networks, for each way of treating statistics and each sparsity of A."""
     paths: defaultdict[tuple[str, float], dict[int, dict[float, float]]] = defaultdict(dict)
     for point in points:
@@ -32,14 +41,46 @@ def barriers_of_pairs(points: Sequence[RoundPoint]) -> dict[tuple[str, float], d
     }
 
 
+def sparsities_of(barriers: Barriers) -> list[float]:
+    """The sparsities of A, ascending."""
+    return sorted({sparsity for _, sparsity in barriers})
+
+
 def barriers_by_round(points: Sequence[RoundPoint]) -> tuple[list[float], dict[str, list[Summary | None]]]:
     """Sparsities of the rounds, ascending, and for each way of treating statistics the barrier at each of them."""
     barriers = barriers_of_pairs(points)
-    sparsities = sorted({sparsity for _, sparsity in barriers})
+    sparsities = sparsities_of(barriers)
     return sparsities, {
         name: [summarise_known(barriers.get((name, sparsity), {}).values()) for sparsity in sparsities]
         for name in STATISTICS.values()
     }
+
+
+def paired(first: dict[int, float], second: dict[int, float]) -> Difference | None:
+    """first − second within the pairs of networks that both have; None if there are none."""
+    differences = [first[pair] - second[pair] for pair in sorted(first.keys() & second.keys())]
+    return t_interval(differences) if differences else None
+
+
+def growth(barriers: Barriers, name: str) -> dict[int, float]:
+    """By pair, how much the barrier grows from the densest network A to the sparsest."""
+    sparsities = sparsities_of(barriers)
+    first, last = (barriers.get((name, sparsity), {}) for sparsity in (sparsities[0], sparsities[-1]))
+    return {pair: last[pair] - first[pair] for pair in first.keys() & last.keys()}
+
+
+def growth_sentence(barriers: Barriers) -> str:
+    """How much more the barrier grows with the BatchNorm reset than with REPAIR; empty where that was not measured."""
+    sparsities = sparsities_of(barriers)
+    more = paired(growth(barriers, RESET), growth(barriers, REPAIRED))
+    if more is None or len(sparsities) == 1:
+        return ""
+    first, last = percent(sparsities[0]), percent(sparsities[-1])
+    over = f"n = {more.n} pairs, Student's 95% interval" if more.n > 1 else "one pair"
+    return (
+        f"From sparsity {first} to {last}, growth of the barrier with {RESET} − growth with {REPAIRED}, in points: "
+        f"{format_difference(more)} ({over})."
+    )
 
 
 def plot(points: Sequence[RoundPoint]) -> Plot:
@@ -48,18 +89,22 @@ def plot(points: Sequence[RoundPoint]) -> Plot:
     ticks = {-log(1 - sparsity): f"{100 * sparsity:.0f}%" for sparsity in sparsities}
     label = "sparsity of network A (log scale of density)"
     figure, bands = draw_lines({"": lines}, LOOKS, label, ticks, y_label="error barrier (points)", of="pair")
-    what = "Error barrier between network A after every round of pruning, permuted, and dense B."
-    return Plot("barrier_along_rounds", f"{what} {bands}", figure)
+    caption = " ".join(filter(None, (WHAT, growth_sentence(barriers_of_pairs(points)), bands)))
+    return Plot("barrier_along_rounds", caption, figure)
 
 
 def table(points: Sequence[RoundPoint]) -> Table:
-    """A row per round."""
+    """A row per round; the comparison that matters stands before what nothing was reset for."""
+    barriers = barriers_of_pairs(points)
     sparsities, lines = barriers_by_round(points)
     n = most_values(cell for line in lines.values() for cell in line)
     caption = "error barrier in points from network A after a round of pruning, permuted, to dense B: "
-    spread = f"mean ± standard deviation over n = {n} pairs." if n > 1 else "one pair."
-    rows = [
-        TableRow(f"{100 * sparsity:.4g}%", list(map(Cell.of, values)))
-        for sparsity, *values in zip(sparsities, *lines.values(), strict=True)
-    ]
-    return Table(caption + spread, ["sparsity", *lines], [rows])
+    spread = f"mean ± standard deviation over n = {n} pairs" if n > 1 else "one pair"
+    interval = ", the difference with Student's 95% interval." if n > 1 else "."
+    rows = []
+    for sparsity, *values in zip(sparsities, *lines.values(), strict=True):
+        reset, repaired, plain = map(Cell.of, values)
+        difference = paired(*(barriers.get((name, sparsity), {}) for name in (RESET, REPAIRED)))
+        rows.append(TableRow(f"{100 * sparsity:.4g}%", [reset, repaired, Cell.of(difference), plain]))
+    headings = ["sparsity", RESET, REPAIRED, f"{RESET} − {REPAIRED}", PLAIN]
+    return Table(caption + spread + interval, headings, [rows], note=growth_sentence(barriers))
