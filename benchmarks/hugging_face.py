@@ -18,7 +18,7 @@ PAGE = ROOT / "docs" / "hugging-face.md"
 
 INTRODUCTION = """# Models of Hugging Face
 
-What `permask.discover` finds in networks of `transformers`, tiny and with random weights. They are passed as their users
+What `permask.discover` finds in networks of `transformers`, tiny and with random weights. They are passed as users
 pass them: `discover(model, tokenizer(...))`, without switching off caches and without unpacking anything. Of the two
 towers only `logits_per_image` counts. `benchmarks/hugging_face.py` wrote this page.
 
