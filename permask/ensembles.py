@@ -48,6 +48,16 @@ class Ensemble:
     kl: float
     js: float
 
+    @property
+    def normalised_disagreement(self) -> float | None:
+        """Disagreement / (1 − accuracy of a member), with the accuracy in [0, 1]; None where members make no error.
+
+        Members that err more disagree more for that alone: two that err independently and seldom, on about twice as
+        many samples as either errs on. Fort et al. 2019 therefore divide by the error.
+        """
+        error = 1 - self.member_accuracy / 100
+        return self.disagreement / error if error > 0 else None
+
 
 @torch.no_grad()
 def evaluate_ensemble(

@@ -51,7 +51,7 @@ def test_permuted_against_lth_is_paired_with_the_interval_of_scipy() -> None:
 
 
 def test_the_table_of_ensembles_has_measures_down_and_methods_across() -> None:
-    results = measured_results()
+    results = measured_results(pairs=9)
     (*_, last) = ensembles_of(results.of(MeasuredEnsemble))
     table = ensemble_table(last)
     assert table.title == "Sparsity 99%, rewind epoch 5"
@@ -62,13 +62,39 @@ def test_the_table_of_ensembles_has_measures_down_and_methods_across() -> None:
     assert cells(table, "disagreement (%)")[3].text == spread
     assert cells(table, "disagreement (%)")[-1].text.startswith("+")
     assert cells(table, "accuracy (%), one member")[-1].text == ""
-    assert "over n = 2 ensembles" in table.caption
+    assert "mean ± standard deviation over n = 3 ensembles" in table.caption
+    assert "Student's 95% interval" in table.caption
     assert "share networks" not in table.caption
+
+
+def test_disagreement_is_told_as_a_share_of_the_error() -> None:
+    results = measured_results(pairs=9)
+    (*_, last) = ensembles_of(results.of(MeasuredEnsemble))
+    apart, right = (np.array(values(results, "imp", 0.99, key)) for key in ("disagreement", "member_accuracy"))
+    shares = apart / (1 - right / 100)
+    text = f"{shares.mean():.3f} ± {shares.std(ddof=1):.3f}"
+    assert cells(ensemble_table(last), "disagreement / error")[2].text == text
+
+
+def test_members_without_error_have_no_share_of_it() -> None:
+    results = changed(measured_results(pairs=9), MeasuredEnsemble, member_accuracy=lambda row: 100.0)
+    (*_, last) = ensembles_of(results.of(MeasuredEnsemble))
+    assert {cell.text for cell in cells(ensemble_table(last), "disagreement / error")} == {"–"}
+
+
+def test_two_ensembles_have_neither_spread_nor_interval() -> None:
+    (*_, two) = ensembles_of(measured_results().of(MeasuredEnsemble))
+    table = ensemble_table(two)
+    assert "mean over n = 2 ensembles" in table.caption
+    assert "Two ensembles allow neither a spread nor an interval." in table.caption
+    assert not any("±" in cell.text or "[" in cell.text for row in table.rows for cell in row.cells)
+    assert cells(table, "disagreement (%)")[-1].text.endswith("no interval")
 
 
 def test_ensembles_that_share_networks_say_so_and_one_has_no_interval() -> None:
     (*_, shared) = ensembles_of(measured_results(every=1).of(MeasuredEnsemble))
-    assert "Ensembles share networks B, which intervals do not allow for." in shared.caption
+    assert "Ensembles share networks B, so that no interval can be told." in shared.caption
+    assert cells(ensemble_table(shared), "disagreement (%)")[-1].text.endswith("no interval")
     (*_, one) = ensembles_of(measured_results(pairs=3).of(MeasuredEnsemble))
     assert one.caption == "one ensemble of 3 networks."
     assert cells(ensemble_table(one), "disagreement (%)")[-1].text.endswith("no interval")
@@ -175,7 +201,7 @@ def test_results_of_before_have_none_of_it(tmp_path: Path) -> None:
 
 
 def test_every_table_is_written_in_three_formats_and_every_figure_is_on_the_page(tmp_path: Path) -> None:
-    results = measured_results()
+    results = measured_results(pairs=9)
     written = {file.name for file in [*write_report(results, tmp_path), *write_tables(results, tmp_path)]}
     assert written == {file.name for file in tmp_path.iterdir()}
     html = (tmp_path / "report.html").read_text()
@@ -185,7 +211,8 @@ def test_every_table_is_written_in_three_formats_and_every_figure_is_on_the_page
             assert f'<figure id="{plot.name}">' in html
         for table in analysis.tables:
             for cell in [cell for row in table.rows for cell in row.cells]:
-                assert f"<td>{cell.text}</td>".replace(" [", " <small>[").replace("]</", "]</small></") in html
+                text = cell.text.replace(" [", " <small>[").replace("]", "]</small>")
+                assert (f"<td><strong>{text}</strong></td>" if cell.is_emphasised else f"<td>{text}</td>") in html
         for source in analysis.sources:
             assert f"<code>{source.step}</code>" in html
     with (tmp_path / "ensembles_table.csv").open() as file:

@@ -15,7 +15,7 @@ from permask.report.statistics import Difference, Summary, summarise, t_interval
 from permask.study.steps.trained import Trained
 
 
-@pytest.mark.parametrize(("n", "m"), [(2, 2), (3, 5), (10, 4)])
+@pytest.mark.parametrize(("n", "m"), [(3, 3), (3, 5), (10, 4)])
 def test_welchs_interval_is_scipys(n: int, m: int) -> None:
     generator = np.random.default_rng(n)
     first, second = generator.normal(1, 1, n), generator.normal(0, 3, m)
@@ -24,11 +24,26 @@ def test_welchs_interval_is_scipys(n: int, m: int) -> None:
     assert found.low == pytest.approx(interval.low, rel=1e-10)
     assert found.high == pytest.approx(interval.high, rel=1e-10)
     assert found.mean == pytest.approx(first.mean() - second.mean())
+    assert found.p == pytest.approx(scipy.stats.ttest_ind(first, second, equal_var=False).pvalue)
+
+
+def test_three_values_against_many_have_an_interval_at_96_percent_and_a_p_value_that_agrees() -> None:
+    generator = np.random.default_rng(0)
+    first, second = generator.normal(1, 1, 10), generator.normal(0, 3, 3)
+    test = scipy.stats.ttest_ind(first, second, equal_var=False)
+    found = welch_interval(summarise(list(first)), summarise(list(second)))
+    interval = test.confidence_interval(0.96)
+    assert (found.low, found.high) == pytest.approx((interval.low, interval.high), rel=1e-10)
+    assert found.p == pytest.approx(test.pvalue / 0.8)
+
+
+def test_two_values_have_no_interval_beside_others() -> None:
+    assert welch_interval(Summary(90, 0.5, 2), Summary(89, 0.5, 5)) == Difference(1, None, None, 2)
 
 
 def test_means_without_spread_have_no_interval_and_equal_values_a_point() -> None:
     assert welch_interval(Summary(90, None, 3), Summary(89, 0.5, 5)) == Difference(1, None, None, 3)
-    assert welch_interval(Summary(90, 0.0, 3), Summary(89, 0.0, 5)) == Difference(1, 1, 1, 3)
+    assert welch_interval(Summary(90, 0.0, 3), Summary(89, 0.0, 5)) == Difference(1, 1, 1, 3, 0.0)
 
 
 def test_equal_seeds_are_compared_in_pairs() -> None:

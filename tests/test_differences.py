@@ -2,10 +2,11 @@
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection
 from scipy import stats
 from support.made_results import made_network, made_results
 
-from permask.report.differences import LEAST, difference_plot, gap_closed, gap_plot, gap_table
+from permask.report.differences import difference_plot, gap_closed, gap_plot, gap_table
 from permask.report.figures import plots
 from permask.report.outcomes import Outcomes
 
@@ -18,36 +19,52 @@ def outcomes_of(**accuracies: list[float]) -> Outcomes:
     )
 
 
-def test_the_share_is_taken_within_pairs_with_students_interval() -> None:
-    outcomes = outcomes_of(lth=[94.0, 96.0, 95.0], naive=[90.0, 92.0, 90.0], permuted=[92.0, 95.0, 94.0])
-    found, left_out, pairs = gap_closed(outcomes, "permuted", 0.9, 5)
-    shares = np.array([50.0, 75.0, 80.0])
-    interval = stats.t.interval(0.95, 2, shares.mean(), stats.sem(shares))
-    assert found is not None
-    assert (found.mean, (found.low, found.high), found.n) == (shares.mean(), pytest.approx(interval), 3)
-    assert (left_out, pairs) == (0, 3)
+def test_the_share_is_the_ratio_of_the_means_over_the_same_pairs() -> None:
+    lth, naive, permuted = [94.0, 96.0, 95.0, 99.0], [90.0, 92.0, 90.0, 91.0], [92.0, 95.0, 94.0]
+    found = gap_closed(outcomes_of(lth=lth, naive=naive, permuted=permuted), "permuted", 0.9, 5)
+    assert found is not None and found.low is not None and found.high is not None
+    assert (found.mean, found.n) == (pytest.approx(100 * 9 / 13), 3)
+    own, gap = np.array([2.0, 3.0, 4.0]), np.array([4.0, 4.0, 5.0])
+    for end in (found.low, found.high):
+        assert stats.ttest_1samp(own - end / 100 * gap, 0).pvalue == pytest.approx(0.05)
 
 
-def test_pairs_with_hardly_a_gap_are_left_out_and_counted() -> None:
-    outcomes = outcomes_of(lth=[94.0, 92.0, 90.0], naive=[90.0, 92.0 - LEAST / 2, 91.0], permuted=[93.0, 95.0, 90.5])
-    found, left_out, pairs = gap_closed(outcomes, "permuted", 0.9, 5)
+def test_a_pair_with_hardly_a_gap_stays_in() -> None:
+    lth, naive, permuted = (
+        [94.0, 92.1, 95.0, 94.0, 94.0],
+        [90.0, 92.0, 90.5, 90.0, 90.0],
+        [93.0, 92.0, 93.0, 92.0, 92.0],
+    )
+    outcomes = outcomes_of(lth=lth, naive=naive, permuted=permuted)
+    found = gap_closed(outcomes, "permuted", 0.9, 5)
     assert found is not None
-    assert (found.mean, found.n, left_out, pairs) == (75.0, 1, 2, 3)
+    assert (found.mean, found.n) == (pytest.approx(100 * 9.5 / 16.6), 5)
     table, plot = gap_table(outcomes, 5), gap_plot(outcomes, 5)
     assert table is not None and plot is not None
-    assert table.note == "Left out are pairs in which lth is less than 0.5 points above naive: 2 of 3 at 90%."
-    assert table.note in plot.caption
-    assert [cell.text for cell in table.rows[0].cells] == ["+75 no interval", "1"]
-    assert table.rows[-1].cells[-1].text == "3"
+    assert "Fieller's 95% interval" in table.caption
+    assert "Fieller's 95% interval over n = 5 pairs" in plot.caption
+    assert table.rows[0].cells[0].value == found
+    assert not table.note
 
 
-def test_without_any_gap_there_is_no_figure_and_the_table_says_why() -> None:
-    outcomes = outcomes_of(lth=[90.0, 90.0], naive=[90.0, 91.0], permuted=[93.0, 95.0])
+def test_the_band_of_the_share_is_its_own_interval_and_not_symmetric() -> None:
+    outcomes = outcomes_of(lth=[93.0, 96.0, 95.0], naive=[90.0, 92.0, 90.0], permuted=[92.0, 95.0, 94.0])
+    found, plot = gap_closed(outcomes, "permuted", 0.9, 5), gap_plot(outcomes, 5)
+    assert found is not None and found.low is not None and found.high is not None and plot is not None
+    assert found.mean - found.low > found.high - found.mean + 1
+    (bar,) = (c for c in plot.figure.axes[0].collections if isinstance(c, LineCollection))
+    drawn = np.asarray(bar.get_segments()[0])[:, 1]
+    assert drawn == pytest.approx([found.low, found.high])
+
+
+@pytest.mark.parametrize("lth", [[90.0, 93.0, 90.5], [85.0, 85.5, 85.2]])
+def test_without_any_gap_there_is_no_figure_and_the_table_says_why(lth: list[float]) -> None:
+    outcomes = outcomes_of(lth=lth, naive=[90.0, 90.5, 91.0], permuted=[93.0, 95.0, 94.0])
     assert gap_plot(outcomes, 5) is None
     table = gap_table(outcomes, 5)
     assert table is not None
-    assert table.rows[0].cells[0].text == "–"
-    assert "2 of 2 at 90%" in table.note
+    assert table.rows[0].cells[0].text == "no gap"
+    assert table.note == "No gap to close, as no interval of lth − naive lies above 0: at 90%."
 
 
 @pytest.mark.parametrize("methods", [("lth", "permuted"), ("naive", "permuted"), ("lth", "naive"), ()])
@@ -73,7 +90,9 @@ def test_the_differences_that_a_study_names_have_a_figure_of_their_intervals() -
 
 
 def test_a_method_far_below_naive_does_not_flatten_the_others() -> None:
-    outcomes = outcomes_of(lth=[94.0, 96.0], naive=[90.0, 92.0], permuted=[92.0, 95.0], mine=[10.0, 12.0])
+    outcomes = outcomes_of(
+        lth=[94.0, 96.0, 95.0], naive=[90.0, 92.0, 91.0], permuted=[92.0, 95.0, 98.0], mine=[10.0, 12.0, 14.0]
+    )
     plot = gap_plot(outcomes, 5)
     assert plot is not None
     low, high = plot.figure.axes[0].get_ylim()

@@ -143,7 +143,7 @@ def test_it_is_on_the_page_in_the_terminal_and_in_files(results: Results, tmp_pa
     html = page(results, [], [analysis])
     assert "<h2>Sharpness</h2>" in html
     for cell in [cell for shown in (below, *analysis.tables) for row in shown.rows for cell in row.cells]:
-        assert f"<td>{cell.number}" in html
+        assert (f"<td><strong>{cell.number}" if cell.is_emphasised else f"<td>{cell.number}") in html
     assert html.index("Largest eigenvalue at rewind epoch 5") < html.index("Rewind epoch 20</summary>")
     markdown = (tmp_path / "accuracy.md").read_text()
     accuracies, eigenvalues = (markdown.index(f"{what} at rewind") for what in ("accuracy in %", "Largest eigenvalue"))

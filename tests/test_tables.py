@@ -10,6 +10,7 @@ from permask.report.markdown import markdown
 from permask.report.measures import columns
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
+from permask.report.pooled import pooled_sentence
 from permask.report.table import Table
 from permask.report.terminal import summary
 from permask.study.results import Results
@@ -39,7 +40,8 @@ def test_markdown_states_mean_std_n_and_the_paired_interval() -> None:
         "| permuted | 94.00 ± 2.65 | 3 |\n"
         "| naive | 92.00 ± 2.00 | 3 |\n"
         "| permuted − naive | +2.00 [−0.48, 4.48] | 3 |\n\n"
-        "permuted − naive: mean difference in points over n pairs of seeds with Student's 95% interval.\n"
+        "permuted − naive: mean difference in points over n pairs of seeds with Student's 95% interval. "
+        "Bold: significant at 5% by the t-test.\n"
     )
 
 
@@ -63,6 +65,9 @@ def test_the_terminal_shows_every_number_whatever_its_width(sparsities: tuple[fl
     results = made_results(sparsities=sparsities, alphas=0)
     stated = re.findall(r"\d+\.\d\d", markdown(table_of(results, 5)))
     assert len(stated) == 2 * 4 * len(sparsities) + 2 + 3 * len(sparsities)
+    below = re.findall(r"\d+\.\d\d", pooled_sentence(Outcomes.of_study(results)))
+    assert len(below) == 3
+    stated += below
     text = printed(summary(results))
     assert sorted(re.findall(r"\d+\.\d\d", text)) == sorted(stated)
     assert max(map(len, text.splitlines())) <= 80
@@ -151,7 +156,7 @@ def test_many_methods_are_printed_one_below_the_other() -> None:
 def test_perplexities_are_compared_as_the_accuracies_are() -> None:
     results = changed(made_results(rewinds=(5,), alphas=0), perplexity=lambda row: 100 - row.accuracy)
     compared(results, ("lth", "random"))
-    (table,) = columns(results, 5)
+    table, _ = columns(results, 5)
     assert table.caption.startswith("Perplexity at rewind epoch 5")
     assert [row.name for row in table.sections[-1]] == ["lth − random"]
     assert "points" not in table.note

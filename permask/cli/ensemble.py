@@ -89,7 +89,9 @@ def _show(found: "Ensemble") -> None:
     ]
     title = f"{found.members} members on {found.samples:,} samples"
     print_table(("", "ensemble", "member, mean"), rows, title)
+    normalised = found.normalised_disagreement
+    of_error = "" if normalised is None else f" ({normalised:.2f} of a member's error)"
     typer.echo(
-        f"two members disagree on {100 * found.disagreement:.2f}% of samples, "
+        f"two members disagree on {100 * found.disagreement:.2f}% of samples{of_error}, "
         f"KL {found.kl:.4f} nats, JS {found.js:.4f} nats"
     )

@@ -35,6 +35,9 @@ def report(
         int | None,
         typer.Option("--rewind", help="Rewind epoch to print. [default: the middle one]", show_default=False),
     ] = None,
+    holm: Annotated[
+        bool, typer.Option(help="Set differences in bold by p-values corrected for all cells of a table (Holm 1979).")
+    ] = True,
 ) -> None:
     """Write all tables (Markdown, LaTeX, CSV), figures (PDF, PNG, SVG) and the page of a study; print its table.
 
@@ -57,10 +60,11 @@ def report(
     against_width = plots_against_width([results, *others]) if others else []
     folder = out or (source if source.is_dir() else source.parent)
     console = Console()
-    console.print(summary(results, rewind))
+    console.print(summary(results, rewind, corrected=holm))
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        files = [*write_report(results, folder, FORMATS, against_width), *write_tables(results, folder)]
+        files = write_report(results, folder, FORMATS, against_width, corrected=holm)
+        files += write_tables(results, folder, corrected=holm)
     except OSError as error:
         raise PermaskError(
             f"{folder}: cannot write there: {error.strerror}; choose another folder with --out"

@@ -2,14 +2,17 @@
 
 from collections.abc import Sequence
 
+from permask.report.emphasis import emphasised
 from permask.report.numbers import format_summary, percent
 from permask.report.outcomes import Condition, Outcomes
+from permask.report.pooled import pooled_sentence
 from permask.report.statistics import Difference, Summary
 from permask.report.table import Cell, Table, TableRow, most_values
 
 NETWORK = "all weights"
 DENSE = "dense (0%)"
 PRUNED = "pruned"
+ON_INPUTS = "(new inputs too)"
 ACROSS = 8  # methods and differences beside each other in print, at most
 
 
@@ -48,21 +51,25 @@ def accuracy_table(outcomes: Outcomes, rewind: int | None, measure: str = "", di
         cells = [cell(value, n, (PRUNED, s, None)) for s, value in zip(sparsities, pruned, strict=True)]
         references.append(TableRow(PRUNED, [*cells, Cell(str(n))], PRUNED))
     methods = [row(m, [outcomes.summary(m, s, rewind) for s in sparsities], m) for m in outcomes.methods]
-    differences = [
-        row(f"{first} − {second}", [outcomes.difference(first, second, s, rewind) for s in sparsities], first, second)
-        for first, second in outcomes.compared
-    ]
+    differences, names = [], [f"{first} − {second}" for first, second in outcomes.compared]
+    for name, (first, second) in zip(names, outcomes.compared, strict=True):
+        found = [outcomes.difference(first, second, s, rewind) for s in sparsities]
+        on_inputs = [outcomes.difference_on_inputs(first, second, s, rewind) for s in sparsities]
+        differences.append(row(name, found, first, second))
+        if any(on_inputs):
+            differences.append(row(f"{name} {ON_INPUTS}", on_inputs, first, second))
     at = "" if rewind is None else f" at rewind epoch {rewind}"
     by = " by sparsity of the pruned layers" if sparsities else ""
     what, of, unit = (measure, "steps", "") if measure else ("Test accuracy in %", "training runs", " in points")
-    names = " and ".join(difference.name for difference in differences) if len(differences) < 3 else "Differences"
-    note = f"{names}: mean difference{unit} over n pairs of seeds with Student's 95% interval."
-    return Table(
+    names = " and ".join(names) if len(names) < 3 else "Differences"
+    note = f"{names}: mean difference{unit} over n pairs of seeds with Student's 95% interval.{_on_inputs(differences)}"
+    table = Table(
         f"{what}{at}{by}: mean ± standard deviation over n {of}.",
         ["method", *(map(percent, sparsities) if sparsities else ["mean" if measure else "accuracy"]), "n"],
         [section for section in (network, references, methods, differences) if section],
         note=note if differences else "",
     )
+    return emphasised(table, outcomes.corrected)
 
 
 def accuracy_in_print(outcomes: Outcomes, rewind: int, study: str) -> Table:
@@ -77,9 +84,18 @@ def accuracy_in_print(outcomes: Outcomes, rewind: int, study: str) -> Table:
     if dense := outcomes.summary("dense"):
         caption += f" Dense networks: {format_summary(dense)} (n = {dense.n})."
     names = ", ".join(f"{first} − {second}" for first, second in outcomes.compared)
-    note = f"{names}: mean paired difference in points, Student's 95% interval." if names else ""
+    told = f"{_on_inputs(shown.rows)} {pooled_sentence(outcomes)}".rstrip()
+    note = f"{names}: mean paired difference in points, Student's 95% interval.{told}" if names else ""
     headings, title = shown.headings[1:-1], f"Study {study}"
     if len(columns) > ACROSS:
-        return Table(caption, ["method", *headings], [[TableRow(*column) for column in columns.items()]], title, note)
+        rows = [TableRow(*column) for column in columns.items()]
+        return emphasised(Table(caption, ["method", *headings], [rows], title, note), outcomes.corrected)
     rows = [TableRow(sparsity, cells) for sparsity, *cells in zip(headings, *columns.values(), strict=True)]
-    return Table(caption, ["sparsity", *columns], [rows], title, note)
+    return emphasised(Table(caption, ["sparsity", *columns], [rows], title, note), outcomes.corrected)
+
+
+def _on_inputs(rows: Sequence[TableRow]) -> str:
+    """What the second interval of a difference is, where a row has one."""
+    if not any(row.name.endswith(ON_INPUTS) for row in rows):
+        return ""
+    return f" {ON_INPUTS.strip('()').capitalize()}: the interval for new pairs and for new test inputs."

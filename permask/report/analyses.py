@@ -1,11 +1,12 @@
 """What a report says besides accuracies, as far as the results have it: tables, figures and where they come from."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from matplotlib import rc_context
 
 from permask.report import costs, ensembles, masks, measures, rounds
+from permask.report.emphasis import emphasised
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.style import PRINT
@@ -37,8 +38,13 @@ class Analysis:
     sources: Sequence[Row] = ()
 
 
-def analyses(results: Results) -> list[Analysis]:
-    """All that the results allow; results of older versions allow less."""
+def analyses(results: Results, corrected: bool = True) -> list[Analysis]:
+    """All that the results allow; results of older versions allow less.
+
+    Args:
+        results: Of the study.
+        corrected: As of `permask.report.emphasis`.
+    """
     trained, points = results.of(Trained), results.of(RoundPoint)
     measured, kept = results.of(MeasuredEnsemble), results.of(MeasuredMask)
     outcomes = Outcomes.of_study(results)
@@ -60,4 +66,4 @@ def analyses(results: Results) -> list[Analysis]:
     for kind in measures.other_kinds(results):
         rows = results.of(kind)
         made.append(Analysis(kind.table, measures.words(kind.table).capitalize(), [measures.table(rows)], [], rows))
-    return made
+    return [replace(one, tables=[emphasised(table, corrected) for table in one.tables]) for one in made]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib import rc_context
 
 from permask.report.accuracy import accuracy_table
+from permask.report.emphasis import emphasised
 from permask.report.outcomes import Outcomes, in_order
 from permask.report.panels import MULTIPLE_INCHES, SPARSITY, Line, draw_lines, sparsity_ticks
 from permask.report.plot import Plot
@@ -24,7 +25,7 @@ def rewinds_of(parts: Parts) -> tuple[int | None, ...]:
     return tuple(sorted({k for outcomes in _outcomes(parts).values() for k in outcomes.rewinds})) or (None,)
 
 
-def accuracies(parts: Parts, rewind: int | None) -> list[Table]:
+def accuracies(parts: Parts, rewind: int | None, corrected: bool = True) -> list[Table]:
     """The accuracies at a rewind epoch, a section for each combination; those of the same sparsities share a table."""
     alike: defaultdict[tuple[str, ...], dict[str, Table]] = defaultdict(dict)
     for name, outcomes in _outcomes(parts).items():
@@ -39,7 +40,7 @@ def accuracies(parts: Parts, rewind: int | None) -> list[Table]:
             for name, table in tables.items()
         ]
         first = next(iter(tables.values()))
-        made.append(Table(first.caption, headings, sections, note=first.note))
+        made.append(emphasised(Table(first.caption, headings, sections, note=first.note), corrected))
     return made
 
 

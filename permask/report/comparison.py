@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from permask.report.emphasis import emphasised
 from permask.report.numbers import MISSING, percent
 from permask.report.outcomes import METHODS, Condition, Outcomes
 from permask.report.statistics import Difference, Summary, t_interval, welch_interval
@@ -72,7 +73,8 @@ def comparison_table(found: Sequence[Compared]) -> Table:
         values = (row.first, row.second, row.difference)
         rows.append(TableRow(method, [*map(Cell, condition), *map(Cell.of, values), Cell(n)]))
     caption = "Test accuracy in %, mean ± standard deviation; second − first with its 95% interval."
-    return Table(caption, ["method", "sparsity", "rewind", "first", "second", "second − first", "n"], [rows])
+    headings = ["method", "sparsity", "rewind", "first", "second", "second − first", "n"]
+    return emphasised(Table(caption, headings, [rows]))
 
 
 def _summaries(results: Results) -> dict[Condition, Summary]:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from permask.report.table import Table
 
-COLUMNS = ("table", "row", "column", "mean", "std", "low", "high", "n")
+COLUMNS = ("table", "row", "column", "mean", "std", "low", "high", "n", "p")
 
 
 def csv_lines(tables: Iterable[Table]) -> list[list[object]]:

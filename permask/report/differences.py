@@ -1,36 +1,35 @@
 """Differences of methods within pairs of seeds, against sparsity: in points, and as the share of a gap that they close.
 
-The gap is that between `naive` and `lth`. A method closes (method − naive) / (lth − naive) of it, pair by pair. Where
-lth is hardly above naive such a share means nothing, so these pairs are left out, and counted.
+The gap is that between `naive` and `lth`. A method closes mean(method − naive) / mean(lth − naive) of it, both over the
+same pairs. Where the interval of lth − naive holds zero there is no gap that a share could be told of.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from permask.report.emphasis import emphasised
+from permask.report.intervals import ratio_interval
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
 from permask.report.panels import SPARSITY, Line, draw_lines, sparsity_ticks
 from permask.report.plot import Plot
-from permask.report.statistics import Difference, Summary, t_interval
+from permask.report.statistics import Difference
 from permask.report.style import styles
 from permask.report.table import Cell, Table, TableRow, most_values
 
 TOP, BOTTOM = "lth", "naive"
-LEAST = 0.5  # points between the two: of a smaller gap no share is told
+NO_GAP = "no gap"
 SHOWN = (-100, 200)  # percent, at most: a method far below naive would flatten all others
-INTERVAL = "Student's 95% interval"
 
 
-def gap_closed(
-    outcomes: Outcomes, method: str, sparsity: float, rewind: int | None
-) -> tuple[Difference | None, int, int]:
-    """Percent of the gap that a method closes with its 95% interval, the pairs left out, and the pairs there are."""
-    own, top, bottom = (outcomes.by_pair(name, sparsity, rewind) for name in (method, TOP, BOTTOM))
-    pairs = [pair for pair in own if pair in top and pair in bottom]
-    wide = [pair for pair in pairs if top[pair] - bottom[pair] >= LEAST]
-    shares = [100 * (own[pair] - bottom[pair]) / (top[pair] - bottom[pair]) for pair in wide]
-    return t_interval(shares) if shares else None, len(pairs) - len(wide), len(pairs)
+def gap_closed(outcomes: Outcomes, method: str, sparsity: float, rewind: int | None) -> Difference | None:
+    """Percent of the gap that a method closes, with its 95% interval; None without a gap to close."""
+    own, gap = (outcomes.paired(name, BOTTOM, sparsity, rewind) for name in (method, TOP))
+    pairs = [pair for pair in own if pair in gap]
+    if not pairs:
+        return None
+    return ratio_interval([100 * own[pair] for pair in pairs], [gap[pair] for pair in pairs])
 
 
 def gap_methods(outcomes: Outcomes) -> list[str]:
@@ -47,33 +46,38 @@ def gap_table(outcomes: Outcomes, rewind: int | None) -> Table | None:
         return None
     rows = []
     for method in methods:
-        found = [gap_closed(outcomes, method, sparsity, rewind)[0] for sparsity in sparsities]
+        found = [gap_closed(outcomes, method, sparsity, rewind) for sparsity in sparsities]
         n = most_values(found)
-        rows.append(TableRow(method, [*(Cell.of(share, 0, n) for share in found), Cell(str(n))]))
+        cells = [Cell.of(share, 0, n) if share else Cell(NO_GAP) for share in found]
+        rows.append(TableRow(method, [*cells, Cell(str(n))]))
     between = [outcomes.difference(TOP, BOTTOM, sparsity, rewind) for sparsity in sparsities]
     n = most_values(between)
     gap = TableRow(f"{TOP} − {BOTTOM} (points)", [*(Cell.of(d, 2, n) for d in between), Cell(str(n))])
-    return Table(
-        f"Gap closed in % at rewind epoch {rewind}: (method − {BOTTOM}) / ({TOP} − {BOTTOM}) within each of n pairs of "
-        "seeds, mean with Student's 95% interval.",
+    gaps = f"{TOP} − {BOTTOM}"
+    table = Table(
+        f"Gap closed in % at rewind epoch {rewind}: mean(method − {BOTTOM}) / mean({gaps}) over n pairs of seeds, with "
+        "Fieller's 95% interval.",
         ["method", *map(percent, sparsities), "n"],
         [rows, [gap]],
-        note=_left_out(outcomes, rewind),
+        note=_without(outcomes, rewind),
     )
+    return emphasised(table, outcomes.corrected)
 
 
 def gap_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
     """The share of the gap that every method closes, against sparsity; None where none can be told."""
     methods = gap_methods(outcomes)
-    found = {m: [gap_closed(outcomes, m, s, rewind)[0] for s in outcomes.sparsities] for m in methods}
+    found = {m: [gap_closed(outcomes, m, s, rewind) for s in outcomes.sparsities] for m in methods}
     if not any(share for shares in found.values() for share in shares):
         return None
-    figure, bands = _against_sparsity(outcomes, found, f"gap closed (% of {TOP} − {BOTTOM})", SHOWN)
+    figure, bands = _against_sparsity(
+        outcomes, found, f"gap closed (% of {TOP} − {BOTTOM})", spread="Fieller's 95% interval", within=SHOWN
+    )
     what = (
         f"Share of the gap between {BOTTOM} and {TOP} that methods close at rewind epoch {rewind}, as far as it lies "
         f"between {SHOWN[0]} and {SHOWN[1]}%; the table has the rest.".replace("-", "−")
     )
-    return Plot("gap_closed", f"{what} {bands} {_left_out(outcomes, rewind)}".strip(), figure)
+    return Plot("gap_closed", f"{what} {bands} {_without(outcomes, rewind)}".strip(), figure)
 
 
 def difference_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
@@ -84,30 +88,28 @@ def difference_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
     }
     if not any(difference for differences in found.values() for difference in differences):
         return None
-    figure, bands = _against_sparsity(outcomes, found, "difference (points)", (-100, 100))
+    figure, bands = _against_sparsity(
+        outcomes, found, "difference (points)", spread="Student's 95% interval", within=(-100, 100)
+    )
     return Plot("accuracy_differences", f"Differences of test accuracy at rewind epoch {rewind}. {bands}", figure)
 
 
 def _against_sparsity(
-    outcomes: Outcomes, found: Mapping[str, Sequence[Difference | None]], y_label: str, within: tuple[float, float]
+    outcomes: Outcomes,
+    lines: Mapping[str, Line],
+    y_label: str,
+    *,
+    spread: str,
+    within: tuple[float, float],
 ) -> tuple[Figure, str]:
-    lines: dict[str, Line] = {name: list(map(_half_width, differences)) for name, differences in found.items()}
     looks, ticks = styles(tuple(lines)), sparsity_ticks(outcomes.sparsities)
-    return draw_lines({"": lines}, looks, SPARSITY, ticks, y_label=y_label, of="pair", spread=INTERVAL, within=within)
+    return draw_lines({"": lines}, looks, SPARSITY, ticks, y_label=y_label, of="pair", spread=spread, within=within)
 
 
-def _half_width(difference: Difference | None) -> Summary | None:
-    """The mean, and half of its interval in the place of the standard deviation."""
-    if difference is None:
-        return None
-    half = None if difference.high is None else difference.high - difference.mean
-    return Summary(difference.mean, half, difference.n)
-
-
-def _left_out(outcomes: Outcomes, rewind: int | None) -> str:
-    """In how many pairs the gap is too small, by sparsity; empty if in none."""
-    counts = {s: gap_closed(outcomes, BOTTOM, s, rewind)[1:] for s in outcomes.sparsities}
-    said = [f"{left} of {pairs} at {percent(s)}" for s, (left, pairs) in counts.items() if left]
-    if not said:
+def _without(outcomes: Outcomes, rewind: int | None) -> str:
+    """At which sparsities there is no gap to close; empty if at none."""
+    gaps = {s: outcomes.difference(TOP, BOTTOM, s, rewind) for s in outcomes.sparsities}
+    without = [percent(s) for s, gap in gaps.items() if gap and not (gap.low is not None and gap.low > 0)]
+    if not without:
         return ""
-    return f"Left out are pairs in which {TOP} is less than {LEAST} points above {BOTTOM}: {', '.join(said)}."
+    return f"No gap to close, as no interval of {TOP} − {BOTTOM} lies above 0: at {', '.join(without)}."

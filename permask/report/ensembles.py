@@ -2,7 +2,7 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from permask.report.dots import lay_out_dots
 from permask.report.numbers import format_difference, percent
@@ -15,6 +15,7 @@ from permask.report.table import Cell, Table, TableRow
 from permask.study.steps.ensemble import MeasuredEnsemble
 
 FIRST, SECOND = "permuted", "lth"
+FEWEST = 3  # ensembles of which a spread or an interval is told
 MEMBER = "member_"
 
 
@@ -42,6 +43,7 @@ MEASURES = (
     Measure("loss", "negative log-likelihood (nats)", 1, 3, True),
     Measure("calibration_error", "calibration error (%)", 100, 2, True),
     Measure("disagreement", "disagreement (%)", 100, 2),
+    Measure("normalised_disagreement", "disagreement / error", 1, 3),
     Measure("kl", "KL divergence (nats)", 1, 3),
     Measure("js", "JS divergence (nats)", 1, 4),
 )
@@ -88,32 +90,44 @@ class Ensembles:
         return {FIRST, SECOND} <= set(self.methods)
 
     def summary(self, method: str, measure: Measure, prefix: str = "") -> Summary | None:
-        """Mean and spread over the ensembles of a method, in the measure's unit."""
-        return summarise_known(measure.factor * value for value in self._values(method, prefix + measure.key).values())
+        """Mean and spread over the ensembles of a method, in the measure's unit; no spread of two."""
+        values = self._values(method, prefix + measure.key).values()
+        found = summarise_known(measure.factor * value for value in values)
+        return replace(found, std=None) if found and found.n < FEWEST else found
 
     def difference(self, measure: Measure) -> Difference | None:
-        """permuted − lth within ensembles around the same A."""
+        """permuted − lth within ensembles around the same A.
+
+        There is no interval of two, nor of ensembles that share networks, whose values are not independent.
+        """
         first, second = (self._values(method, measure.key) for method in (FIRST, SECOND))
         values = [measure.factor * (first[pair] - second[pair]) for pair in first if pair in second]
-        return t_interval(values) if values else None
+        if not values:
+            return None
+        found = t_interval(values)
+        return replace(found, low=None, high=None, p=None) if found.n < FEWEST or self.overlap else found
 
     def _values(self, method: str, key: str) -> dict[int, float]:
-        """By the pair around whose A an ensemble is built."""
-        return {row.pair: getattr(row, key) for row in self.rows if row.method == method}
+        """By the pair around whose A an ensemble is built; without those that a measure is not told of."""
+        found = {row.pair: getattr(row, key) for row in self.rows if row.method == method}
+        return {pair: value for pair, value in found.items() if value is not None}
 
     @property
     def caption(self) -> str:
         """What the numbers are."""
         if self.count == 1:
             return f"one ensemble of {self.members} networks."
+        spread = " ± standard deviation" if self.count >= FEWEST else ""
         said = [
-            f"ensembles of {self.members} networks, mean ± standard deviation over n = {self.count} ensembles; "
-            "disagreement and divergences are between two members."
+            f"ensembles of {self.members} networks, mean{spread} over n = {self.count} ensembles; "
+            "disagreement and divergences are between two members, and error is that of a member."
         ]
-        if self.compared:
-            said.append(f"{FIRST} − {SECOND}: mean difference around the same network A, Student's 95% interval.")
         if self.overlap:
-            said.append("Ensembles share networks B, which intervals do not allow for.")
+            said.append("Ensembles share networks B, so that no interval can be told.")
+        elif self.count < FEWEST:
+            said.append("Two ensembles allow neither a spread nor an interval.")
+        elif self.compared:
+            said.append(f"{FIRST} − {SECOND}: mean difference around the same network A, Student's 95% interval.")
         return " ".join(said)
 
 
@@ -161,7 +175,8 @@ def plot(ensembles: Ensembles) -> Plot:
         note = f"{FIRST} − {SECOND}: {format_difference(difference, measure.digits)}" if difference else ""
         panels.append(Dots(measure.name, methods, shown, note))
     n = ensembles.count
-    bars = f"Bars: ± one standard deviation over n = {n} ensembles of {ensembles.members}." if n > 1 else ""
+    told = f"Bars: ± one standard deviation over n = {n} ensembles of {ensembles.members}."
+    bars = told if n >= FEWEST else ""
     notes = f"Filled: the ensemble; hollow: its members on average. {bars}".strip()
     figure = lay_out_dots(panels, notes)
     at = f"at sparsity {percent(ensembles.sparsity)} and rewind epoch {ensembles.rewind}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from permask.report.numbers import MISSING
-from permask.report.table import Table
+from permask.report.table import Cell, Table
 
 WIDE = 115  # characters across, from where on a table is set small to fit a page
 BETWEEN = 3  # columns
@@ -23,14 +23,16 @@ def latex_file(tables: Mapping[str, Table]) -> str:
 
 
 def latex(table: Table, label: str) -> str:
-    """One floating table, its note in its caption."""
+    """One floating table, what stands below it in its caption."""
     across = sum(max(map(len, column)) + BETWEEN for column in zip(*table.lines, strict=True))
     size, first = (r"\scriptsize\setlength{\tabcolsep}{2.5pt}", "p{2.6cm}") if across > WIDE else (r"\small", "l")
-    head, *rows = (f"    {' & '.join(map(escape_latex, line))} \\\\" for line in table.lines)
-    lines = [
+    lines = [list(map(escape_latex, table.headings))]
+    lines += [[escape_latex(row.name), *map(_set, row.cells)] for row in table.rows]
+    head, *rows = (f"    {' & '.join(line)} \\\\" for line in lines)
+    whole = [
         r"\begin{table}",
         r"  \centering",
-        rf"  \caption{{{escape_latex(f'{table.said} {table.note}'.strip())}}}",
+        rf"  \caption{{{escape_latex(f'{table.said} {table.below}'.strip())}}}",
         rf"  \label{{tab:{label}}}",
         rf"  \smallskip{size}",
         "",
@@ -43,7 +45,12 @@ def latex(table: Table, label: str) -> str:
         r"  \end{tabular}",
         r"\end{table}",
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(whole) + "\n"
+
+
+def _set(cell: Cell) -> str:
+    text = escape_latex(cell.text)
+    return rf"\textbf{{{text}}}" if cell.is_emphasised else text
 
 
 def escape_latex(text: str) -> str:

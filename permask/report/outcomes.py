@@ -1,12 +1,17 @@
 """The trained networks of a study by condition: a method at a sparsity and a rewind epoch."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
+from permask.report.intervals import interval_on_inputs
 from permask.report.statistics import Difference, Summary, summarise_known, t_interval
+from permask.study.per_input import unpack_right
 from permask.study.results import Results
 from permask.study.steps.trained import Trained
 
@@ -39,26 +44,33 @@ class Outcomes:
         conditions: Condition to pair to step to accuracy in percent.
         network_sparsity: Sparsity of the pruned scope to that of the whole network.
         comparisons: Which methods to compare, as far as there are networks of both.
+        corrected: Whether what is bold is corrected for the number of differences in its table, by Holm's method.
+        right: Condition to pair to step to which test inputs are right, packed, of the networks that tell.
     """
 
     conditions: dict[Condition, dict[int, dict[str, float]]]
     network_sparsity: dict[float, float]
     comparisons: Comparisons = COMPARED
+    corrected: bool = True
+    right: Mapping[Condition, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
 
     @classmethod
-    def of_study(cls, results: Results) -> "Outcomes":
+    def of_study(cls, results: Results, corrected: bool = True) -> "Outcomes":
         """The networks of a study, with the comparisons that it asks for."""
-        return replace(cls.of(results.of(Trained)), comparisons=asked(results))
+        return replace(cls.of(results.of(Trained)), comparisons=asked(results), corrected=corrected)
 
     @classmethod
     def of(cls, rows: Iterable[Trained]) -> "Outcomes":
         """Sort networks by condition."""
         found: defaultdict[Condition, defaultdict[int, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
+        right: defaultdict[Condition, defaultdict[int, dict[str, str]]] = defaultdict(lambda: defaultdict(dict))
         network_sparsity = {}
         for row in rows:
+            if row.right is not None:
+                right[row.method, row.sparsity, row.rewind][row.pair][row.step] = row.right
             found[row.method, row.sparsity, row.rewind][row.pair][row.step] = row.accuracy
             network_sparsity[row.sparsity] = row.sparsity_network
-        return cls({condition: dict(pairs) for condition, pairs in found.items()}, network_sparsity)
+        return cls({condition: dict(pairs) for condition, pairs in found.items()}, network_sparsity, right=right)
 
     @cached_property
     def methods(self) -> tuple[str, ...]:
@@ -99,12 +111,36 @@ class Outcomes:
         pairs = self.conditions.get((method, sparsity, rewind), {})
         return {pair: sum(runs.values()) / len(runs) for pair, runs in pairs.items()}
 
+    def paired(self, first: str, second: str, sparsity: float, rewind: int | None) -> dict[int, float]:
+        """first − second for every pair of seeds that has both."""
+        minuend, subtrahend = self.by_pair(first, sparsity, rewind), self.by_pair(second, sparsity, rewind)
+        return {pair: minuend[pair] - subtrahend[pair] for pair in minuend if pair in subtrahend}
+
     def differences(self, first: str, second: str, sparsity: float, rewind: int | None) -> list[float]:
         """first − second within every pair of seeds that has both."""
-        minuend, subtrahend = self.by_pair(first, sparsity, rewind), self.by_pair(second, sparsity, rewind)
-        return [minuend[pair] - subtrahend[pair] for pair in minuend if pair in subtrahend]
+        return list(self.paired(first, second, sparsity, rewind).values())
 
     def difference(self, first: str, second: str, sparsity: float, rewind: int | None) -> Difference | None:
         """Paired difference first − second with its 95% interval; None where no pair has both."""
         differences = self.differences(first, second, sparsity, rewind)
         return t_interval(differences) if differences else None
+
+    def difference_on_inputs(self, first: str, second: str, sparsity: float, rewind: int | None) -> Difference | None:
+        """The same difference with its 95% interval for new pairs and new test inputs.
+
+        None unless all runs of both tell which inputs are right.
+        """
+        pairs = self.paired(first, second, sparsity, rewind)
+        shares = [
+            (self._right(first, sparsity, rewind, pair), self._right(second, sparsity, rewind, pair)) for pair in pairs
+        ]
+        known = [100 * (a - b) for a, b in shares if a is not None and b is not None]
+        return interval_on_inputs(np.stack(known)) if known and len(known) == len(pairs) else None
+
+    def _right(self, method: str, sparsity: float, rewind: int | None, pair: int) -> Float[np.ndarray, "inputs"] | None:
+        """In what share of a pair's runs every test input is right; None unless all of them tell."""
+        condition = method, sparsity, rewind
+        packed = self.right.get(condition, {}).get(pair, {})
+        if packed.keys() != self.conditions[condition][pair].keys():
+            return None
+        return np.mean([unpack_right(bits) for bits in packed.values()], axis=0)

@@ -20,6 +20,7 @@ from permask.report.numbers import MISSING
 from permask.report.origins import sentences, warning
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
+from permask.report.pooled import sentences_below
 from permask.report.table import Cell, Table, TableRow
 from permask.report.templates import template
 from permask.study.collect import COMPUTED_WITH
@@ -30,21 +31,26 @@ from permask.study.steps.match import MatchedGroup
 from permask.study.steps.trained import Trained
 
 
-def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = ()) -> str:
+def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = (), *, corrected: bool = True) -> str:
     """The whole page, which loads nothing from elsewhere.
 
     Args:
         results: Of the study.
         plots: Figures of accuracies and of what lies between the dense networks.
         further: What else was measured.
+        corrected: Whether bold is corrected for the number of differences in a table, by Holm's method.
     """
     trained, points, groups = results.of(Trained), results.of(PathPoint), results.of(MatchedGroup)
-    outcomes = Outcomes.of_study(results)
+    outcomes = Outcomes.of_study(results, corrected)
     return template("page.html").render(
         results=results,
         warning=warning(results),
         summary=f"{_summary(results)} {connectivity.barrier_sentence(points)}",
-        accuracies={k: [accuracy_table(outcomes, k), *columns(results, k)] for k in outcomes.rewinds or (None,)},
+        accuracies={
+            k: [accuracy_table(outcomes, k), *columns(results, k, corrected=corrected)]
+            for k in outcomes.rewinds or (None,)
+        },
+        pooled=sentences_below(outcomes),
         middle=outcomes.middle_rewind,
         figures=plots,
         gap=gap_table(outcomes, outcomes.middle_rewind),
@@ -61,13 +67,14 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
     )
 
 
-def overview(results: Results, folders: Mapping[str, str], plots: Sequence[Plot]) -> str:
+def overview(results: Results, folders: Mapping[str, str], plots: Sequence[Plot], *, corrected: bool = True) -> str:
     """The page of a study that sweeps options: what compares its combinations.
 
     Args:
         results: Of the study.
         folders: Combination to the folder beside the page that has its own report.
         plots: Figures to show.
+        corrected: As of `page`.
     """
     parts = results.combinations
     rewinds = rewinds_of(parts)
@@ -76,7 +83,7 @@ def overview(results: Results, folders: Mapping[str, str], plots: Sequence[Plot]
         warning=warning(results),
         summary=_summary(results),
         folders=folders,
-        accuracies={k: accuracies(parts, k) for k in rewinds},
+        accuracies={k: accuracies(parts, k, corrected) for k in rewinds},
         middle=rewinds[len(rewinds) // 2],
         figures=plots,
         provenance=_provenance(results),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from permask.report.numbers import percent
-from permask.report.statistics import Summary
+from permask.report.statistics import Difference, Summary
 from permask.report.style import METHOD_STYLES, Style
 
 CONTROL = "random"
@@ -28,7 +28,8 @@ ASIDE = 0.01  # from one line's point to the next one's where all stand at the o
 
 SPARSITY = "sparsity of the pruned layers (log scale of density)"  # label of the axis whose ticks are these
 
-Line = Sequence[Summary | None]  # one point per position; None where nothing was measured
+Point = Summary | Difference
+Line = Sequence[Point | None]  # one point per position; None where nothing was measured
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,16 @@ class Scale:
         return cls(low - margin, max(high, top) + margin, bottom - 0.06 * (low - bottom))
 
 
-def _extent(cells: Sequence[Summary | None]) -> tuple[float, float] | None:
-    """Least and greatest mean ± std."""
-    ends = [end for c in cells if c for end in (c.mean - (c.std or 0), c.mean + (c.std or 0))]
+def _ends(point: Point) -> tuple[float, float]:
+    """Where the band of a point ends: at its mean ± std, or with its interval; at its mean where there is neither."""
+    if isinstance(point, Summary):
+        return point.mean - (point.std or 0), point.mean + (point.std or 0)
+    return (point.mean, point.mean) if point.low is None or point.high is None else (point.low, point.high)
+
+
+def _extent(points: Sequence[Point | None]) -> tuple[float, float] | None:
+    """Least and greatest end."""
+    ends = [end for point in points if point for end in _ends(point)]
     return (min(ends), max(ends)) if ends else None
 
 
@@ -71,10 +79,9 @@ class Panel:
     parts: tuple[Axes, ...]
 
     def draw(self, positions: Sequence[float], line: Line, style: Style) -> None:
-        """Draw a line of means with a band of ± one standard deviation; a bar where a point has no neighbour."""
+        """Draw a line of means with its band; a bar where a point has no neighbour."""
         means = [c.mean if c else nan for c in line]
-        lows = [c.mean - (c.std or 0) if c else nan for c in line]
-        highs = [c.mean + (c.std or 0) if c else nan for c in line]
+        lows, highs = zip(*(_ends(c) if c else (nan, nan) for c in line), strict=True)
         for axes in self.parts:
             low, high = axes.get_ylim()
             axes.fill_between(positions, lows, highs, color=style.colour, alpha=0.18, linewidth=0)
@@ -84,7 +91,8 @@ class Panel:
             axes.plot(positions, marks, color=style.colour, marker=style.marker, linestyle="", clip_on=False)
             for i, (x, c) in enumerate(zip(positions, line, strict=True)):
                 if c and not any(line[max(0, i - 1) : i]) and not any(line[i + 1 : i + 2]):
-                    axes.errorbar(x, c.mean, c.std, color=style.colour, elinewidth=1)
+                    bar = [[c.mean - lows[i]], [highs[i] - c.mean]]
+                    axes.errorbar(x, c.mean, bar, color=style.colour, elinewidth=1)
 
     def reference(self, dense: Summary) -> None:
         """Draw the dense networks' mean as a horizontal line."""
@@ -93,9 +101,11 @@ class Panel:
 
     def x_axis(self, ticks: Sequence[float], labels: Sequence[str], inches: float) -> None:
         """Label positions below the lowest part, leaving out what would overlap on an axis of this length."""
-        kept = _apart(ticks, labels, inches)
+        kept, margin = _apart(ticks, labels, inches), 0.05 * (max(ticks) - min(ticks))
         for axes in self.parts:
-            lowest = axes is self.parts[-1]
+            lowest, (left, right) = axes is self.parts[-1], axes.get_xlim()
+            if margin:  # the first or the last may have no point
+                axes.set_xlim(min(left, min(ticks) - margin), max(right, max(ticks) + margin))
             axes.set_xticks([ticks[i] for i in kept], [labels[i] if lowest else "" for i in kept])
 
 

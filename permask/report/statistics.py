@@ -4,16 +4,20 @@ Student's t comes from `scipy.special`, which is imported four times faster than
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import fsum, sqrt
 
-from scipy.special import ndtr, stdtrit
+from scipy.special import ndtr, stdtr, stdtrit
 
 from permask.connectivity.barrier import barrier
 
 CONFIDENCE = 0.95
+# benchmarks/coverage.py simulates how often intervals hold what they should; these limits follow from it
 RESAMPLES = 4999  # of the bootstrap
-FEWEST = 6  # values of which it states an interval
+FEWEST = 8  # values of which it states an interval
+FEWEST_MEANS = 3  # values behind each of two means whose difference has an interval
+MANY = 5  # values against the fewest, from above which Welch's interval is too narrow
+EXPANDED = 0.8  # of the error rate, which makes up for that
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,14 @@ class Difference:
         low: Lower end of its confidence interval; None for a single pair, which allows no interval.
         high: Upper end.
         n: How many pairs there are.
+        p: Two-sided p-value of the t-test that the true mean is 0; None where no such test is made.
     """
 
     mean: float
     low: float | None
     high: float | None
     n: int
+    p: float | None = None
 
     @property
     def excludes_zero(self) -> bool:
@@ -73,7 +79,7 @@ def half_width(std: float, n: int, confidence: float = CONFIDENCE) -> float | No
 
 
 def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Difference:
-    """The mean of one or more paired differences with Student's interval, mean ± t · s / √n.
+    """The mean of one or more paired differences with Student's interval, mean ± t · s / √n, and the p-value.
 
     t is the quantile for n − 1 degrees of freedom.
     Holds for differences that are independent and roughly normal.
@@ -81,25 +87,32 @@ def t_interval(values: Sequence[float], confidence: float = CONFIDENCE) -> Diffe
     summary = summarise(values)
     if summary.std is None:
         return Difference(summary.mean, None, None, summary.n)
-    half = half_width(summary.std, summary.n, confidence) or 0.0
-    return Difference(summary.mean, summary.mean - half, summary.mean + half, summary.n)
+    return _student(summary, summary.std / sqrt(summary.n), summary.n - 1, confidence)
+
+
+def _student(of: Summary, error: float, freedom: float, confidence: float) -> Difference:
+    """A mean with its standard error and degrees of freedom as an interval and a p-value."""
+    half = float(stdtrit(freedom, (1 + confidence) / 2)) * error
+    p = 2 * float(stdtr(freedom, -abs(of.mean) / error)) if error else float(of.mean == 0)
+    return Difference(of.mean, of.mean - half, of.mean + half, of.n, p)
 
 
 def welch_interval(first: Summary, second: Summary, confidence: float = CONFIDENCE) -> Difference:
     """The difference of two means, first − second, whose values are not paired, with Welch's interval.
 
-    Degrees of freedom by Welch (1947) and Satterthwaite. There is no interval without both standard deviations; n is
-    the smaller of the two.
+    Degrees of freedom by Welch (1947) and Satterthwaite. n is the smaller number of values. There is no interval of
+    fewer than three: with two, a 95% interval holds the true difference in 88% to 98% of simulations, depending on how
+    both spread. With three values against more than five, Welch's holds it in 92.2% at worst; an interval at 96% then
+    makes up for that, and the p-value agrees with it.
     """
-    mean, n = first.mean - second.mean, min(first.n, second.n)
-    if first.std is None or second.std is None:
-        return Difference(mean, None, None, n)
+    of, larger = Summary(first.mean - second.mean, None, min(first.n, second.n)), max(first.n, second.n)
+    if first.std is None or second.std is None or of.n < FEWEST_MEANS:
+        return Difference(of.mean, None, None, of.n)
     a, b = first.std**2 / first.n, second.std**2 / second.n
-    if a + b == 0:
-        return Difference(mean, mean, mean, n)
-    freedom = (a + b) ** 2 / (a**2 / (first.n - 1) + b**2 / (second.n - 1))
-    half = float(stdtrit(freedom, (1 + confidence) / 2)) * sqrt(a + b)
-    return Difference(mean, mean - half, mean + half, n)
+    freedom = (a + b) ** 2 / (a**2 / (first.n - 1) + b**2 / (second.n - 1)) if a + b else 1.0
+    rate = EXPANDED if of.n == FEWEST_MEANS and larger > MANY else 1.0
+    found = _student(of, sqrt(a + b), freedom, 1 - rate * (1 - confidence))
+    return replace(found, p=min((found.p or 0.0) / rate, 1.0))
 
 
 def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, seed: int = 0) -> Difference:
@@ -107,9 +120,8 @@ def bootstrap_interval(values: Sequence[float], confidence: float = CONFIDENCE, 
 
     It assumes no distribution. Percentiles alone are too narrow, because a resample varies by (n − 1) / n less than
     the values do and knows no quantile of t; taking those at ±√(n / (n − 1)) · t, as of a normal distribution, makes up
-    for both (Hesterberg 2015, "What Teachers Should Know About the Bootstrap"). Of normal values, its 95%
-    interval held the true mean in 94% of simulations at n = 6 and in 95% at n = 10 and more. Of fewer than six there is
-    no interval: from smallest to largest value it would still hold the median in 1 − 2^(1 − n) of studies only.
+    for both (Hesterberg 2015, "What Teachers Should Know About the Bootstrap"). Of fewer than eight there is no
+    interval: at six, a 95% interval held the true mean in 92.7% to 93.3% of simulations, depending on the distribution.
     """
     mean, n = summarise(values).mean, len(values)
     if n < FEWEST:
@@ -139,3 +151,17 @@ def error_barrier(alphas: Sequence[float], accuracies: Sequence[float]) -> float
         accuracies: Accuracy at every position, percent.
     """
     return barrier(alphas, [-accuracy for accuracy in accuracies])
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """p-values that are adjusted for their number by Holm's step-down method, in the given order.
+
+    With m of them in ascending order, the i-th is max over j ≤ i of (m − j + 1) · p_j, and 1 at most (Holm 1979, "A
+    Simple Sequentially Rejective Multiple Test Procedure"). Calling significant what is below 5% then errs in at most
+    5% of tables, whatever the dependence between their cells.
+    """
+    m, largest, adjusted = len(p_values), 0.0, [0.0] * len(p_values)
+    for rank, i in enumerate(sorted(range(m), key=lambda i: p_values[i])):
+        largest = max(largest, min((m - rank) * p_values[i], 1.0))
+        adjusted[i] = largest
+    return adjusted

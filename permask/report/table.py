@@ -19,6 +19,7 @@ class Cell:
         value: What it is made from; None for text.
         runs: The conditions whose runs it rests on, where a page is to show them.
         is_key: Whether it is the key of a step.
+        is_emphasised: Whether it stands in bold, as a difference that is told from zero (`permask.report.emphasis`).
     """
 
     number: str
@@ -27,6 +28,7 @@ class Cell:
     value: Summary | Difference | None = None
     runs: tuple[Condition, ...] = ()
     is_key: bool = False
+    is_emphasised: bool = False
 
     @classmethod
     def of(
@@ -51,11 +53,6 @@ class Cell:
     def text(self) -> str:
         """All that it says, in one line."""
         return " ".join(filter(None, (self.number, self.interval, self.remark)))
-
-    @property
-    def is_emphasised(self) -> bool:
-        """Whether it is a difference whose interval excludes zero."""
-        return isinstance(self.value, Difference) and self.value.excludes_zero
 
 
 @dataclass(frozen=True)
@@ -85,6 +82,7 @@ class Table:
         sections: Its rows, in sections that a line parts.
         title: What sets it apart from others of its kind, such as a sparsity; may be empty.
         note: What stands below it; may be empty.
+        bold: What it means that cells stand in bold; empty where none could.
     """
 
     caption: str
@@ -92,6 +90,7 @@ class Table:
     sections: Sequence[Sequence[TableRow]]
     title: str = ""
     note: str = ""
+    bold: str = ""
 
     @property
     def rows(self) -> list[TableRow]:
@@ -102,6 +101,11 @@ class Table:
     def said(self) -> str:
         """Title and caption."""
         return f"{self.title}: {self.caption}" if self.title else f"{self.caption[:1].upper()}{self.caption[1:]}"
+
+    @property
+    def below(self) -> str:
+        """Its note, and what bold means."""
+        return f"{self.note} {self.bold}".strip()
 
     @property
     def lines(self) -> list[list[str]]:

@@ -49,6 +49,12 @@ class MeasuredEnsemble(PairRow):
     js: float
     step: str
 
+    @property
+    def normalised_disagreement(self) -> float | None:
+        """As of `permask.ensembles.Ensemble`, which a report need not load torch for."""
+        error = 1 - self.member_accuracy / 100
+        return self.disagreement / error if error > 0 else None
+
     def lines(self) -> list[Line]:
         """One line, the pairs with spaces between them."""
         (line,) = super().lines()
