@@ -1,16 +1,19 @@
 """A sparse mask: which weights of a network survive pruning."""
 
 import json
+import operator
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from html import escape
 from pathlib import Path
 from typing import Self
 
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
+from permask.checkpoints import OWN, read_kept
+from permask.display import bar, card, table
 from permask.errors import NetworkError, PermaskError
 from permask.permutation import Permutation
 from permask.tensors import save_tensors
@@ -43,7 +46,11 @@ class Mask(Mapping[str, Tensor]):
         """The mask that a network carries.
 
         That is what `torch.nn.utils.prune` or a `torch.ao.pruning` sparsifier keeps as buffers, or else the zeros
-        of its weights: then the scope is every parameter with at least two dims that holds a zero.
+        of its weights: then the scope is every parameter with at least two dims that holds a zero. The row of an
+        embedding that stands for padding is zero in dense networks, too, and is no reason to count the embedding.
+
+        Raises:
+            PermaskError: The network is dense.
         """
         buffers = dict(model.named_buffers())
         suffix = "_mask"
@@ -57,29 +64,30 @@ class Mask(Mapping[str, Tensor]):
                 from_buffers[".".join(filter(None, match.groups()))] = tensor.bool()
         if from_buffers:
             return cls(from_buffers)
-        weights = ((name, p.detach()) for name, p in model.named_parameters() if p.ndim > 1)
-        return cls({name: weight != 0 for name, weight in weights if (weight == 0).any()})
+        zeros = _zeros(model)
+        if not zeros:
+            raise PermaskError(
+                "the network is dense, so it carries no mask: it has no pruning buffers and no weight is exactly zero; "
+                "make a mask by permask.magnitude_mask(model, sparsity)"
+            )
+        return cls({name: ~zero for name, zero in zeros.items()})
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a mask saved by `save`, or any safetensors file of 0/1 tensors; nothing is unpickled.
+        """Read a mask from any file that carries one: whatever the commands read.
+
+        That is a file that `save` wrote; tensors of zeros and ones; a checkpoint with the buffers of
+        `torch.nn.utils.prune`, with a sparsifier's state, or with zeros among its weights; as safetensors or as
+        `torch.save` writes it. No code that a file contains is ever run.
 
         Raises:
-            PermaskError: A file that is missing, no safetensors file, or holds other values than 0 and 1.
+            PermaskError: A file that is missing, cannot be read, or carries no mask.
         """
-        try:
-            with safe_open(path, framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except (OSError, SafetensorError) as error:
-            raise PermaskError(f"{path}: expected a mask as a safetensors file: {error}") from error
-        for name, tensor in tensors.items():
-            if not ((tensor == 0) | (tensor == 1)).all():
-                raise PermaskError(f"{path}: {name} holds values other than 0 and 1, so it is not a mask")
-        return cls({name: tensor.bool() for name, tensor in tensors.items()})
+        return cls(read_kept(path))
 
     def save(self, path: str | Path) -> None:
         """Write the mask as boolean tensors in a safetensors file."""
-        save_tensors(self._kept, path, {"permask": json.dumps(FORMAT, sort_keys=True)})
+        save_tensors(self._kept, path, {OWN: json.dumps(FORMAT, sort_keys=True)})
 
     def __getitem__(self, name: str) -> Tensor:
         return self._kept[name]
@@ -99,6 +107,39 @@ class Mask(Mapping[str, Tensor]):
 
     def __repr__(self) -> str:
         return f"Mask({self.count} of {self.size} weights kept, sparsity {self.sparsity:.4f})"
+
+    def _repr_html_(self) -> str:
+        rows = [(escape(name), int(kept.sum()), kept.numel()) for name, kept in self.items()]
+        cells = [[name, *_counted(kept, size)] for name, kept, size in rows]
+        total = ["all", *_counted(self.count, self.size)]
+        return card(repr(self), table(["layer", "kept", "of", "sparsity", ""], cells, total))
+
+    def __and__(self, other: object) -> Self:
+        """Keep what both masks keep; `|` keeps what either keeps, `~` what this one prunes."""
+        return self._with(other, operator.and_)
+
+    def __or__(self, other: object) -> Self:
+        return self._with(other, operator.or_)
+
+    def __invert__(self) -> Self:
+        return type(self)({name: ~kept for name, kept in self.items()})
+
+    def to(self, device: str | torch.device) -> Self:
+        """The mask on a device."""
+        return type(self)({name: kept.to(device) for name, kept in self.items()})
+
+    def _with(self, other: object, combine: Callable[[Tensor, Tensor], Tensor]) -> Self:
+        """Two masks of the same weights as one, where the first of them is."""
+        if not isinstance(other, Mask):
+            return NotImplemented
+        if self.keys() != other.keys():
+            name = min(self.keys() ^ other.keys())
+            raise NetworkError(f"expected two masks of the same parameters; {name} is in one only")
+        for name, kept in self.items():
+            if kept.shape != other[name].shape:
+                shapes = f"{list(kept.shape)} and {list(other[name].shape)}"
+                raise NetworkError(f"expected two masks of the same shapes; those of {name} are {shapes}")
+        return type(self)({name: combine(kept, other[name].to(kept.device)) for name, kept in self.items()})
 
     def permuted(self, permutation: Permutation) -> Self:
         """The mask with its units permuted, as the weights of a network are: `new[i] = old[p[i]]`.
@@ -149,6 +190,25 @@ class Mask(Mapping[str, Tensor]):
         for name, kept in self.items():
             parameters[name].mul_(kept.to(parameters[name].device))
         return model
+
+
+def _zeros(model: nn.Module) -> dict[str, Tensor]:
+    """Where the parameters with at least two dims are zero, of those that are, apart from padding of embeddings."""
+    embeddings = (module for module in model.modules() if isinstance(module, nn.Embedding))
+    padding = {id(module.weight): module.padding_idx for module in embeddings}
+    found = {}
+    for name, parameter in model.named_parameters():
+        zero, row = parameter.detach() == 0, padding.get(id(parameter))
+        expected = zero[row].sum() if row is not None else 0
+        if parameter.ndim > 1 and zero.sum() > expected:
+            found[name] = zero
+    return found
+
+
+def _counted(kept: int, size: int) -> list[str]:
+    """Cells of a table: how many weights are kept, of how many, and the share that is pruned, in words and as a bar."""
+    pruned = 1 - kept / size if size else 0.0
+    return [f"{kept:,}", f"{size:,}", f"{pruned:.2%}", bar(pruned)]
 
 
 def check_fits(mask: Mask, weights: Mapping[str, Tensor]) -> None:

@@ -8,6 +8,7 @@ import copy
 from collections import OrderedDict
 from collections.abc import Mapping
 from functools import cached_property
+from html import escape
 from typing import Any, Protocol, Self, TypeVar, runtime_checkable
 
 import numpy as np
@@ -15,6 +16,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor, nn
 
+from permask.display import bar, card, table
 from permask.errors import NetworkError, PermaskError
 from permask.groups import Axis, Group
 
@@ -57,6 +59,24 @@ class Permutation:
                     f"got shape {list(vector.shape)}"
                 )
             self.index[group.name] = vector
+
+    @cached_property
+    def moved(self) -> dict[str, int]:
+        """Group name to how many of its units, all blocks together, are not where they were in their block."""
+        return {name: int((index != np.arange(index.shape[-1])).sum()) for name, index in self.index.items()}
+
+    def __repr__(self) -> str:
+        units = sum(index.size for index in self.index.values())
+        groups = sum(map(bool, self.moved.values()))
+        moved = sum(self.moved.values())
+        return f"Permutation({len(self.groups)} groups, {groups} of them move; {moved} of {units} units)"
+
+    def _repr_html_(self) -> str:
+        cells = [
+            [escape(name), f"{moved:,}", f"{self.index[name].size:,}", bar(moved / max(1, self.index[name].size))]
+            for name, moved in self.moved.items()
+        ]
+        return card(repr(self), table(["group", "units that move", "of", ""], cells))
 
     def inverse(self) -> Self:
         """The permutation that undoes this one."""

@@ -10,6 +10,7 @@ from typing import Any, Literal, Self
 import numpy as np
 from torch import nn
 
+from permask.display import card, folded_by, groups_table, listed
 from permask.errors import NetworkError, PermaskError
 from permask.groups import Axis, Group, Site
 from permask.permutation import Permutation
@@ -61,8 +62,8 @@ class Symmetry:
     report: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        groups = ", ".join(f"{group.name} ({group.size})" for group in self.groups)
-        return f"Symmetry({len(self.groups)} groups, {100 * self.movable:.1f}% movable: {groups})"
+        groups = [f"{group.name} ({group.size})" for group in self.groups]
+        return listed(f"Symmetry({len(self.groups)} groups, {100 * self.movable:.1f}% movable", groups, ")")
 
     def __getitem__(self, name: str) -> Group:
         for group in self.groups:
@@ -141,6 +142,10 @@ class Symmetry:
             "shapes": {name: list(shape) for name, shape in self.shapes.items()},
             "report": dict(self.report),
         }
+
+    def _repr_html_(self) -> str:
+        title = f"Symmetry: {len(self.groups)} groups, {100 * self.movable:.1f}% movable"
+        return card(title, groups_table(self.groups, self.shapes), folded_by("kind", self.pinned))
 
 
 def _shape(shape: tuple[int, ...] | None) -> str:

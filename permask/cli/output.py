@@ -1,7 +1,8 @@
 """What commands write: files, whole or not at all, tables, and bars of how far they are."""
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from permask.errors import PermaskError
+from permask.progress import inside
 
 
 def check_writable(*paths: Path | None) -> None:
@@ -34,10 +36,12 @@ def write_whole(path: Path, save: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
 
 
-def bar(quiet: bool) -> Progress:
-    """Progress bars on the standard error, unless quiet."""
+@contextmanager
+def bar(quiet: bool) -> Iterator[Progress]:
+    """Progress bars on the standard error, unless quiet; those of what is called meanwhile join them."""
     console = Console(stderr=True)
-    return Progress(console=console, transient=True, disable=quiet or not console.is_terminal)
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as bars, inside(bars):
+        yield bars
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:

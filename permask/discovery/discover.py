@@ -20,6 +20,7 @@ from permask.discovery.rules import RULES
 from permask.discovery.solve import solve
 from permask.errors import NetworkError
 from permask.inputs import Example
+from permask.progress import progress
 from permask.symmetry import Symmetry
 
 
@@ -49,7 +50,8 @@ def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *,
         symmetry = permask.discover(clip, inputs, outputs=["image_embeds", "text_embeds"])
         ```
     """
-    return find(captured(model, example_inputs, outputs), model, strict)
+    with progress("discover"):
+        return find(captured(model, example_inputs, outputs), model, strict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +74,8 @@ class Captured:
 def captured(model: nn.Module, example: Example, outputs: Wanted = None) -> Captured:
     """Capture a network; the first step of `discover`, which raises what that does."""
     started = time.perf_counter()
-    program = capture(model, example, outputs=outputs)
+    with progress("  capture"):
+        program = capture(model, example, outputs=outputs)
     return Captured(program, decomposed(program, RULES), tied(model), time.perf_counter() - started)
 
 
@@ -80,14 +83,16 @@ def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
     """Find the symmetries of a network that was captured, and certify them; all further steps of `discover`."""
     started = time.perf_counter()
     aliases, names = network.aliases, {name: key for key, names in network.aliases.items() for name in names}
-    found = propagate(network.readable, names, network.readable.numbers(model.state_dict()))
-    families = arrange(solve(found.constraints))
+    with progress("  solve"):
+        found = propagate(network.readable, names, network.readable.numbers(model.state_dict()))
+        families = arrange(solve(found.constraints))
     groups = named(families, found, network.program, aliases)
     seconds = {"capture": network.seconds, "solve": time.perf_counter() - started}
 
     started = time.perf_counter()
     try:
-        certificate = certify(network.program, groups, model, network.program.example)
+        with progress("  certify"):
+            certificate = certify(network.program, groups, model, network.program.example)
     except NetworkError as error:
         raise NetworkError(f"the network does not run in float64, so that nothing can be certified: {error}") from error
     if certificate.failed:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils.weak import WeakIdKeyDictionary
 
+from permask.display import card
 from permask.errors import PermaskError
 from permask.mask import Mask, parameters_by_name
 from permask.masks.factors import Factors
@@ -87,7 +88,11 @@ class Hold:
         self.remove()
 
     def __repr__(self) -> str:
-        return f"Hold({self.mask})"
+        return f"Hold({self.mask}, {len(self.weights)} layers, {type(self._optimizer).__name__})"
+
+    def _repr_html_(self) -> str:
+        held = Mask({name: self.mask[name] for name in self.weights})
+        return card(f"Hold: {len(held)} layers, {type(self._optimizer).__name__}", held._repr_html_())
 
     def update(self, mask: Mask) -> None:
         """Prune by another mask from now on.

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any, Self
 
@@ -10,6 +11,7 @@ import numpy as np
 from jaxtyping import Bool
 from torch import nn
 
+from permask.display import card, one_line, table
 from permask.errors import PermaskError
 from permask.matching.assignment import Score, unit_sources
 from permask.permutation import Permutation
@@ -105,7 +107,21 @@ class Alignment:
     def __repr__(self) -> str:
         seen = [group.correlation for group in self.groups if group.correlation is not None]
         mean = f", mean correlation {sum(seen) / len(seen):.3f}" if seen else ""
-        return f"Alignment(by {self.method}: {len(self.groups)} groups, objective {self.objective:.6g}{mean})"
+        return one_line(f"Alignment(by {self.method}: {len(self.groups)} groups, objective {self.objective:.6g}{mean})")
+
+    def _repr_html_(self) -> str:
+        header = ["group", "units", "correlation before", "after", "dead in source", "in target"]
+        cells = [
+            [
+                escape(group.group),
+                f"{group.size:,}",
+                *("" if x is None else f"{x:.3f}" for x in (group.correlation_identity, group.correlation)),
+                f"{group.dead_source:,}",
+                f"{group.dead_target:,}",
+            ]
+            for group in self.groups
+        ]
+        return card(repr(self), table(header, cells))
 
     def check(self, model: nn.Module) -> None:
         """Raise a `NetworkError` that names the first tensor of the network that does not fit."""

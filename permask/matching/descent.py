@@ -18,6 +18,7 @@ from permask.groups import Axis, Group
 from permask.matching.assignment import assign, assign_nested, families
 from permask.matching.similarity import restrict, units_first, weight_scores
 from permask.permutation import Permutation
+from permask.progress import progress
 
 # a step must improve by more than this share of |W_A|·|W_B|; less is rounding
 ROUNDING = 1e-9
@@ -42,15 +43,16 @@ def coordinate_descent(
     state = _State(start, source, target)
     history = [inner_product(start, source, target, state.parameters)]
     stale = state.with_weights  # and from then on, those beside which something moved since they were assigned
-    while stale:
-        gained = 0.0
-        for i in rng.permutation(len(state.families)):
-            if i in stale:
-                stale.remove(i)
-                gain = state.improve(i)
-                gained += gain
-                stale |= state.beside(i) if gain else set()
-        history.append(history[-1] + gained)
+    with progress("match weights: a sweep") as watch:
+        while stale:
+            gained = 0.0
+            for i in watch(rng.permutation(len(state.families))):
+                if i in stale:
+                    stale.remove(i)
+                    gain = state.improve(i)
+                    gained += gain
+                    stale |= state.beside(i) if gain else set()
+            history.append(history[-1] + gained)
     return state.permutation, history
 
 

@@ -24,6 +24,7 @@ from permask.matching.similarity import weights_of
 from permask.matching.sinkhorn import SinkhornLearner
 from permask.matching.straight_through import StraightThroughLearner
 from permask.matching.weights import match_weights, weight_matches
+from permask.progress import progress
 from permask.symmetry import Symmetry
 
 Loss = Callable[[nn.Module, Any], Tensor]
@@ -94,16 +95,17 @@ def match_learned(
     )
     best = start.permutation
     history = [-halfway.mean_loss(best.apply(weights_A), batches)]
-    for _ in range(epochs):
-        for batch in batches:
-            learner.optimizer.zero_grad()
-            halfway.loss(learner.weights(), batch).backward()
-            learner.optimizer.step()
-            learner.update()
-        permutation = learner.permutation
-        history.append(-halfway.mean_loss(permutation.apply(weights_A), batches))
-        if history[-1] == max(history):
-            best = permutation
+    with progress("learn to match: epochs") as each_epoch, progress("  batches") as each_batch:
+        for _ in each_epoch(range(epochs)):
+            for batch in each_batch(batches):
+                learner.optimizer.zero_grad()
+                halfway.loss(learner.weights(), batch).backward()
+                learner.optimizer.step()
+                learner.update()
+            permutation = learner.permutation
+            history.append(-halfway.mean_loss(permutation.apply(weights_A), batches))
+            if history[-1] == max(history):
+                best = permutation
     used = {"start": start.method, "epochs": epochs, "learning_rate": learning_rate, "seed": seed}
     groups = weight_matches(best, weights_A, weights_B)
     seconds = time.perf_counter() - started

@@ -11,6 +11,7 @@ from permask.errors import PermaskError
 from permask.groups import Site
 from permask.inputs import Example, Inputs
 from permask.matching.moments import Moments
+from permask.progress import progress
 from permask.symmetry import Symmetry
 
 # just below the largest block that glibc keeps for reuse
@@ -73,8 +74,8 @@ def observe(
     torch.empty(LARGE, dtype=torch.uint8)
     captures: dict[str, Program] = {}
     used = {"batches": 0, "samples": 0}
-    with torch.no_grad():
-        for batch in batches:
+    with torch.no_grad(), progress("run on batches") as counted:
+        for batch in counted(batches):
             inputs = Inputs.of(networks[0], batch).to(device)
             form = inputs.form
             if form not in captures:

@@ -15,6 +15,7 @@ from permask.matching.matchers import MatchOptions
 from permask.matching.propagation import propagate
 from permask.matching.similarity import unit_norms, weight_scores, weights_of
 from permask.permutation import Permutation
+from permask.progress import progress
 from permask.symmetry import Symmetry
 
 
@@ -63,12 +64,13 @@ def match_weights(
     weights_A, weights_B = weights_of(source, source_mask), weights_of(target, target_mask)
     rng = np.random.default_rng(seed)
     runs = []
-    for restart in range(restarts + 1):
-        if restart == 0:
-            start = propagate(symmetry.identity(), weights_A, weights_B)
-        else:
-            start = symmetry.random(int(rng.integers(2**31)))
-        runs.append(coordinate_descent(start, weights_A, weights_B, rng))
+    with progress("match weights: runs") as watch:
+        for restart in watch(range(restarts + 1)):
+            if restart == 0:
+                start = propagate(symmetry.identity(), weights_A, weights_B)
+            else:
+                start = symmetry.random(int(rng.integers(2**31)))
+            runs.append(coordinate_descent(start, weights_A, weights_B, rng))
     permutation, history = max(runs, key=lambda run: run[1][-1])
     used = {
         "seed": seed,

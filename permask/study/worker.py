@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from permask.errors import PermaskError, StoreError
+from permask.progress import silent
 from permask.study.messages import Busy, Computed, Ending, Failed, Lacks, Present, Progress, Refused
 from permask.study.provenance import Provenance
 from permask.study.step import Task
@@ -72,6 +73,7 @@ class Worker:
         except Exception:
             return Failed(traceback.format_exc())
 
+    @silent()
     def compute(self, task: Task, progress: Heard = unheard) -> Computed | Present | Busy:
         """Compute a task whose needs are in the store.
 

@@ -1,0 +1,156 @@
+"""Tensors and masks in the files that people already have, read without running code that a file contains."""
+
+import pickle
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
+from torch import Tensor
+
+from permask.errors import PermaskError
+
+OWN = "permask"  # in the metadata of a mask that permask wrote
+# where training scripts put the state_dict inside a checkpoint
+NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
+# how files begin that `torch.save` writes, today and before torch 1.6
+ZIPPED, PICKLED = b"P", b"\x80"
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read the tensors of a safetensors file, of whatever name, or of a `state_dict` saved by `torch.save`.
+
+    A checkpoint that holds the `state_dict` under one of the usual names is looked into, and the prefix
+    `module.` of distributed training is taken off.
+
+    Raises:
+        PermaskError: A file that is missing, truncated, holds no tensors, or could only be read by running
+            code that it contains.
+    """
+    return _state_in(_content(Path(path)), path)
+
+
+def read_kept(path: str | Path) -> dict[str, Tensor]:
+    """Read which weights are kept, as boolean tensors, from any file that `read_state` reads; see `kept_in_state`.
+
+    Before `squash_mask()`, the masks of a `torch.ao.pruning` sparsifier are in its own `state_dict`: in a file of that,
+    or in a checkpoint that holds it beside the network's. A mask that permask wrote is read under the names it has.
+
+    Raises:
+        PermaskError: A file that cannot be read, or that carries no mask.
+    """
+    content = _content(Path(path))
+    if _is_own(Path(path)):
+        return content
+    try:
+        return _kept_by_sparsifier(content) or kept_in_state(_state_in(content, path))
+    except PermaskError as error:
+        raise error if str(error).startswith(str(path)) else PermaskError(f"{path}: {error}") from error
+
+
+def kept_in_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Which weights a `state_dict` keeps, as boolean tensors by name.
+
+    In this order: tensors that are all 0 or 1 are the mask itself; buffers of `torch.nn.utils.prune`; zeros
+    among the weights, in which case the scope is every tensor with at least two dims that holds a zero.
+
+    Raises:
+        PermaskError: None of these.
+    """
+    if all(x.dtype == torch.bool or ((x == 0) | (x == 1)).all() for x in state.values()):
+        return {name: x.bool() for name, x in state.items()}
+    buffers = {
+        name.removesuffix("_mask"): x.bool()
+        for name, x in state.items()
+        if name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in state
+    }
+    if buffers:
+        return buffers
+    weights = {name: x for name, x in state.items() if x.ndim > 1 and x.is_floating_point()}
+    zeros = {name: x != 0 for name, x in weights.items() if (x == 0).any()}
+    if not zeros:
+        raise PermaskError("there is no mask here: no pruning buffers, and no weight is exactly zero")
+    return zeros
+
+
+def _state_in(content: Any, path: str | Path) -> dict[str, Tensor]:
+    for name in NESTED:
+        if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
+            content = content[name]
+            break
+    state = {n: x for n, x in content.items() if isinstance(x, Tensor)} if isinstance(content, Mapping) else {}
+    if not state:
+        raise PermaskError(f"{path}: expected tensors by name (a state_dict), found none")
+    if all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): x for name, x in state.items()}
+    return state
+
+
+def _kept_by_sparsifier(content: Any) -> dict[str, Tensor] | None:
+    """The masks that a sparsifier's `state_dict` holds, there or one level down: state, then weight, then mask."""
+    parts = [content, *content.values()] if isinstance(content, Mapping) else []
+    states = [part["state"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("state"), Mapping)]
+    for state in states:
+        entries = {name: entry for name, entry in state.items() if isinstance(entry, Mapping)}
+        masks = {name: entry["mask"] for name, entry in entries.items() if isinstance(entry.get("mask"), Tensor)}
+        if masks:
+            return {name: x.bool() for name, x in masks.items()}
+    return None
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise PermaskError(f"{path}: expected a safetensors file: {error}") from error
+
+
+def _is_own(path: Path) -> bool:
+    """Whether a file is a mask that permask wrote."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return OWN in (file.metadata() or {})
+    except (OSError, SafetensorError):
+        return False
+
+
+def _load_pickle(path: Path) -> Any:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # about protocols, on files that are refused below anyway
+            with torch.serialization.safe_globals([(_plain_dict, "collections.defaultdict"), dict]):
+                return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        with path.open("rb") as file:
+            first = file.read(1)
+        if first not in (ZIPPED, PICKLED):
+            raise PermaskError(f"{path}: expected a safetensors file or a state_dict, this is neither") from error
+        raise PermaskError(
+            f"{path}: not a plain state_dict: it holds more than tensors, and permask never runs code that a file "
+            "contains; save model.state_dict() and use that file"
+        ) from error
+    except Exception as error:  # the reader fails in any way on a file that is damaged or of another kind
+        raise PermaskError(f"{path}: expected a safetensors file or a state_dict: {_first_line(error)}") from error
+
+
+def _plain_dict(_factory: type) -> dict[Any, Any]:
+    """What stands in for the `defaultdict` in which a sparsifier keeps its masks: nothing of the file is called."""
+    return {}
+
+
+def _content(path: Path) -> Any:
+    if not path.is_file():
+        raise PermaskError(f"{path}: no such file")
+    try:
+        with path.open("rb") as file:
+            header = file.read(10)[8:]  # in safetensors, a JSON object follows its length
+    except OSError as error:
+        raise PermaskError(f"{path}: cannot read: {error.strerror}") from error
+    return _load_safetensors(path) if header == b'{"' or path.suffix == ".safetensors" else _load_pickle(path)
+
+
+def _first_line(error: Exception) -> str:
+    return ": ".join([type(error).__name__, *str(error).strip().splitlines()[:1]])
