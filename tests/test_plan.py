@@ -118,7 +118,9 @@ def test_the_images_of_a_path_are_in_its_key_only_where_a_study_names_them():
         setting = next(iter(plan.steps.values())).specification
         for labelled in plan.of("connect"):
             own = labelled.step.specification
-            assert {name: own[name] for name in own if name not in ("data", "network", "execution", "torch")} == expected
+            assert {
+                name: own[name] for name in own if name not in ("data", "network", "execution", "torch")
+            } == expected
             assert own["data"] == setting["data"]
 
 

@@ -55,7 +55,9 @@ class Wide(NetworkSection):
     ] = 1
     initialisation: Annotated[
         Literal["he", "torch"],
-        Field(description="he: normal weights as of He et al. 2015, zero biases; torch: what torch or torchvision draw"),
+        Field(
+            description="he: normal weights as of He et al. 2015, zero biases; torch: what torch or torchvision draw"
+        ),
     ] = "he"
 
 
