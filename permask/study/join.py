@@ -116,15 +116,18 @@ def _pairs(results: Iterable[Results]) -> list[Seeds]:
     pairs = sorted({seeds for one in results for seeds in _seeds(one).values()})
     if shared := [seed for seed, count in Counter(seed for pair in pairs for seed in pair).items() if count > 1]:
         raise PermaskError(
-            f"the network of seed {shared[0]} is in two pairs: expected pairs that share no network, as intervals do"
+            f"the network of seed {shared[0]} is in two pairs: expected pairs that share no network, as intervals assume"
         )
     return pairs
 
 
 def _seeds(results: Results) -> dict[int, Seeds]:
     """Number of a pair in some results to its seeds."""
-    rows: Iterable[Any] = (row for row in results.rows if hasattr(row, "pair"))
-    return {row.pair: (row.seed_a, row.seed_b) for row in rows}
+    return {row.pair: (row.seed_a, row.seed_b) for row in _about_pairs(results)}
+
+
+def _about_pairs(results: Results) -> list[Any]:
+    return [row for row in results.rows if hasattr(row, "pair")]
 
 
 def _of_pairs(results: Mapping[str, Results], pairs: list[Seeds]) -> list[Row]:
@@ -149,9 +152,9 @@ def _of_pairs(results: Mapping[str, Results], pairs: list[Seeds]) -> list[Row]:
 
 
 def _grouped(results: Results, new: Mapping[int, int]) -> dict[tuple[str, int, str], list[Row]]:
+    """The rows about pairs with their new numbers, by what is swept, pair and table."""
     found: dict[tuple[str, int, str], list[Row]] = {}
-    rows: Iterable[Any] = (row for row in results.rows if hasattr(row, "pair"))
-    for row in rows:
+    for row in _about_pairs(results):
         changes: dict[str, Any] = {"pair": new[row.pair]}
         if isinstance(row, MeasuredEnsemble):
             changes["pairs"] = [new[pair] for pair in row.pairs]
