@@ -59,8 +59,8 @@ _SVHN = {
     ("naive", 20): ((94.09, 0.53), (94.31, 0.64), (92.61, 0.64), (90.69, 2.78)),
     ("permuted", 20): ((95.08, 0.10), (94.02, 0.14), (93.54, 0.99), (92.61, 0.11)),
 }
-# error barrier in points between sparse A, permuted, and dense B, from dense A through the rounds of pruning; read off a
-# figure, without spreads; of REPAIR its ends
+# error barrier in points between sparse A, permuted, and dense B, from dense A through the rounds of pruning, read off
+# a figure, without spreads; of REPAIR its ends
 BARRIERS = {
     "reset": (7.5, 7.8, 7.7, 8.3, 9.1, 10.3, 12.6, 15.4, 21.9, 30.5),
     "repair": (7.5, 7.2),
