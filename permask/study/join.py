@@ -116,7 +116,7 @@ def _pairs(results: Iterable[Results]) -> list[Seeds]:
     pairs = sorted({seeds for one in results for seeds in _seeds(one).values()})
     if shared := [seed for seed, count in Counter(seed for pair in pairs for seed in pair).items() if count > 1]:
         raise PermaskError(
-            f"the network of seed {shared[0]} is in two pairs: expected pairs that share no network, as intervals take it"
+            f"the network of seed {shared[0]} is in two pairs: expected pairs that share none, for intervals to hold"
         )
     return pairs
 
