@@ -66,12 +66,12 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     for path in map(Path, sys.argv[1:]):
         shutil.copy(path, folder / f"{Results.load(path).study['name']}.json")
-    (DOCS / "reproduction.md").write_text(page())
+    (DOCS / "reproduction.md").write_text(page(folder))
 
 
-def page() -> str:
-    """The page, from the results files that are there."""
-    known = {path.stem: Results.load(path) for path in sorted((DOCS / "results").glob("*.json"))}
+def page(folder: Path) -> str:
+    """The page, from the results files of a folder."""
+    known = {path.stem: Results.load(path) for path in sorted(folder.glob("*.json"))}
     tables = [
         f"### {name}\n\n{_made_with(results, name)}\n\n{table}\n"
         for name, results in known.items()

@@ -1,8 +1,6 @@
 """The paper's claims are judged by what results say, pair by pair; a second difference can stand in the way."""
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -177,16 +175,3 @@ def test_studies_come_nearest_to_the_paper_first_and_those_that_are_missing_are_
     line = claim_lines(BETTER, None)
     assert line[1:4] == [NOT_DECIDED, "not run yet", "0"]
     assert line[-1] == "the paper's scale: `permask run resnet20x1-cifar10`"
-
-
-def test_the_page_is_what_its_script_makes_of_the_results_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    root = Path(__file__).parent.parent
-    monkeypatch.syspath_prepend(root / "benchmarks")
-    import reproduction  # pyright: ignore[reportMissingImports]
-
-    for name in ("reproduction", "protocol"):
-        monkeypatch.delitem(sys.modules, name)
-    written = (root / "docs" / "reproduction.md").read_text()
-    assert written == reproduction.page(), "run `python benchmarks/reproduction.py`"
-    for claim in CLAIMS:
-        assert f"\n| {claim.name} | " in written
