@@ -5,8 +5,13 @@ uv run python benchmarks/reproduction.py [RESULTS.json ...]     # copies these i
 
 import shutil
 import sys
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
+from protocol import OTHERWISE, SAME
+
+from permask.report.claims import CLAIM_HEADINGS, claim_lines, judged
+from permask.report.paper import CLAIMS
 from permask.report.published import PUBLISHED_STUDIES
 from permask.report.reproduction import reproduction_table
 from permask.study.results import Results
@@ -26,12 +31,33 @@ in the store is never computed again, and a run that was stopped resumes, so tha
 With `--smoke` each takes minutes; its results mean nothing, it only checks that the study runs.
 
 {studies}
+## The paper's claims, one by one
+
+{claims}
+## Where the published code, the paper and our studies agree and differ
+
+The published code was read at commit `22f69c6`. Where an option can say so, our studies of the paper do what it does:
+
+{same}
+What remains different, and what our studies do instead:
+
+{otherwise}
 ## Ours beside the paper's
 
 Test accuracy in %, mean ± standard deviation over n training runs; differences with Welch's 95% interval where both
 sides have a spread. Sparsity is that of the pruned layers, as in the paper. Only what was run is here.
 
 """
+CLAIMS_HEAD = """\
+A line for each claim, from the study nearest to the paper's own scale that was run and put here; studies that were not
+run are left out. n counts pairs of networks, or ensembles. A difference is the mean over all sparsities and rewind
+epochs of a study, taken within each pair, with Student's 95% interval over pairs; fewer than three get none. A claim is
+reproduced where the interval lies above the border that the line states (0 unless it says otherwise), not reproduced
+where it lies below, and not decided otherwise. Where a line states a second difference that has to lie above 0, or must
+not, the claim stands only if that is so.
+
+"""
+OTHER_SCALES = "\nThe same at the other scales that were run:\n\n"
 NOTHING = "None of the studies whose figures the paper states has been run to its end and put here.\n"
 
 
@@ -40,19 +66,47 @@ def main() -> None:
     folder.mkdir(exist_ok=True)
     for path in map(Path, sys.argv[1:]):
         shutil.copy(path, folder / f"{Results.load(path).study['name']}.json")
-    tables = []
-    for path in sorted(folder.glob("*.json")):
-        results = Results.load(path)
-        if table := reproduction_table(results):
-            tables.append(f"### {results.study['name']}\n\n{_made_with(results, path)}\n\n{table}\n")
-    (DOCS / "reproduction.md").write_text(HEAD.format(studies=_studies()) + ("\n".join(tables) or NOTHING))
+    (DOCS / "reproduction.md").write_text(page(folder))
 
 
-def _made_with(results: Results, path: Path) -> str:
+def page(folder: Path) -> str:
+    """The page, from the results files of a folder."""
+    known = {path.stem: Results.load(path) for path in sorted(folder.glob("*.json"))}
+    tables = [
+        f"### {name}\n\n{_made_with(results, name)}\n\n{table}\n"
+        for name, results in known.items()
+        if (table := reproduction_table(results))
+    ]
+    head = HEAD.format(
+        studies=_studies(),
+        claims=_claims(known),
+        same=_table(("what", "published code", "our studies of the paper"), SAME),
+        otherwise=_table(("what", "published code", "our studies of the paper"), OTHERWISE),
+    )
+    return head + ("\n".join(tables) or NOTHING)
+
+
+def _claims(known: Mapping[str, Results]) -> str:
+    """A line for each claim, and below them those of other scales."""
+    first, others = [], []
+    for claim in CLAIMS:
+        nearest, *further = judged(claim, known) or [None]
+        first.append(claim_lines(claim, nearest))
+        others += [claim_lines(claim, found) for found in further]
+    more = OTHER_SCALES + _table(CLAIM_HEADINGS, others) if others else ""
+    return CLAIMS_HEAD + _table(CLAIM_HEADINGS, first) + more
+
+
+def _table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    rows = [headings, ["---"] * len(headings), *lines]
+    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _made_with(results: Results, name: str) -> str:
     data, made = results.study["data"], results.provenance
     return (
         f"Data: {data['name']}; torch {made['torch']}, permask {made['permask']} at commit `{made['commit']}`, "
-        f"{made['cores']} cores of {made['cpu']}. [The results](results/{path.name})."
+        f"{made['cores']} cores of {made['cpu']}. [The results](results/{name}.json)."
     )
 
 

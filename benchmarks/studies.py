@@ -51,7 +51,7 @@ def images_per_second(study: Study, steps: int) -> np.ndarray:
         generator=stream(0, "initialisation"),
         **study.network.model_dump(),
     )
-    execution = Execution.of(network, study.execution.device)
+    execution = Execution.of(network, study.execution.device, study.execution.precision)
     optimizer = MomentumSGD(execution.place(network).train(), 0.9, 5e-4)
     mean_loss = execution.loss_function(network)
     images, labels = images.to(execution.device), labels.to(execution.device)

@@ -17,7 +17,7 @@ from pydantic import TypeAdapter
 from support.made_data import make_cifar10, make_cifar100, make_folder, make_svhn
 
 from permask.errors import DataError
-from permask.study.data import DataSet, data_in_keys, decode_images, find_content
+from permask.study.data import DataSet, data_in_keys, data_options, decode_images, find_content
 from permask.training.data.cache import making
 from permask.training.data.load import load_data, load_once
 from permask.training.data.subsets import balanced_order
@@ -73,6 +73,26 @@ def test_svhn_is_read_as_torchvision_reads_it(tmp_path):
         expected = unchecked(torchvision.datasets.SVHN)(str(root), name)
         assert np.array_equal(split.samples.permute(0, 3, 1, 2).numpy(), expected.data)
         assert split.labels.tolist() == expected.labels.tolist()
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "usual"), [("svhn", make_svhn, False), ("cifar10", make_cifar10, True)], ids=["svhn", "cifar10"]
+)
+def test_digits_are_not_mirrored_unless_the_study_says_so(tmp_path, name, make, usual):
+    root = str(make(tmp_path / "data"))
+    assert load(name=name, root=root, published=False).train.augmentation.flip is usual
+    for flip in (True, False):
+        assert load(name=name, root=root, published=False, flip=flip).train.augmentation.flip is flip
+
+
+def test_keys_of_svhn_always_say_whether_it_is_mirrored_and_others_only_where_it_is_unusual():
+    assert data_in_keys(section(name="svhn"), "") == {"name": "svhn", "flip": False}
+    assert data_in_keys(section(name="svhn", flip=True), "") == {"name": "svhn", "flip": True}
+    for flip in (True, False):
+        assert data_options(data_in_keys(section(name="svhn", flip=flip), ""), "", "")["flip"] is flip
+    for name in ("cifar10", "cifar100", "image_folder"):
+        assert data_in_keys(section(name=name, flip=True), "") == {"name": name}
+        assert data_in_keys(section(name=name, flip=False), "") == {"name": name, "flip": False}
 
 
 def test_folders_are_listed_and_decoded_as_torchvision_does(tmp_path):

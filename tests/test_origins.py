@@ -37,9 +37,10 @@ def mixed() -> Results:
 def test_what_differs_is_warned_of_with_how_many_steps_there_are_of_each() -> None:
     assert warning(mixed()) == (
         "Warning: not all of these results were computed alike, and may differ for that reason. "
-        "torch: 2.11.0 (3 steps), 2.15.0 (40 steps); precision: bfloat16 (1 step), float32 (30 steps)."
+        "torch: 2.11.0 (3 steps), 2.15.0 (40 steps); precision: bfloat16 (1 step), float32 (30 steps); "
+        "cpu: one (1 step), another (42 steps)."
     )
-    alike = {name: values for name, values in MIXED.items() if name in ("device", "cpu")}
+    alike = {name: MIXED[name] for name in ("device",)} | {"cpu": {"one": 43}}
     assert warning(replace(mixed(), provenance={"computed_with": alike})) == ""
 
 

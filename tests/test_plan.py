@@ -96,6 +96,8 @@ def test_the_longest_chain_comes_first():
         ({"evaluate_every": 2}, set()),
         ({"prune": {"epochs": 3}}, {"dense", "match", "connect"}),
         ({"connect": {"points": 5}}, {"dense", "prune", "match", "sparse"}),
+        ({"connect": {"images": 64}}, {"dense", "prune", "match", "sparse"}),
+        ({"connect": {"images": None}}, {"dense", "prune", "match", "sparse", "connect"}),
         ({"name": "other", "description": "renamed"}, {"dense", "prune", "match", "sparse", "connect"}),
         ({"dense": {"learning_rate": 0.2}}, set()),
         (
@@ -108,6 +110,18 @@ def test_a_change_of_one_option_changes_just_the_keys_that_depend_on_it(changes,
     before, after = plan_of(), plan_of(**changes)
     for kind in ("dense", "prune", "match", "sparse", "connect"):
         assert (keys(kind, before) == keys(kind, after)) == (kind in unchanged)
+
+
+def test_the_images_of_a_path_are_in_its_key_only_where_a_study_names_them():
+    for connect, expected in (({"points": 3}, {"points": 3}), ({"images": 64}, {"points": 11, "images": 64})):
+        plan = plan_of(connect=connect)
+        setting = next(iter(plan.steps.values())).specification
+        for labelled in plan.of("connect"):
+            own = labelled.step.specification
+            assert {
+                name: own[name] for name in own if name not in ("data", "network", "execution", "torch")
+            } == expected
+            assert own["data"] == setting["data"]
 
 
 def test_initialisations_depend_on_no_option_of_training():

@@ -5,8 +5,9 @@ from dataclasses import replace
 import pytest
 from support.made_results import made_results
 
-from permask.report.published import PUBLISHED, PUBLISHED_STUDIES
-from permask.report.reproduction import reproduction_table
+from permask.report.published import BARRIERS, PUBLISHED, PUBLISHED_STUDIES
+from permask.report.reproduction import published_power, reproduction_table
+from permask.report.statistics import Summary, half_width
 from permask.study.load import load_study
 from permask.study.shipped import shipped_study
 
@@ -45,3 +46,42 @@ def test_studies_compute_what_was_published_of_them(name):
     methods = {"dense", *(method.name for method in study.methods), *(f"permuted t={t}" for t in study.match_epochs)}
     computed = {(m, s, k) for m in methods for s in study.sparsities for k in study.rewinds} | {("dense", 0, None)}
     assert len(computed & PUBLISHED_STUDIES[name].keys()) >= (4 if PUBLISHED_STUDIES[name] is PUBLISHED else 10)
+
+
+def test_the_published_figures_have_the_spreads_that_the_paper_states():
+    svhn, wide = PUBLISHED_STUDIES["resnet20x1-svhn"], PUBLISHED_STUDIES["resnet20x4-cifar10"]
+    assert svhn["naive", 0.97, 20] == Summary(90.69, 2.78, 3)
+    assert svhn["permuted", 0.80, 10] == Summary(94.45, 0.98, 3)
+    assert all(mean.std is not None for mean in svhn.values())
+    assert wide["permuted", 0.97, 20] == Summary(94.00, 0.33, 3)
+    assert wide["permuted", 0.97, 25] == Summary(94.12, None, 3)
+    assert [values[-1] - values[0] for values in BARRIERS.values()] == pytest.approx([23.0, -0.3])
+
+
+def head_of(name):
+    """What a study file says before its first key, in one line."""
+    lines = shipped_study(name).read_text().splitlines()
+    return " ".join(line.removeprefix("#").strip() for line in lines if line.startswith("#"))
+
+
+@pytest.mark.parametrize("name", ["resnet20x1-cifar10", "early-matching", "resnet20x1-svhn"])
+def test_a_study_of_more_pairs_than_the_paper_says_in_its_head_what_they_tell(name):
+    study = load_study(shipped_study(name))
+    assert study.pairs == 10
+    assert published_power(name, study.pairs) in head_of(name)
+
+
+def test_the_power_is_that_of_the_published_spreads():
+    # 90%: 89.50 ± 0.27 against 88.83 ± 0.27; 95% has the largest spreads, 80% the smallest
+    least, most = (0.18**2 + 0.11**2) ** 0.5, (0.52**2 + 0.36**2) ** 0.5
+    said = published_power("resnet20x1-cifar10", 10)
+    for n in (3, 10):
+        assert f"± {half_width(least, n):.2f} to {half_width(most, n):.2f} with {n} pairs" in said
+    assert "+0.55 to +0.98" in said
+
+
+def test_studies_of_three_pairs_say_what_they_tell_where_a_spread_was_published():
+    at_90 = half_width((2 * 0.27**2) ** 0.5, 3)
+    assert f"± {at_90:.2f} at width 1, and is +1.68" in head_of("barrier-against-width")
+    least, most = (half_width(2**0.5 * std, 3) for std in (0.08, 0.34))
+    assert f"± {least:.2f} to {most:.2f} if naive spreads as much" in head_of("resnet20x4-cifar10")

@@ -246,6 +246,24 @@ def test_the_path_ends_at_the_two_dense_networks(computed):
             assert point["loss"] == pytest.approx(end["loss"], rel=1e-5)
 
 
+@pytest.mark.parametrize(("images", "read"), [(None, 40), (7, 7), (64, 40)])
+def test_a_path_resets_batchnorm_from_as_many_training_images_as_a_study_says(tmp_path, monkeypatch, images, read):
+    changes = {"data": {"name": "digits", "train": 40}, "network": {"name": "cnn", "widths": [4]}, "epochs": 1}
+    changes |= {"methods": ["permuted"], "sparsities": [0.5], "rewinds": [0], "prune": {"epochs": 1, "rate": 0.5}}
+    seen, every = [], load_data("digits", train=40, split_seed=0).train.inputs(40)[0]
+
+    def noting(network, batches):
+        seen.append(torch.cat(list(batches)))
+        return reset_batchnorm(network, batches)
+
+    monkeypatch.setattr("permask.connectivity.batchnorm.reset_batchnorm", noting)
+    connect = {"points": 2} | ({"images": images} if images else {})
+    without = {"prune", "sparse", "mask"}
+    compute_all(tmp_path, without, pairs=1, execution={"precision": "float32"}, connect=connect, **changes)
+    assert [len(inputs) for inputs in seen] == [read] * 4
+    assert all(torch.equal(inputs, every[[i * 40 // read for i in range(read)]]) for inputs in seen)
+
+
 @pytest.fixture(scope="module")
 def together(tmp_path_factory):
     """Two pairs in an ensemble, and the way from every round of pruning."""

@@ -1,6 +1,7 @@
 """Every study that comes with permask is checked, planned, and run in its smallest form on made data."""
 
 import re
+from pathlib import Path
 
 import pytest
 from support.made_data import make_cifar10, make_cifar100, make_folder, make_svhn
@@ -8,6 +9,7 @@ from support.small_study import run
 
 from permask.study.data import Digits
 from permask.study.load import Prepared, load_study
+from permask.study.network import Wide
 from permask.study.plan import make_plan
 from permask.study.shipped import find_study, shipped_studies
 from permask.study.smoke import smallest
@@ -32,6 +34,32 @@ def test_a_study_opens_with_its_command_and_its_cost(path):
     assert int(cost.replace(",", "")) == sum(
         step.epochs for step in make_plan(Prepared(without_files(path))).steps.values()
     )
+
+
+OF_THE_PAPER = (
+    *("resnet20x", "vgg11", "resnet50", "early-matching", "ensembles", "fan-in-rescaling", "repair-along-imp"),
+    "barrier-against-width",
+)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in STUDIES if path.stem.startswith(OF_THE_PAPER)], ids=lambda path: path.stem
+)
+def test_studies_of_the_paper_train_as_its_code_does(path):
+    study = load_study(path)
+    assert study.execution.precision == "float32"
+    recipes = (study.dense, study.prune, study.sparse)
+    small = study.data.name != "imagenet"
+    assert {(recipe.per, recipe.drop_last) for recipe in recipes if recipe.schedule != "constant"} == {("epoch", small)}
+    assert study.data.name == "imagenet" or study.data.flip is (study.data.name != "svhn")
+    if isinstance(study.network, Wide) and study.network.name in ("vgg11", "resnet50"):
+        assert study.network.initialisation == "torch"
+
+
+def test_imagenet_goes_back_to_the_published_epochs_in_the_papers_form_and_in_the_codes():
+    form, code = (load_study(find_study(Path(f"resnet50x1-imagenet{end}"))) for end in ("", "-code"))
+    assert form.rewinds == (0, 10, 25, 50)
+    assert code.rewinds == tuple(k + 1 for k in form.rewinds)  # its epoch k ends after k + 1 epochs
 
 
 @each_study

@@ -82,6 +82,31 @@ def test_vgg11_does_not_diverge_at_the_papers_learning_rate():
         assert loss < 4  # a guess costs log(10)
 
 
+def test_vgg11_starts_as_torch_draws_it_where_a_study_says_so():
+    def made(seed, **options):
+        return create_network("vgg11", (3, 32, 32), 10, stream(seed, "initialisation"), **options)
+
+    ours, theirs = made(0), made(0, initialisation="torch")
+    for name, layer in theirs.named_modules():
+        if isinstance(layer, nn.Conv2d | nn.Linear):
+            bound = layer.weight[0].numel() ** -0.5  # uniform within it, of variance 1 / (3 fan-in)
+            assert 0.99 * bound < layer.weight.abs().max() <= bound
+            assert layer.weight.var().item() == pytest.approx(bound**2 / 3, rel=0.1)
+            assert 0 < layer.bias.abs().max() <= bound
+            assert not ours.get_submodule(name).bias.any()
+    again, other = made(0, initialisation="torch"), made(1, initialisation="torch")
+    assert torch.equal(again[0].weight, theirs[0].weight) and not torch.equal(other[0].weight, theirs[0].weight)
+
+
+def test_resnet50_starts_as_torchvision_draws_it_where_a_study_says_so():
+    seed = int(torch.randint(2**63 - 1, (), generator=stream(0, "initialisation")))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        expected = torchvision.models.resnet50(weights=None, num_classes=7).state_dict()
+    made = create_network("resnet50", (3, 64, 64), 7, stream(0, "initialisation"), initialisation="torch")
+    assert all(torch.equal(made.state_dict()[name], tensor) for name, tensor in expected.items())
+
+
 def test_a_cnn_has_the_widths_it_is_told():
     network = create_network("cnn", (3, 16, 16), 10, stream(0, "initialisation"), widths=(4, 6))
     assert [layer.out_channels for layer in network if isinstance(layer, nn.Conv2d)] == [4, 6]

@@ -94,9 +94,9 @@ def _differing(first: "Results", second: "Results") -> list[str]:
 def _origin(results: "Results") -> dict[str, object]:
     """What results say of where they come from; of their steps the values, and not how many there are of each."""
     from permask.report.origins import origins
-    from permask.study.collect import COMPUTED_WITH
+    from permask.study.results import COMPUTED_WITH, IN_KEYS
 
-    told = {name: value for name, value in results.provenance.items() if name != COMPUTED_WITH}
+    told = {name: value for name, value in results.provenance.items() if name not in (COMPUTED_WITH, IN_KEYS)}
     return told | {f"steps by {name}": ", ".join(sorted(values)) for name, values in origins(results).items()}
 
 

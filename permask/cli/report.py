@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import OVERRIDES
 from permask.errors import PermaskError
 
 if TYPE_CHECKING:
     from permask.study.results import Results
 
 FORMATS = ("pdf", "png", "svg")
+MORE = typer.Argument(
+    help="Further results of the same study with other pairs, to join; and changes to a study file, such as pairs=3.",
+    metavar="[RESULTS | key=value]",
+    show_default=False,
+)
 SOURCE = typer.Argument(
     help="results.json, a folder that holds one, or a study file (YAML) whose results --store keeps.", metavar="RESULTS"
 )
@@ -19,13 +23,13 @@ SOURCE = typer.Argument(
 
 def report(
     source: Annotated[Path, SOURCE],
-    overrides: Annotated[list[str] | None, OVERRIDES] = None,
+    more: Annotated[list[str] | None, MORE] = None,
     store: Annotated[
         Path | None, typer.Option("--store", help="Folder that keeps the steps; for a study file.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder to write to. [default: where RESULTS lies]", show_default=False),
+        typer.Option("--out", help="Folder to write to. [default: where the first RESULTS lies]", show_default=False),
     ] = None,
     width: Annotated[
         list[Path] | None,
@@ -41,11 +45,16 @@ def report(
 ) -> None:
     """Write all tables (Markdown, LaTeX, CSV), figures (PDF, PNG, SVG) and the page of a study; print its table.
 
+    Several RESULTS are joined: those of one study, each with other pairs of networks, become those of the study with
+    all pairs. The studies have to be equal but for pairs and first_seed, and computed alike.
+
     Examples:
 
     `permask report permask-demo`
 
     `permask report studies/digits.yaml --store store --out results/digits`
+
+    `permask report monday/results.json elsewhere/results.json --out all-pairs`
 
     `permask report results/narrow --width results/wide --width results/wider --out results/widths`
     """
@@ -54,12 +63,21 @@ def report(
     from permask.report.terminal import summary
     from permask.report.widths import plots_against_width
     from permask.report.write import write_report, write_tables
+    from permask.study.join import JOINED, joined
 
-    results = _results(source, overrides or [], store)
+    overrides = [given for given in more or [] if "=" in given and not Path(given).exists()]
+    further = [Path(given) for given in more or [] if given not in overrides]
+    results = _results(source, overrides, store)
     others = [_results(path, [], None) for path in width or []]
-    against_width = plots_against_width([results, *others]) if others else []
     folder = out or (source if source.is_dir() else source.parent)
+    if further:
+        results = joined({str(source): results} | {str(path): _results(path, [], None) for path in further})
+        if out is None and (folder / "results.json").exists():
+            raise PermaskError(f"{folder / 'results.json'}: would be replaced; choose another folder with --out")
+    against_width = plots_against_width([results, *others]) if others else []
     console = Console()
+    if further:
+        console.print(f"joined: {results.provenance[JOINED]}", highlight=False, soft_wrap=True, markup=False)
     console.print(summary(results, rewind, corrected=holm))
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows di
 # a network that does not fit its training inputs is to be seen as such
 FITTED = {"train_accuracy": "Training accuracy in %, inputs not augmented,"}
 OF_TOKENS = {"loss": "Test loss in nats per token"}
+OF_MANY_CLASSES = {"accuracy_top5": "Top-5 test accuracy in %"}
 DIGITS = 3  # that count in a typical value; behind the point of a loss
 
 
@@ -78,7 +79,7 @@ def columns(results: Results, rewind: int | None, *, fitted: bool = True, correc
         rows = results.of(kind)
         if numbers := _numbers(rows, column):
             outcomes = replace(_outcomes(rows, column), comparisons=asked(results), corrected=corrected)
-            name = said.get(column) or words(column).capitalize()
+            name = (said | OF_MANY_CLASSES).get(column) or words(column).capitalize()
             digits = DIGITS if column in of_tokens else _digits(numbers)
             made.append(accuracy_table(outcomes, rewind, name, digits))
     return made

@@ -1,28 +1,18 @@
 """With what the results of a study were computed, and a warning where that differs."""
 
-from collections import Counter
 from collections.abc import Mapping
 
-from permask.study.collect import COMPUTED_WITH
 from permask.study.results import Results
-from permask.study.steps.trained import Trained
-from permask.study.throughput import MeasuredThroughput
 
 Origins = Mapping[str, Mapping[str, int]]  # name to value to how many steps were computed with it
 
 # what numbers may depend on, and what should therefore be one and the same
-EQUAL = ("permask", "commit", "torch", "device", "precision", "compile", "deterministic")
+EQUAL = ("permask", "commit", "torch", "device", "precision", "compile", "deterministic", "cpu")
 
 
 def origins(results: Results) -> Origins:
     """What the steps of a study were computed with; results of before tell it of trained networks alone."""
-    told = results.provenance.get(COMPUTED_WITH)
-    if isinstance(told, dict):
-        return told
-    networks, measured = results.of(Trained), results.of(MeasuredThroughput)
-    rows = {"permask": networks, "commit": networks, "torch": networks}
-    rows |= {"device": measured, "precision": measured, "compile": measured}
-    return {name: Counter(str(getattr(row, name)) for row in of_name) for name, of_name in rows.items() if of_name}
+    return results.computed_with
 
 
 def sentences(results: Results) -> dict[str, str]:

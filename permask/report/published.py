@@ -39,15 +39,32 @@ _MATCHED_AT = {
     50: ((90.42, 0.29), (89.39, 0.69), (87.43, 1.00), (86.09, 0.51)),
     100: ((90.42, 0.25), (89.31, 0.60), (87.54, 0.43), (85.88, 0.47)),
 }
-# ResNet20 of width 4: permuted at sparsity 0.97, against the rewind epoch
-_REWINDS_X4 = {0: 92.81, 5: 93.54, 10: 93.83, 15: 93.75, 20: 94.00, 25: 94.12, 50: 94.07, 75: 94.32, 100: 94.14}
+# ResNet20 of width 4: permuted at sparsity 0.97, against the rewind epoch; the later ones without standard deviations
+_REWINDS_X4 = {
+    0: (92.81, 0.27),
+    5: (93.54, 0.08),
+    10: (93.83, 0.12),
+    15: (93.75, 0.34),
+    20: (94.00, 0.33),
+    25: (94.12, None),
+    50: (94.07, None),
+    75: (94.32, None),
+    100: (94.14, None),
+}
 _DENSE_X4 = 95.95
-# SVHN at rewind epochs 10 and 20, naive and permuted
+LTH_X4 = 95.0  # lth of width 4 at sparsity 0.97, read off a figure
+# SVHN at rewind epochs 10 and 20
 _SVHN = {
-    0.80: ((94.69, 94.45), (94.09, 95.08)),
-    0.90: ((92.93, 94.47), (94.31, 94.02)),
-    0.95: ((93.05, 92.94), (92.61, 93.54)),
-    0.97: ((92.27, 92.34), (90.69, 92.61)),
+    ("naive", 10): ((94.69, 0.04), (92.93, 1.66), (93.05, 0.80), (92.27, 1.22)),
+    ("permuted", 10): ((94.45, 0.98), (94.47, 0.43), (92.94, 0.81), (92.34, 0.55)),
+    ("naive", 20): ((94.09, 0.53), (94.31, 0.64), (92.61, 0.64), (90.69, 2.78)),
+    ("permuted", 20): ((95.08, 0.10), (94.02, 0.14), (93.54, 0.99), (92.61, 0.11)),
+}
+# error barrier in points between sparse A, permuted, and dense B, from dense A through the rounds of pruning, read off
+# a figure, without spreads; of REPAIR its ends
+BARRIERS = {
+    "reset": (7.5, 7.8, 7.7, 8.3, 9.1, 10.3, 12.6, 15.4, 21.9, 30.5),
+    "repair": (7.5, 7.2),
 }
 
 PUBLISHED_STUDIES: dict[str, dict[Condition, Summary]] = {
@@ -61,12 +78,11 @@ PUBLISHED_STUDIES: dict[str, dict[Condition, Summary]] = {
     },
     "resnet20x4-cifar10": {
         ("dense", 0, None): Summary(_DENSE_X4, None, SEEDS),
-        **{("permuted", 0.97, rewind): Summary(mean, None, SEEDS) for rewind, mean in _REWINDS_X4.items()},
+        **{("permuted", 0.97, rewind): Summary(mean, std, SEEDS) for rewind, (mean, std) in _REWINDS_X4.items()},
     },
     "resnet20x1-svhn": {
-        (method, sparsity, rewind): Summary(mean, None, SEEDS)
-        for sparsity, by_rewind in _SVHN.items()
-        for rewind, means in zip((10, 20), by_rewind, strict=True)
-        for method, mean in zip(("naive", "permuted"), means, strict=True)
+        (method, sparsity, rewind): Summary(mean, std, SEEDS)
+        for (method, rewind), line in _SVHN.items()
+        for sparsity, (mean, std) in zip(_SPARSITIES, line, strict=True)
     },
 }

@@ -6,6 +6,11 @@ from pydantic import Field
 
 from permask.study.section import Count, PositiveInt, Section, Share
 
+Images = Annotated[
+    PositiveInt | None,
+    Field(description="training images, evenly spaced, for statistics of activations; all unless given"),
+]
+
 
 class Connect(Section):
     """Loss and accuracy along the straight line between the dense networks, before and after permuting A."""
@@ -13,6 +18,7 @@ class Connect(Section):
     points: Annotated[
         int, Field(ge=2, le=1001, strict=True, description="points along the path, both ends included")
     ] = 11
+    images: Images = None
 
 
 class ConnectRounds(Section):
@@ -21,10 +27,7 @@ class ConnectRounds(Section):
     points: Annotated[
         int, Field(ge=3, le=1001, strict=True, description="points along each path, both ends included")
     ] = 11
-    images: Annotated[
-        PositiveInt | None,
-        Field(description="training images, evenly spaced, for statistics of activations; all unless given"),
-    ] = None
+    images: Images = None
 
 
 class Ensembles(Section):

@@ -8,9 +8,10 @@ from functools import cached_property
 from typing import Any
 
 from permask.errors import StoreError
+from permask.study.load import DECIDED
 from permask.study.plan import Plan
 from permask.study.provenance import provenance
-from permask.study.results import Results
+from permask.study.results import COMPUTED_WITH, IN_KEYS, Results
 from permask.study.rows import Row
 from permask.study.spec import Study
 from permask.study.step import Specification, Step
@@ -19,7 +20,6 @@ from permask.study.steps.outcome import METRICS
 from permask.study.store import Manifest, Store
 from permask.study.throughput import MeasuredThroughput
 
-COMPUTED_WITH = "computed_with"  # in the provenance of results: name to value to how many steps were
 ORIGIN = ("permask", "commit", "torch", "device", "precision", "compile", "deterministic", "python", "platform", "cpu")
 
 
@@ -47,7 +47,31 @@ def collect(plan: Plan, store: Store) -> Results:
     computed_with = {name: dict(sorted(counts[name].items())) for name in ORIGIN if name in counts}
     unswept = set() if plan.study.sweep else {"sweep"}
     study = plan.study.model_dump(mode="json", exclude=unswept)
-    return Results(study, {**provenance(), COMPUTED_WITH: computed_with}, rows)
+    return Results(study, {**provenance(), COMPUTED_WITH: computed_with, IN_KEYS: _in_keys(plan)}, rows)
+
+
+def _in_keys(plan: Plan) -> dict[str, dict[str, list[str]]]:
+    """What the keys of a plan's steps hold that its study does not say: name to value to the kinds of steps."""
+    found: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for step in plan.steps.values():
+        for name, value in _decided(step).items():
+            if value is not None:
+                found[name][str(value)].add(step.kind)
+    return {name: {value: sorted(kinds) for value, kinds in sorted(of.items())} for name, of in sorted(found.items())}
+
+
+def _decided(step: Step) -> Mapping[str, Any]:
+    """What the machine, the files of data, permask and the user's own code decide of a key; None for nothing."""
+    options = step.specification
+    return {
+        "torch": options["torch"],
+        **{name: options["execution"][name] for name in DECIDED},
+        "content of data": options["data"].get("content"),
+        "code of network": options.get("network_source"),
+        "own code": options.get("source"),
+        "own file": options.get("content"),
+        "version of step": step.task.version,
+    }
 
 
 @dataclass(frozen=True)

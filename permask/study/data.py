@@ -60,12 +60,26 @@ class SmallImages(Files):
 
 
 class PublishedImages(SmallImages):
-    """CIFAR-10, CIFAR-100 or SVHN, in the files that their authors publish; downloaded if they are not there."""
+    """Images in the files that their authors publish; downloaded if they are not there."""
 
-    name: Literal["cifar10", "cifar100", "svhn"]
     published: Annotated[
         bool, Field(description="whether the files must be the published ones; false takes others in the same format")
     ] = True
+
+
+class CIFAR(PublishedImages):
+    """CIFAR-10 or CIFAR-100, in the files that their authors publish; downloaded if they are not there."""
+
+    name: Literal["cifar10", "cifar100"]
+
+
+class SVHN(PublishedImages):
+    """SVHN, in the files that its authors publish; downloaded if they are not there."""
+
+    name: Literal["svhn"]
+    flip: Annotated[
+        bool, Field(description="whether training flips images left to right, which makes another digit of most")
+    ] = False
 
 
 class ImageFolder(SmallImages):
@@ -115,7 +129,7 @@ class ImportedData(Chosen):
 
 
 DataSet = Annotated[
-    Digits | PublishedImages | ImageFolder | StreamedImages | Text | ImportedData, Field(discriminator="name")
+    Digits | CIFAR | SVHN | ImageFolder | StreamedImages | Text | ImportedData, Field(discriminator="name")
 ]
 
 
@@ -149,8 +163,12 @@ def find_content(data: DataSet, progress: Progress = unseen, folder: str = "") -
 
 
 def data_in_keys(data: DataSet, content: str) -> dict[str, JsonValue]:
-    """What stands for a study's data in the keys of its steps: all options but the path, and the content there."""
+    """What stands for a study's data in the keys of its steps: all options but the path, and the content there.
+
+    Of SVHN `flip` is always there: where it was left out, images were once flipped.
+    """
     options = data.model_dump(mode="json", exclude_defaults=True, exclude={"root"})
+    options |= {"flip": data.flip} if isinstance(data, SVHN) else {}
     return options | ({"content": content} if content else {})
 
 

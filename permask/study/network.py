@@ -53,6 +53,12 @@ class Wide(NetworkSection):
     width: Annotated[
         PositiveInt, Field(description="multiplies every number of channels; of ResNet50, those inside the blocks")
     ] = 1
+    initialisation: Annotated[
+        Literal["he", "torch"],
+        Field(
+            description="he: normal weights as of He et al. 2015, zero biases; torch: what torch or torchvision draw"
+        ),
+    ] = "he"
 
 
 class Transformer(NetworkSection):

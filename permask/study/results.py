@@ -1,6 +1,7 @@
 """What a study found: rows of every kind that its steps report, as a value and as files."""
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
@@ -14,6 +15,9 @@ from permask.study.sweep import label, products, slug, with_options
 from permask.study.throughput import MeasuredThroughput
 
 SCHEMA_VERSION = 1
+# in the provenance of results:
+COMPUTED_WITH = "computed_with"  # name to value to how many steps were
+IN_KEYS = "in_keys"  # name to value to the kinds of steps whose keys hold it; of what the study does not say
 ALWAYS, KINDS = (
     tuple(dict.fromkeys([*(kind.ROW for kind in reporting_kinds(measure) if kind.ROW), MeasuredThroughput]))
     for measure in ((), MEASUREMENTS)
@@ -52,6 +56,17 @@ class Results:
     def kinds(self) -> list[type[Row]]:
         """The kinds of its rows."""
         return list(dict.fromkeys(map(type, self.rows)))
+
+    @property
+    def computed_with(self) -> Mapping[str, Mapping[str, int]]:
+        """Name to value to how many steps were computed with it; results of before tell it of networks alone."""
+        told = self.provenance.get(COMPUTED_WITH)
+        if isinstance(told, dict):
+            return told
+        networks, measured = self.of(Trained), self.of(MeasuredThroughput)
+        rows = {"permask": networks, "commit": networks, "torch": networks}
+        rows |= {"device": measured, "precision": measured, "compile": measured}
+        return {name: Counter(str(getattr(row, name)) for row in of_name) for name, of_name in rows.items() if of_name}
 
     @property
     def combinations(self) -> "dict[str, Results]":

@@ -54,7 +54,8 @@ def plan(planner: "Planner") -> Iterator[Reported]:
             "target": ticket.dense_b[study.epochs],
             "alignment": match(planner, ticket, ticket),
         }
-        yield Reported(ticket.labels, planner.step("connect", study.connect.model_dump(mode="json"), parents))
+        specification = study.connect.model_dump(mode="json", exclude_none=True)
+        yield Reported(ticket.labels, planner.step("connect", specification, parents))
 
 
 def compute(run: "Run") -> Outcome:
@@ -66,7 +67,7 @@ def compute(run: "Run") -> Outcome:
     source, target = run.network_of("source"), run.network_of("target")
     alignment = run.alignment_of("alignment")
     data, points = run.data, run.specification["points"]
-    images = data.train.inputs(BATCH_SIZE)
+    images = data.train.spread(run.specification.get("images")).inputs(BATCH_SIZE)
 
     def measure(network: "nn.Module", alpha: float) -> dict[str, float]:
         reset_batchnorm(network, images)

@@ -31,15 +31,19 @@ IMPORTED = "imported"
 FAN_OUT = ("vgg11",)
 TRANSFORMERS = ("gpt", "vit")  # whose linear layers are drawn as Glorot & Bengio 2010 (normal) do
 EMBEDDING = 0.02  # standard deviation
+HE, TORCH = "he", "torch"  # ways to draw the first weights
 
 
-def outline_network(name: str, input_shape: tuple[int, ...], classes: int, **arguments: Any) -> nn.Module:
+def outline_network(
+    name: str, input_shape: tuple[int, ...], classes: int, *, initialisation: str = HE, **arguments: Any
+) -> nn.Module:
     """A network that waits for `load_state_dict(..., assign=True)`; only an imported one has values of its own.
 
     Args:
         name: One of `NETWORKS`, or `imported`.
         input_shape: Of one input, such as `[C, H, W]`.
         classes: Number of classes, or of tokens.
+        initialisation: As of `create_network`; without values it makes no difference.
         arguments: Of the network, such as its width; of an imported one `factory`, `arguments` and `folder`.
     """
     if name == IMPORTED:
@@ -53,6 +57,8 @@ def create_network(
     input_shape: tuple[int, ...],
     classes: int,
     generator: torch.Generator,
+    *,
+    initialisation: str = HE,
     **arguments: Any,
 ) -> nn.Module:
     """Build a network and initialise it from one stream: He et al. 2015 (normal) weights, zero biases.
@@ -60,19 +66,23 @@ def create_network(
     Their variance is 2 / fan-in; of VGG11's convolutions 2 / fan-out, which keeps that of gradients. The linear
     layers of transformers have that of Glorot & Bengio 2010, 2 / (fan-in + fan-out), and embeddings 0.02².
 
-    An imported network initialises itself, with torch's random numbers seeded from the stream.
+    An imported network initialises itself, with torch's random numbers seeded from the stream. So do others where
+    `initialisation` is `torch`: VGG11 as torch does it, uniform within ±1 / √fan-in, and ResNet50 as torchvision does.
 
     Args:
         name: One of `NETWORKS`, or `imported`.
         input_shape: `[C, H, W]`.
         classes: Number of classes.
         generator: The `initialisation` stream.
+        initialisation: `he`, as above, or `torch`.
         arguments: Of the network, such as its width.
     """
-    if name == IMPORTED:
+    if name == IMPORTED or initialisation == TORCH:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(int(torch.randint(2**63 - 1, (), generator=generator)))
-            return outline_network(name, input_shape, classes, **arguments)
+            if name == IMPORTED:
+                return outline_network(name, input_shape, classes, **arguments)
+            return NETWORKS[name](input_shape, classes, **arguments)
     network = outline_network(name, input_shape, classes, **arguments).to_empty(device="cpu")
     for module in network.modules():
         if isinstance(module, nn.Embedding):
