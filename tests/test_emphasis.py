@@ -9,12 +9,11 @@ from rich.console import Console
 from support.made_results import made_network, made_results
 
 from permask.report.accuracy import accuracy_in_print, accuracy_table
-from permask.report.emphasis import emphasised
 from permask.report.latex import latex
 from permask.report.markdown import markdown
 from permask.report.outcomes import Outcomes
 from permask.report.statistics import Difference
-from permask.report.table import Cell, Table, TableRow
+from permask.report.table import Cell, Table, TableRow, emphasised
 from permask.report.templates import template
 from permask.report.terminal import terminal
 from permask.study.per_input import pack_right

@@ -2,12 +2,11 @@
 
 from collections.abc import Sequence
 
-from permask.report.emphasis import emphasised
 from permask.report.numbers import format_summary, percent
 from permask.report.outcomes import Condition, Outcomes
 from permask.report.pooled import pooled_sentence
 from permask.report.statistics import Difference, Summary
-from permask.report.table import Cell, Table, TableRow, most_values
+from permask.report.table import Cell, Table, TableRow, emphasised, most_values
 
 NETWORK = "all weights"
 DENSE = "dense (0%)"

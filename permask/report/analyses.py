@@ -6,11 +6,10 @@ from dataclasses import dataclass, field, replace
 from matplotlib import rc_context
 
 from permask.report import costs, ensembles, masks, measures, rounds
-from permask.report.emphasis import emphasised
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.style import PRINT
-from permask.report.table import Table
+from permask.report.table import Table, emphasised
 from permask.study.results import Results
 from permask.study.rows import Row
 from permask.study.steps.connect_round import RoundPoint

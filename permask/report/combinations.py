@@ -6,12 +6,11 @@ from collections.abc import Mapping, Sequence
 from matplotlib import rc_context
 
 from permask.report.accuracy import accuracy_table
-from permask.report.emphasis import emphasised
 from permask.report.outcomes import Outcomes, in_order
 from permask.report.panels import MULTIPLE_INCHES, SPARSITY, Line, draw_lines, sparsity_ticks
 from permask.report.plot import Plot
 from permask.report.style import PRINT, styles
-from permask.report.table import Cell, Table, TableRow
+from permask.report.table import Cell, Table, TableRow, emphasised
 from permask.study.results import Results
 
 PANELS = 8

@@ -4,11 +4,10 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from permask.report.emphasis import emphasised
 from permask.report.numbers import MISSING, percent
 from permask.report.outcomes import METHODS, Condition, Outcomes
 from permask.report.statistics import Difference, Summary, t_interval, welch_interval
-from permask.report.table import Cell, Table, TableRow
+from permask.report.table import Cell, Table, TableRow, emphasised
 from permask.study.results import Results
 from permask.study.steps.trained import Trained
 

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from permask.report.emphasis import emphasised
 from permask.report.intervals import ratio_interval
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
@@ -16,7 +15,7 @@ from permask.report.panels import SPARSITY, Line, draw_lines, sparsity_ticks
 from permask.report.plot import Plot
 from permask.report.statistics import Difference
 from permask.report.style import styles
-from permask.report.table import Cell, Table, TableRow, most_values
+from permask.report.table import Cell, Table, TableRow, emphasised, most_values
 
 TOP, BOTTOM = "lth", "naive"
 NO_GAP = "no gap"

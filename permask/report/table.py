@@ -1,11 +1,13 @@
 """A table as a value. Each format has one function that renders it: `markdown`, `latex`, `html`, `terminal`, `csv`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from permask.report.numbers import MISSING, format_interval, format_summary, signed
 from permask.report.outcomes import Condition
-from permask.report.statistics import Difference, Summary
+from permask.report.statistics import Difference, Summary, holm
+
+LEVEL = 0.05  # below which a p-value is significant
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Cell:
         value: What it is made from; None for text.
         runs: The conditions whose runs it rests on, where a page is to show them.
         is_key: Whether it is the key of a step.
-        is_emphasised: Whether it stands in bold, as a difference that is told from zero (`permask.report.emphasis`).
+        is_emphasised: Whether it stands in bold, as a difference that is told from zero.
     """
 
     number: str
@@ -116,3 +118,32 @@ class Table:
 def most_values(values: Iterable[Summary | Difference | None]) -> int:
     """How many values the cells of a row rest on, at most."""
     return max((value.n for value in values if value), default=0)
+
+
+def emphasised(table: Table, corrected: bool = True) -> Table:
+    """The table with differences in bold whose t-test is significant, and a sentence that says so.
+
+    Args:
+        table: Any; one without differences stays as it is.
+        corrected: Whether p-values are adjusted by Holm's method for the number of differences in the table.
+    """
+    found = [p for row in table.rows for cell in row.cells if (p := p_of(cell)) is not None]
+    if not found:
+        return table
+    p_values = iter(holm(found) if corrected else found)
+
+    def judged(cell: Cell) -> Cell:
+        return cell if p_of(cell) is None else replace(cell, is_emphasised=next(p_values) < LEVEL)
+
+    sections = [
+        [replace(row, cells=[judged(cell) for cell in row.cells]) for row in section] for section in table.sections
+    ]
+    many = f" for the {len(found)} differences of this table"
+    how = f", after Holm's correction{many}; intervals are not corrected" if corrected else f", not corrected{many}"
+    said = f"Bold: significant at {LEVEL:.0%} by the t-test{how if len(found) > 1 else ''}."
+    return replace(table, sections=sections, bold=said)
+
+
+def p_of(cell: Cell) -> float | None:
+    """The p-value of a difference in a table; None for any other cell."""
+    return cell.value.p if isinstance(cell.value, Difference) else None

@@ -61,7 +61,7 @@ def _check_studies(first: Named, second: Named) -> None:
         raise PermaskError(f"expected results of a study with one value of {swept[0]}, got those of one that sweeps it")
 
 
-def _complete(study: dict[str, object]) -> dict[str, Any]:
+def _complete(study: dict[str, object]) -> Mapping[str, object]:
     """A study with the defaults of options that an earlier version did not know."""
     try:
         return Study.model_validate(study).model_dump(mode="json")

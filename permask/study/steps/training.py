@@ -104,7 +104,7 @@ def train_network(
     return Outcome(metrics, {WEIGHTS: network.state_dict()}, mask, history=history, measured=measured), state
 
 
-def scores(run: Run, network: nn.Module) -> dict[str, Any]:
+def scores(run: Run, network: nn.Module) -> dict[str, float | str]:
     """What is scored on the test set and on the training inputs, and what an epoch is made of.
 
     `train_accuracy` and `train_loss` are over the training inputs without augmentation: all of them, or 10,000 evenly
@@ -113,7 +113,7 @@ def scores(run: Run, network: nn.Module) -> dict[str, Any]:
     """
     train = run.data.train
     fitted, tested = evaluate(network, train.spread(FITTED)), evaluate(network, run.data.test)
-    scored: dict[str, Any] = {"train_accuracy": fitted.accuracy, "train_loss": fitted.loss}
+    scored: dict[str, float | str] = {"train_accuracy": fitted.accuracy, "train_loss": fitted.loss}
     if tested.right is not None:
         scored["right"] = pack_right(tested.right.numpy())
-    return tested.measured | scored | {"flops": run.flops, "inputs": len(train)}
+    return {**tested.measured, **scored, "flops": run.flops, "inputs": len(train)}
