@@ -195,6 +195,8 @@ def test_matching_tells_how_far_it_is(monkeypatch, symmetry):
     assert "run on batches" in names
     names = told(monkeypatch, lambda: permask.match_weights(symmetry, *pair, restarts=1))
     assert names == ["match weights: runs", "groups of a sweep"]
+    names = told(monkeypatch, lambda: permask.match_many(symmetry, pair))
+    assert names == ["networks of a round"]
     names = told(monkeypatch, lambda: permask.match_learned(symmetry, *pair, loss, batches, epochs=2))
     assert names[-2:] == ["learn to match: epochs", "batches"]
 
