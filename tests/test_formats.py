@@ -95,6 +95,7 @@ def zeros_state():
 def test_the_same_mask_from_every_kind_of_file(tmp_path, name, write):
     write(tmp_path / name)
     assert matches_pruning(read_mask(tmp_path / name))
+    assert Mask.load(tmp_path / name) == read_mask(tmp_path / name)
 
 
 def test_the_mask_of_a_sparsifier(tmp_path):
@@ -271,8 +272,9 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, monkeypatch):
     torch.save({"0.weight": torch.zeros(2), "extra": Harmful()}, tmp_path / "harmful.pt")
     (tmp_path / "harmful.pkl").write_bytes(pickle.dumps(Harmful()))
     for name in ("harmful.pt", "harmful.pkl"):
-        with pytest.raises(PermaskError, match="never runs code"):
-            read_state(tmp_path / name)
+        for read in (read_state, Mask.load):
+            with pytest.raises(PermaskError, match="never runs code"):
+                read(tmp_path / name)
     assert not (tmp_path / "harmed").exists()
 
 

@@ -6,7 +6,7 @@ far, and every assignment is relative to them.
 """
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,16 +18,16 @@ from permask.groups import Axis, Group
 from permask.matching.assignment import assign, assign_nested, families
 from permask.matching.similarity import restrict, units_first, weight_scores
 from permask.permutation import Permutation
-from permask.progress import progress
 
 # a step must improve by more than this share of |W_A|·|W_B|; less is rounding
 ROUNDING = 1e-9
 
 Weights = Mapping[str, Tensor]
+Watch = Callable[[np.ndarray], Iterator[int]]
 
 
 def coordinate_descent(
-    start: Permutation, source: Weights, target: Weights, rng: np.random.Generator
+    start: Permutation, source: Weights, target: Weights, rng: np.random.Generator, *, watch: Watch = iter
 ) -> tuple[Permutation, list[float]]:
     """Improve a permutation, family by family, until no family can.
 
@@ -36,6 +36,7 @@ def coordinate_descent(
         source: Parameter name to weights, finite.
         target: Likewise.
         rng: Draws the order of the families, anew in every sweep.
+        watch: Hands on the families of every sweep, and so sees how far it is.
 
     Returns:
         The permutation, and the objective at the start and after every sweep.
@@ -43,16 +44,15 @@ def coordinate_descent(
     state = _State(start, source, target)
     history = [inner_product(start, source, target, state.parameters)]
     stale = state.with_weights  # and from then on, those beside which something moved since they were assigned
-    with progress("match weights: a sweep") as watch:
-        while stale:
-            gained = 0.0
-            for i in watch(rng.permutation(len(state.families))):
-                if i in stale:
-                    stale.remove(i)
-                    gain = state.improve(i)
-                    gained += gain
-                    stale |= state.beside(i) if gain else set()
-            history.append(history[-1] + gained)
+    while stale:
+        gained = 0.0
+        for i in watch(rng.permutation(len(state.families))):
+            if i in stale:
+                stale.remove(i)
+                gain = state.improve(i)
+                gained += gain
+                stale |= state.beside(i) if gain else set()
+        history.append(history[-1] + gained)
     return state.permutation, history
 
 

@@ -27,6 +27,7 @@ from permask.matching.propagation import propagate
 from permask.matching.similarity import weights_of
 from permask.matching.weights import weight_matches
 from permask.permutation import Permutation
+from permask.progress import progress
 from permask.symmetry import Symmetry
 
 # the sum of all pairs must grow by more than this share of itself; less is rounding
@@ -98,15 +99,16 @@ def _ascend(symmetry: Symmetry, order: Sequence[int], frame: "_Frame") -> tuple[
     for i in order[1:]:
         permutations[i] = frame.improve(i, permutations, others=[order[0]], afresh=True)
     history = [frame.total(permutations)]
-    while len(history) < 2 or history[-1] > history[-2] + ROUNDING * abs(history[-2]):
-        candidate = list(permutations)
-        for i in order:
-            others = [j for j in order if j != i]
-            candidate[i] = frame.improve(i, candidate, others, afresh=False)
-        if (total := frame.total(candidate)) <= history[-1]:
-            break
-        permutations = candidate
-        history.append(total)
+    with progress("networks of a round") as watch:
+        while len(history) < 2 or history[-1] > history[-2] + ROUNDING * abs(history[-2]):
+            candidate = list(permutations)
+            for i in watch(order):
+                others = [j for j in order if j != i]
+                candidate[i] = frame.improve(i, candidate, others, afresh=False)
+            if (total := frame.total(candidate)) <= history[-1]:
+                break
+            permutations = candidate
+            history.append(total)
     return permutations, tuple(history)
 
 

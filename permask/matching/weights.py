@@ -64,13 +64,13 @@ def match_weights(
     weights_A, weights_B = weights_of(source, source_mask), weights_of(target, target_mask)
     rng = np.random.default_rng(seed)
     runs = []
-    with progress("match weights: runs") as watch:
-        for restart in watch(range(restarts + 1)):
+    with progress("match weights: runs") as each_run, progress("  groups of a sweep") as each_group:
+        for restart in each_run(range(restarts + 1)):
             if restart == 0:
                 start = propagate(symmetry.identity(), weights_A, weights_B)
             else:
                 start = symmetry.random(int(rng.integers(2**31)))
-            runs.append(coordinate_descent(start, weights_A, weights_B, rng))
+            runs.append(coordinate_descent(start, weights_A, weights_B, rng, watch=each_group))
     permutation, history = max(runs, key=lambda run: run[1][-1])
     used = {
         "seed": seed,
