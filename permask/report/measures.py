@@ -61,18 +61,17 @@ def table(rows: Sequence[Row]) -> Table:
     return Table(f"{what}: mean ± standard deviation over n steps.", headings, [lines])
 
 
-def columns(results: Results, rewind: int | None, *, fitted: bool = True, corrected: bool = True) -> list[Table]:
+def columns(results: Results, rewind: int | None, *, corrected: bool = True) -> list[Table]:
     """The measures that belong below the accuracies, laid out like these.
 
     Args:
         results: Of the study.
         rewind: Which rewind epoch to show.
-        fitted: Whether how well networks fit what they were trained on is among them.
         corrected: As of `Outcomes`.
     """
     kinds = [kind for kind in other_kinds(results) if set(CONDITION) <= set(kind.columns())]
     of_tokens = OF_TOKENS if any(row.perplexity is not None for row in results.of(Trained)) else {}
-    said = of_tokens | (FITTED if fitted else {})
+    said = of_tokens | FITTED
     of_trained = [(Trained, name) for name in (*Trained.sometimes(), *said)]
     made = []
     for kind, column in [*of_trained, *((kind, kind.column) for kind in kinds if kind.column)]:
