@@ -180,7 +180,7 @@ def test_a_legend_stays_within_the_figure(count: int) -> None:
     FigureCanvasAgg(figure).draw()
     (legend,) = figure.legends
     drawn = legend.get_window_extent()
-    assert 0 <= drawn.x0 and drawn.x1 <= figure.bbox.x1
+    assert drawn.x0 >= 0 and drawn.x1 <= figure.bbox.x1
     assert all(drawn.y0 >= axes.get_window_extent().y1 for axes in figure.axes)
 
 

@@ -138,12 +138,12 @@ def test_of_tokens_the_loss_is_told_in_nats_with_the_differences() -> None:
 def test_of_many_classes_the_top_five_have_a_table_of_their_own() -> None:
     made = made_results(pairs=2)
     rows = [replace(row, accuracy_top5=row.accuracy + 1) for row in made.of(Trained)]
-    (top5,) = columns(replace(made, rows=rows), 5, fitted=False)
+    (top5,) = columns(replace(made, rows=rows), 5)
     assert top5.caption.startswith("Top-5 test accuracy in % at rewind epoch 5 by sparsity")
     (lth,) = (row for row in top5.rows if row.name == "lth")
     values = [row.accuracy_top5 or 0 for row in rows if (row.method, row.sparsity, row.rewind) == ("lth", 0.98, 5)]
     assert lth.cells[2].value == summarise(values)
-    assert columns(made, 5, fitted=False) == []
+    assert columns(made, 5) == []
 
 
 def test_it_is_on_the_page_in_the_terminal_and_in_files(results: Results, tmp_path: Path) -> None:

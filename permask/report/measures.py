@@ -31,7 +31,8 @@ SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows di
 FITTED = {"train_accuracy": "Training accuracy in %, inputs not augmented,"}
 OF_TOKENS = {"loss": "Test loss in nats per token"}
 OF_MANY_CLASSES = {"accuracy_top5": "Top-5 test accuracy in %"}
-DIGITS = 3  # that count in a typical value; behind the point of a loss
+BEHIND = {"train_accuracy": 1, "loss": 3}  # digits behind the point of what stands below the accuracies
+DIGITS = 3  # that count in a typical value
 
 
 def other_kinds(results: Results) -> list[type[Row]]:
@@ -79,8 +80,7 @@ def columns(results: Results, rewind: int | None, *, corrected: bool = True) -> 
         if numbers := _numbers(rows, column):
             outcomes = replace(_outcomes(rows, column), comparisons=asked(results), corrected=corrected)
             name = (said | OF_MANY_CLASSES).get(column) or words(column).capitalize()
-            digits = DIGITS if column in of_tokens else _digits(numbers)
-            made.append(accuracy_table(outcomes, rewind, name, digits))
+            made.append(accuracy_table(outcomes, rewind, name, BEHIND.get(column) or _digits(numbers)))
     return made
 
 
