@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from support.made_results import changed, made_results, without
@@ -13,9 +14,9 @@ from permask.report import connectivity, matching
 from permask.report.connectivity import curve
 from permask.report.figures import accuracy_against_sparsity, plots
 from permask.report.outcomes import Outcomes
-from permask.report.panels import Scale
+from permask.report.panels import Scale, draw_lines
 from permask.report.statistics import Summary, summarise
-from permask.report.style import METHOD_STYLES, styles
+from permask.report.style import METHOD_STYLES, PRINT, styles
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.match import MatchedGroup
 from permask.study.steps.trained import Trained
@@ -168,6 +169,19 @@ def test_labels_of_an_axis_never_overlap() -> None:
             boxes = [label.get_window_extent() for label in axes.get_xticklabels() if label.get_text()]
             assert all(left.x1 < right.x0 for left, right in pairwise(boxes))
             assert all(box.x0 >= 0 and box.x1 <= width * plot.figure.dpi for box in boxes)
+
+
+@pytest.mark.parametrize("count", range(1, len(METHOD_STYLES) + 1))
+def test_a_legend_stays_within_the_figure(count: int) -> None:
+    names = list(METHOD_STYLES)[-count:]
+    lines = {name: [Summary(50.0, 1.0, 3)] for name in names}
+    with rc_context(PRINT):
+        figure, _ = draw_lines({"": lines}, styles(names), "x", {0.0: "0"})
+    FigureCanvasAgg(figure).draw()
+    (legend,) = figure.legends
+    drawn = legend.get_window_extent()
+    assert drawn.x0 >= 0 and drawn.x1 <= figure.bbox.x1
+    assert all(drawn.y0 >= axes.get_window_extent().y1 for axes in figure.axes)
 
 
 def test_of_many_sparsities_the_rewind_figure_shows_eight() -> None:

@@ -96,7 +96,7 @@ def test_a_recipe_says_what_differs_from_the_usual_and_no_more(tmp_path):
 
 def test_the_keys_that_are_told_are_those_of_the_section_that_was_named(tmp_path):
     assert messages(write(tmp_path, GOOD), "network.widht=[16]", "data.trian=100") == [
-        "data.trian=100: data.trian: expected one of the keys name, split_seed, train; did you mean train?",
+        "data.trian=100: data.trian: expected one of the keys name, split_seed, train, validation; did you mean train?",
         "network.widht=[16]: network.widht: expected one of the keys name, widths; did you mean widths?",
     ]
 

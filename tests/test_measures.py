@@ -121,7 +121,7 @@ def test_its_column_stands_below_the_accuracies_in_their_layout(results: Results
 def test_of_tokens_the_loss_is_told_in_nats_with_the_differences() -> None:
     made = made_results(pairs=3)
     rows = [replace(row, perplexity=exp(row.loss)) for row in made.of(Trained)]
-    perplexity, loss = columns(replace(made, rows=rows), 5, fitted=False)
+    perplexity, loss = columns(replace(made, rows=rows), 5)
     assert perplexity.caption.startswith("Perplexity at rewind epoch 5")
     assert loss.caption.startswith("Test loss in nats per token at rewind epoch 5")
     by_method = {
@@ -132,18 +132,18 @@ def test_of_tokens_the_loss_is_told_in_nats_with_the_differences() -> None:
     assert shown.low is not None and shown.high is not None
     expected = f"{shown.mean:+.3f} [{shown.low:.3f}, {shown.high:.3f}]".replace("-", "−")
     assert loss.rows[-1].cells[0].text == expected
-    assert columns(made, 5, fitted=False) == []
+    assert columns(made, 5) == []
 
 
 def test_of_many_classes_the_top_five_have_a_table_of_their_own() -> None:
     made = made_results(pairs=2)
     rows = [replace(row, accuracy_top5=row.accuracy + 1) for row in made.of(Trained)]
-    (top5,) = columns(replace(made, rows=rows), 5, fitted=False)
+    (top5,) = columns(replace(made, rows=rows), 5)
     assert top5.caption.startswith("Top-5 test accuracy in % at rewind epoch 5 by sparsity")
     (lth,) = (row for row in top5.rows if row.name == "lth")
     values = [row.accuracy_top5 or 0 for row in rows if (row.method, row.sparsity, row.rewind) == ("lth", 0.98, 5)]
     assert lth.cells[2].value == summarise(values)
-    assert columns(made, 5, fitted=False) == []
+    assert columns(made, 5) == []
 
 
 def test_it_is_on_the_page_in_the_terminal_and_in_files(results: Results, tmp_path: Path) -> None:

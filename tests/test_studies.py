@@ -11,7 +11,7 @@ from permask.study.data import Digits
 from permask.study.load import Prepared, load_study
 from permask.study.network import Wide
 from permask.study.plan import make_plan
-from permask.study.shipped import find_study, shipped_studies
+from permask.study.shipped import find_study, shipped_studies, shipped_study
 from permask.study.smoke import smallest
 
 STUDIES = [path for path, _ in shipped_studies()]
@@ -79,6 +79,12 @@ def test_the_smallest_form_goes_through_all_that_the_study_does(path):
     assert {step.kind for step in small_plan.steps.values()} == {step.kind for step in plan.steps.values()}
     assert set(small.methods) == set(study.methods)
     assert sum(step.epochs for step in small_plan.steps.values()) <= 200
+
+
+def test_what_the_demo_adds_without_rescaling_rests_on_the_networks_that_are_there():
+    names = ("digits", "digits-unscaled")
+    whole, more = (make_plan(Prepared(load_study(shipped_study(name)))).steps for name in names)
+    assert {step.kind for key, step in more.items() if key not in whole} == {"sparse"}
 
 
 def make_data(name, root):

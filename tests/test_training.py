@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from permask.errors import DataError
 from permask.masks.scores import magnitude_mask
 from permask.training.data.load import load_data
 from permask.training.evaluation import evaluate
@@ -201,3 +202,11 @@ def test_digits_are_split_once_and_for_all():
     assert pixels.min() == 0 and pixels.max() == 1
     whole = {tuple(image.tolist()) for image in pixels}
     assert len(whole) == 1797
+
+
+def test_digits_held_out_are_training_images_and_take_the_place_of_the_test_set():
+    held = load_data("digits", train=120, split_seed=0, validation=30)
+    assert len(held.train) == 90 and len(held.test) == 30
+    assert torch.equal(torch.cat([held.test.samples, held.train.samples]), DATA.train.samples)
+    with pytest.raises(DataError, match="fewer images than the 120 of train, got 120"):
+        load_data("digits", train=120, split_seed=0, validation=120)

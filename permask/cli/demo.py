@@ -18,8 +18,8 @@ def demo(
 ) -> None:
     """Move a lottery ticket between networks that read handwritten digits: train, prune, match, transport, compare.
 
-    Writes results.csv, results.json, report.html and the figures to OUT. Stopped at any moment and run again, it
-    resumes.
+    Writes results.csv, results.json, report.html and the figures to OUT, and to OUT/unscaled those of the same masks
+    without rescaling. Stopped at any moment and run again, it resumes.
 
     Example: `permask demo --out permask-demo`
     """
@@ -27,4 +27,7 @@ def demo(
     from permask.study.engines.choice import Choice
     from permask.study.shipped import shipped_study
 
-    run_study(shipped_study("digits"), [], store or out / "store", out, Choice(jobs=jobs))
+    kept, choice = store or out / "store", Choice(jobs=jobs)
+    run_study(shipped_study("digits"), [], kept, out, choice)
+    typer.echo("\nWithout rescaling, at the same learning rate and at a quarter of it:\n")
+    run_study(shipped_study("digits-unscaled"), [], kept, out / "unscaled", choice)

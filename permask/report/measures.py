@@ -31,7 +31,8 @@ SINGLE = ("pair", "seed_a", "seed_b", "trained", "step")  # in which the rows di
 FITTED = {"train_accuracy": "Training accuracy in %, inputs not augmented,"}
 OF_TOKENS = {"loss": "Test loss in nats per token"}
 OF_MANY_CLASSES = {"accuracy_top5": "Top-5 test accuracy in %"}
-DIGITS = 3  # that count in a typical value; behind the point of a loss
+BEHIND = {"train_accuracy": 1, "loss": 3}  # digits behind the point of what stands below the accuracies
+DIGITS = 3  # that count in a typical value
 
 
 def other_kinds(results: Results) -> list[type[Row]]:
@@ -61,18 +62,17 @@ def table(rows: Sequence[Row]) -> Table:
     return Table(f"{what}: mean ± standard deviation over n steps.", headings, [lines])
 
 
-def columns(results: Results, rewind: int | None, *, fitted: bool = True, corrected: bool = True) -> list[Table]:
+def columns(results: Results, rewind: int | None, *, corrected: bool = True) -> list[Table]:
     """The measures that belong below the accuracies, laid out like these.
 
     Args:
         results: Of the study.
         rewind: Which rewind epoch to show.
-        fitted: Whether how well networks fit what they were trained on is among them.
         corrected: As of `Outcomes`.
     """
     kinds = [kind for kind in other_kinds(results) if set(CONDITION) <= set(kind.columns())]
     of_tokens = OF_TOKENS if any(row.perplexity is not None for row in results.of(Trained)) else {}
-    said = of_tokens | (FITTED if fitted else {})
+    said = of_tokens | FITTED
     of_trained = [(Trained, name) for name in (*Trained.sometimes(), *said)]
     made = []
     for kind, column in [*of_trained, *((kind, kind.column) for kind in kinds if kind.column)]:
@@ -80,8 +80,7 @@ def columns(results: Results, rewind: int | None, *, fitted: bool = True, correc
         if numbers := _numbers(rows, column):
             outcomes = replace(_outcomes(rows, column), comparisons=asked(results), corrected=corrected)
             name = (said | OF_MANY_CLASSES).get(column) or words(column).capitalize()
-            digits = DIGITS if column in of_tokens else _digits(numbers)
-            made.append(accuracy_table(outcomes, rewind, name, digits))
+            made.append(accuracy_table(outcomes, rewind, name, BEHIND.get(column) or _digits(numbers)))
     return made
 
 

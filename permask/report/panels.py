@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from math import ceil, log, nan
 
 from matplotlib.axes import Axes
@@ -191,8 +192,9 @@ def _legend_columns(names: Sequence[str], width: float) -> int:
     """How many columns of a legend fit into a width."""
 
     def across(columns: int) -> float:
-        rows = ceil(len(names) / columns)
-        return sum(ENTRY + LETTER * max(map(len, names[i : i + rows])) for i in range(0, len(names), rows))
+        rows, longer = divmod(len(names), columns)  # the first columns have one more, as matplotlib fills them
+        starts = [column * rows + min(column, longer) for column in range(columns + 1)]
+        return sum(ENTRY + LETTER * max(map(len, names[start:end])) for start, end in pairwise(starts))
 
     return next((n for n in range(len(names), 1, -1) if across(n) <= width), 1)
 

@@ -65,7 +65,7 @@ def summary(results: Results, rewind: int | None = None, *, corrected: bool = Tr
         barrier_sentence(results.of(PathPoint)),
         warning(results),
     ]
-    below = columns(results, shown, fitted=False, corrected=corrected)
+    below = columns(results, shown, corrected=corrected)
     further = [part for table in below for part in (Text(), terminal(table))]
     return Group(terminal(accuracy_table(outcomes, shown)), *further, *(Text(f"\n{note}") for note in notes if note))
 

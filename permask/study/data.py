@@ -19,6 +19,10 @@ class Digits(Section):
     train: Annotated[
         int, Field(ge=10, le=1787, strict=True, description="training images; the rest is the test set")
     ] = 897
+    validation: Annotated[
+        Count,
+        Field(description="training images held out to evaluate on in place of the test set, to choose settings by"),
+    ] = 0
     split_seed: Annotated[Seed, Field(description="seed of the train / test split")] = 0
 
 
