@@ -6,8 +6,8 @@ route: along it, a bundle has an atom for every expert (see `atoms`). Implementa
 
 - One picks the weights of every row by number: `W[numbers]`, then a batched product.
 - Another sorts the rows by expert, counts how many each has, multiplies all rows of an expert at once (`grouped_mm`), and
-  brings the rows back into their order. Sorted rows stand elsewhere after a trade of experts, by a permutation that depends on
-  the data, but alike in every tensor that was sorted with them. So ops that treat all rows alike commute with it.
+  brings the rows back into their order. After a trade of experts, sorted rows stand elsewhere: by a permutation that
+  depends on the data, but is the same for every tensor sorted with them. Ops that treat all rows alike commute with it.
 """
 
 import numpy as np
@@ -100,8 +100,9 @@ def end_rows(op: Op, counts: Value) -> Value | None:
 @rule("_grouped_mm", "transformers::grouped_mm_fallback", places="offs")
 def grouped_mm(op: Op) -> Value:
     """y[t, o] = Σ_i x[t, i] W[e(t), i, o], where the rows of x come sorted by their expert e."""
-    x, weight, ends = op.values[:3]
-    if (x.ndim, weight.ndim) != (2, 3):
+    first, second = ("self", "mat2") if op.node.function == "_grouped_mm" else ("input", "weight")
+    x, weight, ends = op[first], op[second], op.get("offs")
+    if ends is None or (x.ndim, weight.ndim) != (2, 3):
         raise UnsupportedError("not one matrix for each group of rows")
     rows = x.dims[0][0] if len(x.dims[0]) == 1 else Digit(1)
     if isinstance(ends, Sorting) and ends.says == "ends" and rows.route and rows.route.rows is ends.route:
@@ -113,7 +114,10 @@ def grouped_mm(op: Op) -> Value:
         (weight, ["expert", "in", "out"]),
         (op.settle(ends), ["expert"]),
         to=["row", "out"],
-        pin={"row": "rows grouped by expert", "expert": "experts in an order that no sort of a router's numbers explains"},
+        pin={
+            "row": "rows grouped by expert",
+            "expert": "experts, by rows that no known sort has brought into their order",
+        },
         kind="search incomplete",
     )
 
