@@ -10,12 +10,16 @@ one. Along a digit, a value is either
 - *constant*: it does not vary, so that every permutation leaves it alone;
 - or *pinned*: nothing may move.
 
+A mixture of experts computes every row with the weights of the expert that a router chose for it. Such rows are a
+*routed* digit: a bundle over it has an atom for every expert, and each row moves as its own expert does.
+
 Atoms are numbers; what ties them together is recorded in `constraints.Constraints`.
 """
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Literal, Self
 
 import numpy as np
 from jaxtyping import Int
@@ -24,13 +28,22 @@ Atoms = Int[np.ndarray, "..."]
 
 
 class Digit:
-    """A digit of a dim: an identity, a size and, in case that nothing may move along it, what it counts."""
+    """A digit of a dim: an identity, a size and, in case that nothing may move along it, what it counts.
 
-    __slots__ = ("size", "why")
+    Rows that were dealt to experts have a route.
+    """
 
-    def __init__(self, size: int, why: str = ""):
+    __slots__ = ("route", "size", "why")
+
+    def __init__(self, size: int, why: str = "", route: "Route | None" = None):
         self.size = size
         self.why = why
+        self.route = route
+
+    @property
+    def kinds(self) -> int:
+        """How many indices a bundle has along the digit: its size, or the number of experts of routed rows."""
+        return self.route.experts.shape[0] if self.route else self.size
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +107,11 @@ class Value:
         return tuple(digit for dim in self.dims for digit in dim)
 
     @property
+    def routed(self) -> bool:
+        """Whether rows of the tensor were dealt to experts: in two networks, the same row may be for different ones."""
+        return any(digit.route for digit in self.digits)
+
+    @property
     def pinned(self) -> frozenset[Digit]:
         """Dims along which nothing may move."""
         bundled = {digit for bundle in self.bundles for digit in bundle.digits}
@@ -127,6 +145,20 @@ class Value:
 
 
 @dataclass(frozen=True, eq=False)
+class Route:
+    """Which expert each row is for, as numbers that a router computes; the identity of the numbers, row by row.
+
+    Attributes:
+        experts: The experts, as a value with one dim of one digit.
+        rows: Of rows that were sorted by their expert, the route that they had before. Where a sorted row stands depends
+            on the order of the experts, so that whatever tells sorted rows apart by their places pins the experts.
+    """
+
+    experts: Value
+    rows: "Route | None" = None
+
+
+@dataclass(frozen=True, eq=False)
 class Places(Value):
     """A tensor whose entries are places along dims of another one (the indices of an argmax).
 
@@ -136,10 +168,16 @@ class Places(Value):
     Attributes:
         source: The other value.
         along: Its dims.
+        route: The same for all tensors of the same entries in the same order; None if the entries are no experts.
     """
 
     source: Value = Value(())
     along: tuple[int, ...] = ()
+    route: Route | None = None
+
+    def laid_out(self, x: Value) -> Self:
+        """The same entries in the same order, in another shape."""
+        return replace(self, dims=x.dims, bundles=x.bundles, constant=x.constant)
 
     @property
     def counted(self) -> Value | None:
@@ -150,6 +188,23 @@ class Places(Value):
         bundles = [bundle for bundle in self.source.bundles if set(bundle.digits) & set(digits)]
         alone = all(set(bundle.digits) <= set(digits) for bundle in bundles)
         return Value((digits,), tuple(bundles)) if alone and bundles else None
+
+
+@dataclass(frozen=True, eq=False)
+class Sorting(Value):
+    """Numbers that say how rows are sorted by their expert.
+
+    `order` and `counts` move with the rows and with the experts, entry by entry; `inverse` and `ends` depend on the
+    order of the experts as a whole, so that whoever reads them as numbers pins the experts.
+
+    Attributes:
+        says: `order`: for every sorted row, where it was before. `inverse`: for every row, where it is now. `counts`:
+            how many rows each expert has. `ends`: before which sorted row those of an expert end.
+        route: Of the sorted rows for `order` and `inverse`, of the rows as they were for `counts` and `ends`.
+    """
+
+    says: Literal["order", "inverse", "counts", "ends"] = "order"
+    route: Route = Route(Value(()))
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,7 +245,8 @@ def constant(shape: Sequence[int]) -> Value:
 
 def same(a: Value, b: Value) -> bool:
     """Whether two values of the same tensor say the same, digit by digit."""
-    if [[digit.size for digit in dim] for dim in a.dims] != [[digit.size for digit in dim] for dim in b.dims]:
+    digits = ([[(digit.size, digit.route) for digit in dim] for dim in x.dims] for x in (a, b))
+    if next(digits) != next(digits):
         return False
     b = b.rename(dict(zip(b.digits, a.digits, strict=True)))
     if a.constant != b.constant or len(a.bundles) != len(b.bundles):

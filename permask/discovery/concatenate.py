@@ -8,7 +8,7 @@ from jaxtyping import Int
 from permask.discovery.atoms import Bundle, Digit, Value, value
 from permask.discovery.constraints import Constraints, UnsupportedError
 from permask.discovery.contract import align, contract
-from permask.discovery.layout import collapse, insert, take
+from permask.discovery.layout import collapse, insert, take, unrouted
 
 
 def concatenate(constraints: Constraints, values: Sequence[Value], dim: int, *, op: str) -> Value:
@@ -17,7 +17,7 @@ def concatenate(constraints: Constraints, values: Sequence[Value], dim: int, *, 
     Bundles that span the dim and others are joined into one over the same digits. So are those of values that
     have a single entry along the dim (a stack): what is stacked may still move on its own.
     """
-    values = [collapse(constraints, x, dim, op=op) for x in values]
+    values = [collapse(constraints, unrouted(constraints, x, dim, op=op), dim, op=op) for x in values]
     others = [k for k in range(values[0].ndim) if k != dim]
     names = [[("segment", i) if k == dim else k for k in range(x.ndim)] for i, x in enumerate(values)]
     values, shared = align(constraints, list(zip(values, names, strict=True)), op=op)
@@ -44,12 +44,12 @@ def concatenate(constraints: Constraints, values: Sequence[Value], dim: int, *, 
     for x in values:
         joint = constraints.joint(x, (*ordered, *x.dims[dim]), op=op)
         constraints.register(Value(x.dims, (joint,)))
-        segments.append(joint.ordered((*ordered, *x.dims[dim])).reshape([*(digit.size for digit in ordered), -1]))
+        segments.append(joint.ordered((*ordered, *x.dims[dim])).reshape([*(digit.kinds for digit in ordered), -1]))
     atoms = np.concatenate(segments, axis=-1)
     renamed = {old: new for k in others for old, new in zip(shared[k], base.dims[k], strict=True)}
     last = (total,) if total.size != 1 else ()
     digits = (*(renamed[digit] for digit in ordered), *last)
-    atoms = atoms.reshape([digit.size for digit in digits])
+    atoms = atoms.reshape([digit.kinds for digit in digits])
     joined = constraints.copies(atoms, digits) if len(np.unique(atoms)) < atoms.size else Bundle(digits, atoms)
     dims = [last if k == dim else digits for k, digits in enumerate(base.dims)]
     return value(dims, [*base.bundles, joined], base.constant)

@@ -5,12 +5,12 @@ label. Rules only ever add colours and edges; nothing is merged, so no position 
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from jaxtyping import Int
 
-from permask.discovery.atoms import Atoms, Bundle, Digit, Mismatch, Places, Value, value
+from permask.discovery.atoms import Atoms, Bundle, Digit, Mismatch, Places, Sorting, Value, value
 from permask.symmetry import PinKind
 
 
@@ -74,7 +74,7 @@ class Constraints:
 
     def fresh(self, digits: Sequence[Digit]) -> Bundle:
         """A bundle of new atoms."""
-        shape = [digit.size for digit in digits]
+        shape = [digit.kinds for digit in digits]
         size = int(np.prod(shape, dtype=np.int64))
         atoms = np.arange(self.count, self.count + size).reshape(shape)
         self.count += size
@@ -90,7 +90,7 @@ class Constraints:
 
     def pin_digit(self, bundle: Bundle, digit: Digit, reason: Reason) -> None:
         """Forbid every movement along a digit of a bundle."""
-        where = np.arange(digit.size).reshape([-1 if other is digit else 1 for other in bundle.digits])
+        where = np.arange(digit.kinds).reshape([-1 if other is digit else 1 for other in bundle.digits])
         self.colours.append((bundle.atoms.ravel(), np.broadcast_to(where, bundle.atoms.shape).ravel()))
         self.pins.append((bundle.atoms.ravel(), reason))
 
@@ -98,7 +98,24 @@ class Constraints:
         """Forbid every movement of a value; gives the value, pinned."""
         for bundle in x.bundles:
             self.fix(bundle.atoms, reason)
+        for digit in x.digits:
+            self.tell_apart(digit, reason)
         return value((Digit(digit.size, digit.why or reason.reason) for digit in dim) for dim in x.dims)
+
+    def tell_apart(self, digit: Digit, reason: Reason) -> None:
+        """Account for an op that tells the indices of a digit apart: of rows sorted by expert, that fixes the experts."""
+        if digit.route and digit.route.rows:
+            self.pin(digit.route.experts, replace(reason, kind="search incomplete"))
+
+    def forget(self, x: Value, digit: Digit, *, op: str) -> Value:
+        """A value whose rows are no longer told apart by their expert, so that all experts' entries move alike."""
+        self.tell_apart(digit, Reason(op, "depends on how rows are sorted by expert"))
+        plain = Digit(digit.size, digit.why or "rows that were dealt to experts")
+        kept: dict[frozenset[Digit], Bundle] = {}
+        for bundle in x.bundles:
+            rest = self.marginal(bundle, [other for other in bundle.digits if other is not digit])
+            self.equate(rest, kept.setdefault(frozenset(rest.digits), rest))
+        return value(x.dims, kept.values(), x.constant).rename({digit: plain})
 
     def fix(self, atoms: Atoms, reason: Reason) -> None:
         """Forbid every movement of some atoms."""
@@ -109,7 +126,12 @@ class Constraints:
         """A value that `op` reads: if it is of `Places`, what they are places of may not move."""
         if isinstance(x, Places):
             read = [digit for dim in x.along for digit in x.source.dims[dim]]
-            source, reason = x.source, Reason(op, "places along it are read")
+            kind: PinKind = "genuine" if op == "output" else "search incomplete"
+            source, reason = x.source, Reason(op, "places along it are read", kind)
+        elif isinstance(x, Sorting):
+            if x.says in ("inverse", "ends"):
+                self.pin(x.route.experts, Reason(op, f"reads {x.says} of rows sorted by expert", "search incomplete"))
+            return value(x.dims, x.bundles, x.constant)
         elif isinstance(x, Mismatch):
             read, source = x.given.digits, x.given
             shapes = f"{list(source.shape)}, the op returns {list(x.shape)}"

@@ -10,9 +10,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from permask.discovery.atoms import Bundle, Digit, Digits, Value, value
+from permask.discovery.atoms import Bundle, Digit, Digits, Route, Value, value
 from permask.discovery.constraints import Constraints, Reason, UnsupportedError
-from permask.discovery.layout import collapse, cuts
+from permask.discovery.layout import collapse, cuts, unrouted
+from permask.symmetry import PinKind
 
 Name = Hashable
 Operand = tuple[Value | None, Sequence[Name]]
@@ -26,6 +27,7 @@ def contract(
     op: str,
     pin: Mapping[Any, str] | None = None,
     new: Mapping[Any, int] | None = None,
+    kind: PinKind = "genuine",
 ) -> Value:
     """Constrain operands as an einsum does, and give the result.
 
@@ -36,6 +38,7 @@ def contract(
         op: The op that computes it, for the reasons of pins.
         pin: Names along which the op treats every index in a way of its own, and what they count.
         new: Names in `to` that no operand has, with their sizes: pinned dims of the result.
+        kind: Of the pins.
 
     Raises:
         ValueError: An operand does not have one name of its own for each dim.
@@ -48,14 +51,17 @@ def contract(
     own = {digit: why for name, why in (pin or {}).items() for digit in shared.get(name, ())}
     for digit, why in own.items():
         digit.why = digit.why or why
-    pinned = own.keys() | set().union(*(x.pinned for x in values))
+    for digit, why in own.items():
+        constraints.tell_apart(digit, Reason(op, why))
+    # where routed rows stand says nothing of how their experts move
+    pinned = own.keys() | {digit for x in values for digit in x.pinned if not digit.route}
     constraints.register(*values)
     covers = _tie(constraints, [bundle for x in values for bundle in x.bundles])
     for bundle in covers:
         for digit in bundle.digits:
             if digit in pinned:
                 why = own.get(digit) or f"indexed together with {digit.why}"
-                constraints.pin_digit(bundle, digit, Reason(op, why))
+                constraints.pin_digit(bundle, digit, Reason(op, why, "search incomplete" if digit.route else kind))
     kept = [digit for name in to for digit in shared.get(name, ())]
     moving = [bundle for bundle in covers if not pinned.issuperset(bundle.digits)]
     bundles = _largest([constraints.marginal(bundle, kept) for bundle in moving])
@@ -82,6 +88,7 @@ def align(
         if any(values[k].shape[dim] not in (1, full) for k, dim in places):
             raise UnsupportedError("dims of different sizes are indexed together")
         places = [(k, dim) for k, dim in places if values[k].shape[dim] == full and full != 1]
+        route = _meet(constraints, values, places, op=op)
         strides = sorted({cut for k, dim in places for cut in cuts([digit.size for digit in values[k].dims[dim]])})
         if any(b % a for a, b in pairwise(strides)):
             for k, dim in places:
@@ -90,13 +97,43 @@ def align(
                 values[k] = constraints.pin(flat, Reason(op, why, "search incomplete"))
             strides = [full]
         sizes = [b // a for a, b in pairwise([1, *strides])][::-1]
-        shared[name] = tuple(Digit(size) for size in sizes)
+        shared[name] = tuple(Digit(size, route=route) for size in sizes)
         for k, dim in places:
             values[k] = _refactor(values[k], dim, sizes)
             for old, new in zip(values[k].dims[dim], shared[name], strict=True):
                 new.why = new.why or (old.why if old in values[k].pinned else "")
             values[k] = values[k].rename(dict(zip(values[k].dims[dim], shared[name], strict=True)))
     return values, shared
+
+
+def _meet(constraints: Constraints, values: list[Value], places: Sequence[tuple[int, int]], *, op: str) -> Route | None:
+    """Make one digit each of dims that are indexed together, if some are rows dealt to experts; gives their route.
+
+    Rows that were dealt in different ways are no longer told apart by their expert.
+    """
+
+    def digits() -> list[Digit]:
+        return [digit for k, dim in places for digit in values[k].dims[dim]]
+
+    if len({digit.route for digit in digits()} - {None}) > 1:
+        for k, dim in places:
+            values[k] = unrouted(constraints, values[k], dim, op=op)
+    if not any(digit.route for digit in digits()):
+        return None
+    for k, dim in places:
+        values[k] = collapse(constraints, values[k], dim, op=op)
+    route = next((digit.route for digit in digits() if digit.route), None)
+    for k, dim in places if route else []:
+        (digit,) = values[k].dims[dim]
+        if digit.route:
+            continue
+        for bundle in values[k].bundles_of(digit):
+            constraints.pin_digit(bundle, digit, Reason(op, "rows dealt to experts", "search incomplete"))
+        if digit not in values[k].constant:
+            constraints.tell_apart(Digit(digit.size, route=route), Reason(op, digit.why or "rows in their order"))
+        rest = [constraints.marginal(b, [d for d in b.digits if d is not digit]) for b in values[k].bundles]
+        values[k] = value(values[k].dims, rest, values[k].constant)
+    return route
 
 
 def _refactor(x: Value, dim: int, sizes: Sequence[int]) -> Value:

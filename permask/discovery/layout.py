@@ -20,6 +20,10 @@ def view(constraints: Constraints, x: Value, shape: Sequence[int], *, op: str) -
 
     Where the new dims would cut a digit unevenly, the digits around the cut are joined first.
     """
+    ends = cuts(list(shape))
+    for digit, start in _starts(x).items():
+        if digit.route and any(start < end < start * digit.size for end in ends):
+            x = constraints.forget(x, digit, op=op)
     x = _even(constraints, x, shape, op=op)
     remaining = list(reversed(x.digits))
     dims: list[Digits] = []
@@ -38,6 +42,12 @@ def view(constraints: Constraints, x: Value, shape: Sequence[int], *, op: str) -
                 size = 1
         dims.append(tuple(dim))
     return _join_digits(value(dims, x.bundles, x.constant))
+
+
+def _starts(x: Value) -> dict[Digit, int]:
+    """The stride of every digit."""
+    ends = cuts([digit.size for digit in x.digits])
+    return dict(zip(reversed(x.digits), [1, *ends], strict=False))
 
 
 def cuts(sizes: Sequence[int]) -> list[int]:
@@ -67,7 +77,7 @@ def _join_digits(x: Value) -> Value:
     for dim in x.dims:
         for major, minor in pairwise(dim):
             shared = x.bundles_of(major)
-            alike = (major in x.constant) == (minor in x.constant)
+            alike = (major in x.constant) == (minor in x.constant) and not (major.route or minor.route)
             if shared != x.bundles_of(minor) or not alike:
                 continue
             joined = Digit(major.size * minor.size, major.why or minor.why)
@@ -75,7 +85,7 @@ def _join_digits(x: Value) -> Value:
             for bundle in shared:
                 others = tuple(digit for digit in bundle.digits if digit is not major and digit is not minor)
                 atoms = bundle.ordered((*others, major, minor))
-                bundles.append(Bundle((*others, joined), atoms.reshape([d.size for d in (*others, joined)])))
+                bundles.append(Bundle((*others, joined), atoms.reshape([d.kinds for d in (*others, joined)])))
             dims = [
                 tuple(joined if digit is major else digit for digit in other if digit is not minor) for other in x.dims
             ]
@@ -86,9 +96,10 @@ def _join_digits(x: Value) -> Value:
 
 def collapse(constraints: Constraints, x: Value, dim: int, *, op: str) -> Value:
     """Make a dim of several digits one of a single digit, so that its positions can be picked one by one."""
-    old = x.dims[dim]
-    if len(old) <= 1:
+    if len(x.dims[dim]) <= 1:
         return x
+    x = unrouted(constraints, x, dim, op=op)
+    old = x.dims[dim]
     joined = Digit(x.shape[dim], next((digit.why for digit in old if digit.why), ""))
     dims = [(joined,) if k == dim else other for k, other in enumerate(x.dims)]
     parts = [bundle for bundle in x.bundles if set(bundle.digits) & set(old)]
@@ -96,13 +107,13 @@ def collapse(constraints: Constraints, x: Value, dim: int, *, op: str) -> Value:
         return value(dims, x.bundles, x.constant | ({joined} if x.constant.issuperset(old) else set()))
     joint = constraints.joint(x, old, op=op)
     digits = (*joint.digits[: -len(old)], joined)
-    bundle = Bundle(digits, joint.atoms.reshape([digit.size for digit in digits]))
+    bundle = Bundle(digits, joint.atoms.reshape([digit.kinds for digit in digits]))
     return value(dims, [*(b for b in x.bundles if b not in parts), bundle], x.constant)
 
 
 def take(constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray, "taken"], *, op: str) -> Value:
     """The entries at some positions along a dim."""
-    x = collapse(constraints, x, dim, op=op)
+    x = collapse(constraints, unrouted(constraints, x, dim, op=op), dim, op=op)
     new = tuple(Digit(len(index), digit.why) for digit in x.dims[dim] or (Digit(1),)) if len(index) != 1 else ()
     dims = [new if k == dim else other for k, other in enumerate(x.dims)]
     if not x.dims[dim]:
@@ -118,6 +129,13 @@ def take(constraints: Constraints, x: Value, dim: int, index: Int[np.ndarray, "t
         repeated = len(np.unique(index)) < len(index)
         bundles.append(constraints.copies(atoms, digits) if repeated else Bundle(digits, atoms))
     return value(dims, bundles, x.constant | (set(new) if old in x.constant else set()))
+
+
+def unrouted(constraints: Constraints, x: Value, dim: int, *, op: str) -> Value:
+    """A value whose positions along a dim may be picked: rows there are no longer told apart by their expert."""
+    for digit in x.dims[dim]:
+        x = constraints.forget(x, digit, op=op) if digit.route else x
+    return x
 
 
 def drop(x: Value, dim: int) -> Value:

@@ -91,7 +91,11 @@ def _is_stack(use: Node, name: str, users: Mapping[str, Sequence[tuple[Node, str
     if use.function in ("transpose", "contiguous", "to", "mT"):
         dims = {arguments.get("dim0", 1) % 3, arguments.get("dim1", 2) % 3}
         return dims == {1, 2} and all(_is_stack(*further, users) for further in users.get(use.name, []))
-    if use.function in ("bmm", "baddbmm"):
+    if use.function in ("index", "index_select"):  # the weights of every row's expert
+        first = (arguments.get("indices") or [arguments.get("index")])[0]
+        picks = arguments.get("dim", 0) == 0 and isinstance(first, Ref) and first.name != name and len(use.shape) == 3
+        return picks and all(_is_stack(*further, users) for further in users.get(use.name, []))
+    if use.function in ("bmm", "baddbmm", "_grouped_mm", "transformers::grouped_mm_fallback"):
         return True
     if use.function == "matmul":
         return len(use.shape) >= 3

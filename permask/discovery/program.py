@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from permask.discovery.precision import in_float64
 from permask.errors import NetworkError, PermaskError
 
 INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
@@ -227,7 +228,7 @@ class Program:
             args, kwargs = (substitute(x, lambda ref: environment[ref.name], adapt) for x in (call.args, call.kwargs))
             try:
                 with nullcontext() if call.autocast is None else torch.autocast(*call.autocast):
-                    result = call.target(*args, **kwargs)
+                    result = in_float64(call.target, args)(*args, **kwargs)
             except Exception as error:
                 first = next(iter(str(error).strip().splitlines()), "")
                 where = f" at {node.line}" if node.line else ""

@@ -99,9 +99,10 @@ def _floating(node: Node) -> bool:
 def _call(node: Node, found: Propagation, numbers: Mapping[str, np.ndarray]) -> Any:
     def read(ref: Ref) -> Any:
         x = found.values[ref.name]
-        return found.constraints.settle(x, op=node.label) if isinstance(x, Value) and ref is not picking else x
+        return found.constraints.settle(x, op=node.label) if isinstance(x, Value) and ref not in picking else x
 
     picking = (node.arguments or {}).get(READ_PLACES.get(node.function, ""))
+    picking = picking if isinstance(picking, list | tuple) else [picking]
     if node.outputs and all(x is not None and 0 in x.shape for x in node.outputs):  # nothing depends on it
         results = [pinned(tuple(x.shape), "nothing") for x in node.outputs if x is not None]
         return results if node.many else results[0]

@@ -59,7 +59,7 @@ def candidates(families: Sequence[Family], found: Propagation, nodes: Sequence[N
     index = _Index(families)
     for order, node in enumerate(nodes):
         x = found.values.get(node.name)
-        if node.kind != "call" or node.name not in found.depends or not isinstance(x, Value):
+        if node.kind != "call" or node.name not in found.depends or not isinstance(x, Value) or x.routed:
             continue
         for dim, atoms in _single_dims(x):
             moved = tuple(other for other in range(x.ndim) if other != dim and index.lies_on(x, other))

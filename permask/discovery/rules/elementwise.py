@@ -9,9 +9,10 @@ softplus softsign softshrink hardshrink tanhshrink threshold sin cos exp erf squ
 """)
 
 COPIES = names("alias clone contiguous detach detach_ lift_fresh lift_fresh_copy alias_copy positive")
+CASTS = names("to _to_copy type_as float double half")
 
 UNARY = names("""
-to _to_copy type_as float double half neg sign log log2 log10 log1p expm1 exp2 sqrt rsqrt reciprocal sinh cosh tan
+neg sign log log2 log10 log1p expm1 exp2 sqrt rsqrt reciprocal sinh cosh tan
 asin acos atan erfc frac round floor ceil trunc logical_not bitwise_not isnan isinf isfinite signbit nan_to_num logit
 sinc digamma lgamma polygamma erfinv i0 special_i0e special_i1 special_i1e special_ndtri special_log_ndtr
 special_erfcx clamp_min clamp_max clamp clip real imag angle conj resolve_conj resolve_neg
@@ -27,16 +28,17 @@ heaviside special_zeta igamma igammac
 DROPOUTS = names("dropout feature_dropout alpha_dropout")
 
 
-@rule(*COPIES)
+@rule(*COPIES, *CASTS, places="self")
 def copies(op: Op) -> Value:
-    """The same entries."""
+    """The same entries; a tensor that an op only takes the type of does not matter."""
+    op.register(op.values[0])
     return op.values[0]
 
 
 @rule(*(name + suffix for name in NONLINEAR + UNARY + BINARY if name != "prelu" for suffix in ("", "_")))
 def elementwise(op: Op) -> Value:
-    """Entries at the same place move together; a tensor that an op only takes the type of does not matter."""
-    values = op.values[:1] if op.node.function in ("type_as", "to") else op.values
+    """Entries at the same place move together."""
+    values = op.values
     if len(values) == 1 and values[0].shape == op.shape:
         op.register(*values)
         return values[0]

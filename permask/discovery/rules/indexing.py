@@ -3,14 +3,16 @@
 import math
 
 from permask.discovery import layout
-from permask.discovery.atoms import Value, pinned
+from permask.discovery.atoms import Places, Sorting, Value, pinned
+from permask.discovery.rules.experts import dealt, reordered
 from permask.discovery.rules.registry import Op, rule
 from permask.discovery.rules.segments import picked
 
 PICKED = "places that are picked by number"
 
 
-@rule("index", "index_select", "_unsafe_index")
+@rule("index_select", places="index")
+@rule("index", "_unsafe_index", places="indices")
 def index(op: Op) -> Value:
     """Entries by number: numbers that are known pick atoms, others pin the dims that they index."""
     x = op["self"]
@@ -21,6 +23,13 @@ def index(op: Op) -> Value:
         picks = {dim: pick for dim, pick in enumerate(op["indices"]) if pick is not None}
         known = {dim: op.known("indices", dim) for dim in picks}
     places = sorted(picks)
+    if len(places) == 1:
+        (dim,) = places
+        routed = dealt(op, x, dim, picks[dim]) or reordered(op, x, dim, picks[dim])
+        if routed is not None:
+            return routed
+    kind = "search incomplete" if any(isinstance(pick, Places | Sorting) for pick in picks.values()) else "genuine"
+    picks = {dim: op.settle(pick) for dim, pick in picks.items()}
     if len(places) == 1 and (numbers := known[places[0]]) is not None and numbers.dtype != bool:
         (dim,) = places
         taken = op.take(x, dim, numbers.ravel() % x.shape[dim])
@@ -32,7 +41,8 @@ def index(op: Op) -> Value:
     kept = [dim for dim in dims if dim not in places]
     for pick in picks.values():
         op.pin(pick, "numbers that pick entries")
-    return op.contract((x, dims), to=[*kept[:first], *new, *kept[first:]], pin=dict.fromkeys(places, PICKED), new=new)
+    to = [*kept[:first], *new, *kept[first:]]
+    return op.contract((x, dims), to=to, pin=dict.fromkeys(places, PICKED), new=new, kind=kind)
 
 
 @rule("gather", places="index")
@@ -81,7 +91,8 @@ def place(op: Op) -> Value:
     placed = [k if k != dim else "placed" for k in dims]
     others = [y for y in op.values if y is not x]
     names = [placed if y.ndim == x.ndim else [] if y.ndim == 0 else ["placed"] for y in others]
-    return op.contract((x, dims), *zip(others, names, strict=True), to=dims, pin=dict.fromkeys([dim, "placed"], PICKED))
+    pins = [dim] if op.node.function.startswith("index_add") else [dim, "placed"]  # a sum is the same in every order
+    return op.contract((x, dims), *zip(others, names, strict=True), to=dims, pin=dict.fromkeys(pins, PICKED))
 
 
 @rule("slice_scatter", "select_scatter")

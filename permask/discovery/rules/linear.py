@@ -57,21 +57,6 @@ def einsum(op: Op) -> Value:
     return op.contract(*operands, to=[*before, *(ellipsis if dots else ()), *after])
 
 
-@rule("_grouped_mm", "transformers::grouped_mm_fallback")
-def grouped_mm(op: Op) -> Value:
-    """y[t, o] = Σ_i x[t, i] W[e(t), i, o], where the rows of x come sorted by expert: all experts move alike."""
-    x, weight, ends = op.values[:3]
-    if (x.ndim, weight.ndim) != (2, 3):
-        raise UnsupportedError("not one matrix for each group of rows")
-    return op.contract(
-        (x, ["row", "in"]),
-        (weight, ["expert", "in", "out"]),
-        (ends, ["expert"]),
-        to=["row", "out"],
-        pin={"row": "rows sorted by expert", "expert": "experts in order"},
-    )
-
-
 @rule("embedding")
 def embedding(op: Op) -> Value:
     """Rows of a table by number: the rows stay, the features may move."""

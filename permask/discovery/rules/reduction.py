@@ -2,6 +2,7 @@
 
 from permask.discovery import layout
 from permask.discovery.atoms import Value
+from permask.discovery.rules.experts import count_rows, end_rows, sort_rows
 from permask.discovery.rules.registry import Op, names, rule
 
 REDUCTIONS = names("""
@@ -41,12 +42,16 @@ def reduction(op: Op) -> Value | list[Value]:
     return [result, op.places(result, x, mixed) if places else result]
 
 
-@rule("histc", "bincount")
+@rule("histc", "bincount", places="self")
 def counts(op: Op) -> Value:
     """How many entries have each value, wherever they are."""
-    dims = list(range(op.values[0].ndim))
+    by_expert = count_rows(op, op["self"])
+    if by_expert is not None:
+        return by_expert
+    x = op.settle(op["self"])
+    dims = list(range(x.ndim))
     others = [(weights, dims) for weights in op.values[1:]]
-    return op.contract((op.values[0], dims), *others, to=["bin"], new={"bin": op.shape[0]})
+    return op.contract((x, dims), *others, to=["bin"], new={"bin": op.shape[0]})
 
 
 @rule("argmax", "argmin")
@@ -57,10 +62,13 @@ def arguments(op: Op) -> Value:
     return op.places(reduce(op, x, mixed, bool(op.get("keepdim"))), x, mixed)
 
 
-@rule("topk", "sort", "kthvalue", "argsort", "msort")
+@rule("topk", "sort", "kthvalue", "argsort", "msort", places="self")
 def ordered(op: Op) -> Value | list[Value]:
     """The entries by size are the same for every order of them; where they were is not."""
-    x = op["self"]
+    rows = sort_rows(op, op["self"])
+    if rows is not None:
+        return rows
+    x = op.settle(op["self"])
     dim = 0 if op.node.function == "msort" else op.dim(x, default=-1)
     dims = list(range(x.ndim))
     if len(op.shape) < x.ndim:
@@ -81,10 +89,13 @@ def softmax(op: Op) -> Value:
     return x
 
 
-@rule("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin")
+@rule("cumsum", "cumprod", "logcumsumexp", "cummax", "cummin", places="self")
 def cumulative(op: Op) -> Value | list[Value]:
     """Every entry depends on those before it."""
-    x = op["self"]
+    ends = end_rows(op, op["self"])
+    if ends is not None:
+        return ends
+    x = op.settle(op["self"])
     dims = list(range(x.ndim))
     result = op.contract((x, dims), to=dims, pin={op.dim(x): "places counted in order"})
     return [result, result] if op.node.many else result

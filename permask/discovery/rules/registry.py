@@ -16,7 +16,7 @@ that demands too little breaks its obligation, and the certificate leaves out wh
 """
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Any
 
@@ -24,9 +24,10 @@ import numpy as np
 import torch
 
 from permask.discovery import concatenate, contract, layout
-from permask.discovery.atoms import Places, Value, constant
+from permask.discovery.atoms import Places, Route, Value, constant
 from permask.discovery.constraints import Constraints, Reason, UnsupportedError
 from permask.discovery.program import Node, Ref
+from permask.symmetry import PinKind
 
 __all__ = ["READ_PLACES", "RULES", "Op", "Result", "UnsupportedError", "names", "rule"]
 
@@ -111,7 +112,9 @@ class Op:
 
     def places(self, result: Value, source: Value, along: Sequence[int]) -> Value:
         """A result whose entries are places along dims of another value."""
-        return Places(result.dims, result.bundles, result.constant, source, tuple(along))
+        found = Places(result.dims, result.bundles, result.constant, source, tuple(along))
+        experts = found.counted
+        return replace(found, route=Route(experts)) if experts is not None and len(experts.digits) == 1 else found
 
     def picks(self, numbers: Value, size: int) -> Value | None:
         """The dim that numbers are places along, if it moves by itself and has the size of what they pick from.
@@ -134,9 +137,10 @@ class Op:
         to: Sequence[Hashable],
         pin: Mapping[Any, str] | None = None,
         new: Mapping[Any, int] | None = None,
+        kind: PinKind = "genuine",
     ) -> Value:
         """See `contract.contract`."""
-        return contract.contract(self.constraints, operands, to, op=self.label, pin=pin, new=new)
+        return contract.contract(self.constraints, operands, to, op=self.label, pin=pin, new=new, kind=kind)
 
     def view(self, x: Value, shape: Sequence[int]) -> Value:
         """See `layout.view`."""
@@ -186,7 +190,8 @@ def rule(*functions: str, places: str = "") -> Callable[[Rule], Rule]:
 
     Args:
         functions: The ops.
-        places: Name of an argument that may come as `Places`, which `Op.picks` looks through.
+        places: Name of an argument that may come as `Places` or `Sorting`, or a list of them, and that the rule settles
+            itself unless it looks through them, as `Op.picks` does.
     """
 
     def register(read: Rule) -> Rule:

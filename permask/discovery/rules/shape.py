@@ -3,7 +3,7 @@
 import math
 
 from permask.discovery import layout
-from permask.discovery.atoms import Value
+from permask.discovery.atoms import Places, Value
 from permask.discovery.rules.registry import Op, UnsupportedError, rule
 
 
@@ -22,13 +22,16 @@ from permask.discovery.rules.registry import Op, UnsupportedError, rule
     "_reshape_alias",
     "view_copy",
     "ravel",
+    places="self",
 )
 def view(op: Op) -> Value:
     """The same entries in the same order."""
     x = op.values[0]
     if math.prod(x.shape) != math.prod(op.shape):
         raise UnsupportedError("a view of another type")
-    return op.view(x, op.shape)
+    if isinstance(x, Places):
+        return x.laid_out(op.view(x, op.shape))
+    return x if x.shape == op.shape else op.view(op.settle(x), op.shape)
 
 
 @rule("permute", "permute_copy")
