@@ -17,6 +17,7 @@ from permask.display import bar, card, table
 from permask.errors import NetworkError, PermaskError
 from permask.permutation import Permutation
 from permask.tensors import save_tensors
+from permask.wrapped import unwrap
 
 # where a torch.ao.pruning sparsifier keeps the mask of a module's parameter
 SPARSIFIER_MASK = re.compile(r"(?:(.*)\.)?parametrizations\.([^.]+)\.\d+\.mask")
@@ -52,6 +53,7 @@ class Mask(Mapping[str, Tensor]):
         Raises:
             PermaskError: The network is dense.
         """
+        model = unwrap(model)
         buffers = dict(model.named_buffers())
         suffix = "_mask"
         from_buffers = {
@@ -215,15 +217,30 @@ def check_fits(mask: Mask, weights: Mapping[str, Tensor]) -> None:
     """Raise a `NetworkError` that names the first of the weights that a mask does not fit."""
     for name, kept in mask.items():
         if name not in weights:
-            raise NetworkError(f"the mask names {name}, which the network does not have")
+            raise NetworkError(f"the mask names {name}, which the network does not have{_computed(name, weights)}")
         if weights[name].shape != kept.shape:
             raise NetworkError(
                 f"mask of {name}: expected shape {list(weights[name].shape)} as in the network, got {list(kept.shape)}"
             )
 
 
+def _computed(name: str, weights: Mapping[str, Tensor]) -> str:
+    """What to do about a weight that a network computes from other parameters."""
+    module, _, parameter = name.rpartition(".")
+    if not any(other.startswith(f"{module}.parametrizations.{parameter}.".lstrip(".")) for other in weights):
+        return ""
+    return (
+        " as a parameter: it is parametrized; call "
+        f'torch.nn.utils.parametrize.remove_parametrizations on {module or "it"} and "{parameter}" first'
+    )
+
+
 def parameters_by_name(model: nn.Module) -> dict[str, nn.Parameter]:
-    """Parameters by their plain names; one that `torch.nn.utils.prune` has renamed goes without its suffix."""
+    """Parameters of the network inside of a wrapper, by their plain names.
+
+    One that `torch.nn.utils.prune` has renamed goes without its suffix.
+    """
+    model = unwrap(model)
     named = dict(model.named_parameters())
     if any(prune.is_pruned(module) for module in model.modules()):
         return {name.removesuffix("_orig"): parameter for name, parameter in named.items()}

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from permask.display import bar, card, table
 from permask.errors import NetworkError, PermaskError
 from permask.groups import Axis, Group
+from permask.wrapped import copied, refresh, tensors_of, unwrap
 
 Index = Int[np.ndarray, "*blocks units"]
 Permutable = TypeVar("Permutable", bound="nn.Module | Mapping[str, Tensor]")
@@ -101,19 +102,31 @@ class Permutation:
         """Permute a network, a `state_dict` or a mask.
 
         Args:
-            x: An `nn.Module` (a permuted copy comes back), or a mapping from parameter names to tensors: a
+            x: An `nn.Module` (a permuted copy comes back, of the network inside if it is wrapped; what
+                `torch.nn.utils.prune` pruned stays pruned), or a mapping from parameter names to tensors: a
                 `state_dict` or a `Mask`. Names without a permutable axis pass through.
 
         Raises:
             NetworkError: A tensor whose shape does not fit the symmetry.
         """
         if isinstance(x, nn.Module):
-            permuted = copy.deepcopy(x)
-            overwrite(permuted, self.permute_tensors(x.state_dict()))
-            return permuted
+            return self._permuted_copy(unwrap(x))  # pyright: ignore[reportReturnType]
         if isinstance(x, SelfPermuting):
             return x.permuted(self)
         return self.permute_tensors(x)  # pyright: ignore[reportReturnType]
+
+    @torch.no_grad()
+    def _permuted_copy(self, network: nn.Module) -> nn.Module:
+        permuted = copied(network)
+        tensors, masks = tensors_of(permuted)
+        moved = self.permute_tensors(tensors)
+        moved_masks = self.permute_tensors({**tensors, **masks}) if masks else {}
+        for name, tensor in tensors.items():
+            tensor.copy_(moved[name])
+        for name, mask in masks.items():
+            mask.copy_(moved_masks[name])
+        refresh(permuted)
+        return permuted
 
     def source(self, parameter: str, dim: int) -> Int[np.ndarray, "length"] | None:
         """Where each position along an axis comes from, or None if nothing moves there.

@@ -14,6 +14,7 @@ from permask.display import card, folded_by, groups_table, listed
 from permask.errors import NetworkError, PermaskError
 from permask.groups import Axis, Group, Site
 from permask.permutation import Permutation
+from permask.wrapped import tensors_of, unwrap
 
 SCHEMA_VERSION = 2
 READABLE = (1, 2)  # version 1 calls a group's site its activation
@@ -85,8 +86,8 @@ class Symmetry:
         return Permutation(self.groups, index)
 
     def check(self, model: nn.Module) -> None:
-        """Raise a `NetworkError` that names the first tensor of the network that does not fit."""
-        state = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+        """Raise a `NetworkError` that names the first tensor of the network, wrapped or not, that does not fit."""
+        state = {name: tuple(tensor.shape) for name, tensor in tensors_of(unwrap(model))[0].items()}
         for name in [*self.shapes, *state]:
             if state.get(name) != self.shapes.get(name):
                 expected, got = _shape(self.shapes.get(name)), _shape(state.get(name))

@@ -25,6 +25,7 @@ from permask.discovery.rules import RULES
 from permask.errors import DataError, PermaskError
 from permask.inputs import Example
 from permask.symmetry import Symmetry
+from permask.wrapped import readable
 
 FORMAT = "permask-cached-symmetry-1"
 OWN = "permask.discovery."
@@ -48,6 +49,7 @@ def discover_cached(
         strict: Likewise.
         outputs: Likewise.
     """
+    model = readable(model)
     network = captured(model, example_inputs, outputs)
     started = time.perf_counter()
     key = structure_key(network, model, strict)

@@ -22,6 +22,7 @@ from permask.errors import NetworkError
 from permask.inputs import Example
 from permask.progress import progress
 from permask.symmetry import Symmetry
+from permask.wrapped import readable
 
 
 def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *, outputs: Wanted = None) -> Symmetry:
@@ -31,7 +32,7 @@ def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *,
     for the next token are not asked for.
 
     Args:
-        model: Any network that `torch.export` can trace.
+        model: Any network that `torch.export` can trace, also inside of DDP, `torch.compile`, PEFT and the like.
         example_inputs: What it takes: a tensor, a tuple of positional arguments, a dict or a tokenizer's
             `BatchEncoding` of keyword arguments, or a batch of a DataLoader, whose labels are left out.
         strict: Raise if an op has no rule, rather than pin what it touches.
@@ -50,6 +51,7 @@ def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *,
         symmetry = permask.discover(clip, inputs, outputs=["image_embeds", "text_embeds"])
         ```
     """
+    model = readable(model)
     with progress("discover"):
         return find(captured(model, example_inputs, outputs), model, strict)
 

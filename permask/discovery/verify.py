@@ -14,6 +14,7 @@ from permask.discovery.outputs import named_tensors
 from permask.inputs import Example, Inputs
 from permask.permutation import overwrite
 from permask.symmetry import Symmetry
+from permask.wrapped import readable
 
 
 class Float64(TorchFunctionMode):
@@ -57,6 +58,7 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
         DataError: Inputs of another form than `discover` takes.
         NetworkError: The symmetry does not fit the network, or neither the network nor its graph runs in float64.
     """
+    model = readable(model)
     symmetry.check(model)
     network = copy.deepcopy(model).double().eval()
     example = Inputs.of(model, example_inputs)

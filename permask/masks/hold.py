@@ -26,9 +26,9 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
     weights must not count in their norm.
 
     Args:
-        model: The network; its pruned weights are set to zero at once.
+        model: The network, also inside of DDP, `torch.compile` and the like; its pruned weights are zero at once.
         mask: What to prune.
-        optimizer: Any `torch.optim` optimizer over the network's parameters.
+        optimizer: Any `torch.optim` optimizer over the network's parameters, also as accelerate wraps it.
 
     Returns:
         A handle: `handle.update(mask)` changes the mask, `handle.remove()` lets the weights go, as the end of a `with`
@@ -36,7 +36,8 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
 
     Raises:
         NetworkError: The mask does not fit the network.
-        PermaskError: The optimizer has none of the masked parameters, or one of them is held already.
+        PermaskError: The optimizer has none of the masked parameters, or one of them is held already. No optimizer of
+            torch, or none inside of a wrapper.
 
     Example:
         ```python
@@ -49,7 +50,7 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
         ```
     """
     mask.check(model)
-    return Hold(model, mask, optimizer)
+    return Hold(model, mask, _unwrapped(optimizer))
 
 
 class Hold:
@@ -166,6 +167,19 @@ class Hold:
             if isinstance(x, Tensor) and x.shape == p.shape
         )
         self._factors.multiply_([*((p, p) for p in self._factors), *state])
+
+
+def _unwrapped(optimizer: Any) -> Optimizer:
+    """The optimizer that steps, inside of one that only passes calls on and so has no hooks, as accelerate's."""
+    inside = optimizer
+    while not hasattr(inside, "_optimizer_step_pre_hooks"):
+        if not hasattr(inside, "optimizer"):
+            raise PermaskError(
+                f"expected an optimizer of torch, or a wrapper that holds one as its attribute optimizer; "
+                f"got {type(optimizer).__module__}.{type(optimizer).__qualname__}"
+            )
+        inside = inside.optimizer
+    return inside
 
 
 # parameter to the handle that holds it

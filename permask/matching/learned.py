@@ -26,6 +26,7 @@ from permask.matching.straight_through import StraightThroughLearner
 from permask.matching.weights import match_weights, weight_matches
 from permask.progress import progress
 from permask.symmetry import Symmetry
+from permask.wrapped import readable
 
 Loss = Callable[[nn.Module, Any], Tensor]
 By = Literal["straight-through", "sinkhorn"]
@@ -82,6 +83,7 @@ def match_learned(
     batches = batches if isinstance(batches, Sequence) else list(batches)
     if not batches:
         raise PermaskError("there is no data to learn from: expected at least one batch, got none")
+    source, target = readable(source), readable(target)
     start = start or match_weights(symmetry, source, target, seed)
     symmetry.check(source)
     symmetry.check(target)

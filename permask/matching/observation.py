@@ -13,6 +13,7 @@ from permask.inputs import Example, Inputs
 from permask.matching.moments import Moments
 from permask.progress import progress
 from permask.symmetry import Symmetry
+from permask.wrapped import readable
 
 # just below the largest block that glibc keeps for reuse
 LARGE = 2**25 - 2**13
@@ -48,6 +49,7 @@ def observe(
         NetworkError: A network that does not fit the symmetry, or cannot be captured.
         PermaskError: No batches, or a group that does not exist.
     """
+    networks = [readable(network) for network in networks]
     for network in networks:
         symmetry.check(network)
     shown = {g.name for g in symmetry.groups if g.site is not None}
