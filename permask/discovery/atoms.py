@@ -150,8 +150,8 @@ class Route:
 
     Attributes:
         experts: The experts, as a value with one dim of one digit.
-        rows: Of rows that were sorted by their expert, the route that they had before. Where a sorted row stands depends
-            on the order of the experts, so that whatever tells sorted rows apart by their places pins the experts.
+        rows: Of rows that were sorted by their expert, the route that they had before. Where a sorted row stands
+            depends on the order of the experts, so that whatever tells sorted rows apart pins the experts.
     """
 
     experts: Value
@@ -198,8 +198,8 @@ class Sorting(Value):
     order of the experts as a whole, so that whoever reads them as numbers pins the experts.
 
     Attributes:
-        says: `order`: for every sorted row, where it was before. `inverse`: for every row, where it is now. `counts`:
-            how many rows each expert has. `ends`: before which sorted row those of an expert end.
+        says: `order`: for every sorted row, where it was. `inverse`: for every row, where it is now. `counts`: how
+            many rows each expert has. `ends`: before which sorted row those of an expert end.
         route: Of the sorted rows for `order` and `inverse`, of the rows as they were for `counts` and `ends`.
     """
 

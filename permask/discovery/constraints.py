@@ -103,7 +103,7 @@ class Constraints:
         return value((Digit(digit.size, digit.why or reason.reason) for digit in dim) for dim in x.dims)
 
     def tell_apart(self, digit: Digit, reason: Reason) -> None:
-        """Account for an op that tells the indices of a digit apart: of rows sorted by expert, that fixes the experts."""
+        """Account for an op that tells indices of a digit apart: of rows sorted by expert, that fixes experts."""
         if digit.route and digit.route.rows:
             self.pin(digit.route.experts, replace(reason, kind="search incomplete"))
 

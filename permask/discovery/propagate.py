@@ -101,8 +101,8 @@ def _call(node: Node, found: Propagation, numbers: Mapping[str, np.ndarray]) -> 
         x = found.values[ref.name]
         return found.constraints.settle(x, op=node.label) if isinstance(x, Value) and ref not in picking else x
 
-    picking = (node.arguments or {}).get(READ_PLACES.get(node.function, ""))
-    picking = picking if isinstance(picking, list | tuple) else [picking]
+    places = (node.arguments or {}).get(READ_PLACES.get(node.function, ""))
+    picking = places if isinstance(places, list | tuple) else [places]
     if node.outputs and all(x is not None and 0 in x.shape for x in node.outputs):  # nothing depends on it
         results = [pinned(tuple(x.shape), "nothing") for x in node.outputs if x is not None]
         return results if node.many else results[0]

@@ -121,6 +121,8 @@ def _own_positions(group: Group, axis: Axis, family: Sequence[Group]) -> Int[np.
                 if (other.parameter, other.dim) == (axis.parameter, axis.dim):
                     # parents and children are aligned: a column is a child's in all units or in none
                     table = table[:, ~np.isin(table[0], other.table)]
+                elif other.parameter == axis.parameter and other.table.size == other.length:
+                    table = table[:, :0]  # along another dim, every entry is a child's
     return table
 
 
@@ -144,7 +146,7 @@ def units_first(
 ) -> Float[Tensor, "units features"]:
     """All that belongs to each unit of an axis in a parameter, or in some positions along its other dims."""
     if axis.convolution_groups > 1:  # [G, O/G, I/G, ...] -> the virtual axis (g, input channel of g) first
-        by_group = weight.unflatten(0, (axis.convolution_groups, -1)).transpose(1, 2)
+        by_group = weight.unflatten(0, (axis.convolution_groups, -1)).movedim(axis.dim + 1, 1)
         positions = by_group.reshape(axis.length, -1)
     else:
         positions = weight.movedim(axis.dim, 0).reshape(axis.length, -1)

@@ -1,11 +1,11 @@
 """Rows that a router deals to experts: each is computed with the weights of its own expert.
 
 A router scores every expert for every token; a top-k gives the numbers of the experts that the token goes to. If the
-experts trade places, so do these numbers, and the row is computed by the same expert as before. So rows are a digit with a
-route: along it, a bundle has an atom for every expert (see `atoms`). Implementations differ in how they get there:
+experts trade places, so do these numbers, and the row is computed by the same expert as before. So rows are a digit
+with a route: along it, a bundle has an atom for every expert (see `atoms`). Implementations differ in how they do it:
 
 - One picks the weights of every row by number: `W[numbers]`, then a batched product.
-- Another sorts the rows by expert, counts how many each has, multiplies all rows of an expert at once (`grouped_mm`), and
+- Another sorts the rows by expert, counts those of each, multiplies all rows of an expert at once (`grouped_mm`), and
   brings the rows back into their order. After a trade of experts, sorted rows stand elsewhere: by a permutation that
   depends on the data, but is the same for every tensor sorted with them. Ops that treat all rows alike commute with it.
 """
@@ -127,8 +127,8 @@ def index_put(op: Op) -> Value:
     """The inverse of a sort: where each row is now."""
     indices, places = op["indices"], op.known("values")
     order = indices[0] if len(indices) == 1 else None
-    counted = places is not None and np.array_equal(places, np.arange(len(places)))
-    if counted and op.shape == places.shape and isinstance(order, Sorting) and order.says == "order":
+    counted = places is not None and op.shape == places.shape and np.array_equal(places, np.arange(len(places)))
+    if counted and isinstance(order, Sorting) and order.says == "order":
         return Sorting(((Digit(op.shape[0], ROWS, order.route.rows),),), says="inverse", route=order.route)
     for index in indices:
         if index is not None:
