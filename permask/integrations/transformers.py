@@ -8,7 +8,7 @@ from permask.mask import Mask
 from permask.masks.hold import Hold, hold_mask
 
 
-class HoldMask(TrainerCallback):
+class HoldMask(TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]  # without the library, it finds this file
     """Keep a network pruned from the beginning of `Trainer.train` to its end, as `permask.hold_mask` does.
 
     The Trainer clips gradients before its optimizer steps, and so before they are masked: those of pruned weights count
