@@ -143,7 +143,7 @@ def test_matching_pairs_experts_and_then_their_hidden_units(by):
     symmetry = permask.discover(source, inputs())
     permutation = planted(symmetry, source, target)
     if by == "weights":
-        found = permask.match_weights(symmetry, source, target)
+        found = permask.match_weights(symmetry, source, target, restarts=5)  # the first optimum is a local one
     else:
         found = permask.match_activations(symmetry, source, target, [inputs(seed) for seed in range(40)])
     for group in symmetry.groups:

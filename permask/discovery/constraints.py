@@ -96,10 +96,10 @@ class Constraints:
 
     def pin(self, x: Value, reason: Reason) -> Value:
         """Forbid every movement of a value; gives the value, pinned."""
+        for digit in x.digits:
+            x = self.forget(x, digit, op=reason.op) if digit.route else x
         for bundle in x.bundles:
             self.fix(bundle.atoms, reason)
-        for digit in x.digits:
-            self.tell_apart(digit, reason)
         return value((Digit(digit.size, digit.why or reason.reason) for digit in dim) for dim in x.dims)
 
     def tell_apart(self, digit: Digit, reason: Reason) -> None:
