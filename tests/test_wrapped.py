@@ -166,6 +166,7 @@ def test_a_permuted_copy_computes_the_same(wrapped):
     symmetry.check(permuted)
 
 
+@pytest.mark.slow
 def test_a_planted_permutation_is_found(wrapped):
     model, _ = wrapped
     symmetry = permask.discover(model, X)
@@ -174,6 +175,7 @@ def test_a_planted_permutation_is_found(wrapped):
     assert all((found.index[name] == index).all() for name, index in planted.index.items())
 
 
+@pytest.mark.slow
 def test_matching_by_weights_takes_it(wrapped):
     model, _ = wrapped
     symmetry = permask.discover(model, X)
