@@ -3,10 +3,11 @@
 Arrays are named by the shape of what they hold: B blocks, N units, M positions per unit.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Int
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Site:
     """A place inside a network where the units of a group are seen: along one dim of one value of its program.
 
     The names of nodes count the ops before them, so that another input shape may give another name to the same
-    place. Function, module and length say what has to be found at the node of that name.
+    place, or the same name to another place. Function, module, length and lineage say what has to be found there.
 
     Attributes:
         node: Name of the node in the program that `permask.discovery.capture` gives.
@@ -45,6 +46,7 @@ class Site:
         function: The op that the node calls; empty where it is not known, as in files of older versions.
         module: Path of the module whose `forward` calls it; empty for the network itself, or where it is not known.
         length: Number of positions along `dim`; None where it is not known.
+        lineage: What the node's value is computed by, as `discovery.lineage` tells it; empty where it is not known.
         moved: Other dims along which units of other groups lie, which two networks have in different orders.
         mixed: Whether other groups also permute the positions of one unit among themselves.
     """
@@ -55,6 +57,7 @@ class Site:
     function: str = ""
     module: str = ""
     length: int | None = None
+    lineage: str = ""
     moved: tuple[int, ...] = ()
     mixed: bool = False
 
@@ -89,3 +92,11 @@ class Group:
     def index_shape(self) -> tuple[int, ...]:
         """Shape of this group's index array in a `Permutation`: `[N]`, or `[B, N]` with a parent."""
         return (self.size,) if self.parent is None else (self.blocks, self.size)
+
+
+def moving(groups: Sequence[Group]) -> Mapping[tuple[str, int], Bool[np.ndarray, "length"]]:
+    """Which positions along every axis (parameter, dim) that some group moves are moved."""
+    found: dict[tuple[str, int], np.ndarray] = {}
+    for axis in (axis for group in groups for axis in group.axes):
+        found.setdefault((axis.parameter, axis.dim), np.zeros(axis.length, bool))[axis.table] = True
+    return found

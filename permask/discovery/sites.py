@@ -1,6 +1,6 @@
-"""Which values of a program show the units of a group, and along which dim."""
+"""Which values of a program show the units of a group, along which dim, and where they are in another capture."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
 
@@ -9,6 +9,7 @@ from jaxtyping import Int
 
 from permask.discovery.atoms import Value
 from permask.discovery.hierarchy import Family
+from permask.discovery.lineage import lineages
 from permask.discovery.program import Node
 from permask.discovery.propagate import Propagation
 from permask.discovery.rules.elementwise import NONLINEAR
@@ -26,6 +27,7 @@ class Candidate:
         dim: The dim.
         table: `[B, N, M]` positions of every unit along the dim.
         order: Number of the node in the program.
+        lineage: What the value is computed by.
         share: Entries of the value for each position along the dim.
         moved: Other dims on which other families lie.
         mixed: Whether other families permute the positions of a unit.
@@ -35,6 +37,7 @@ class Candidate:
     dim: int
     table: Int[np.ndarray, "blocks units positions"]
     order: int
+    lineage: str
     share: int
     moved: tuple[int, ...]
     mixed: bool
@@ -48,15 +51,35 @@ class Candidate:
             function=self.node.function,
             module=self.node.module,
             length=self.node.shape[self.dim],
+            lineage=self.lineage,
             moved=self.moved,
             mixed=self.mixed,
         )
 
 
+def located(site: Site, nodes: Sequence[Node], lineage: Mapping[str, str]) -> Node | None:
+    """The node of another capture at which a site is, or None if nothing there is computed as it was.
+
+    Args:
+        site: The site.
+        nodes: Those of the capture, of a network of the same architecture.
+        lineage: Of these nodes.
+    """
+    by_name = {node.name: node for node in nodes}
+    named = [by_name[site.node]] if site.node in by_name else []
+    for node in nodes if site.lineage else named:
+        alike = not site.lineage or lineage[node.name] == site.lineage
+        called = not site.function or (node.function, node.module) == (site.function, site.module)
+        fits = site.dim < len(node.shape) and site.length in (None, node.shape[site.dim])
+        if alike and called and fits and node.kind == "call":
+            return node
+    return None
+
+
 def candidates(families: Sequence[Family], found: Propagation, nodes: Sequence[Node]) -> list[list[Candidate]]:
     """For every family, the values that show it, in the order of the program."""
     seen: list[list[Candidate]] = [[] for _ in families]
-    index = _Index(families)
+    index, lineage = _Index(families), lineages(nodes)
     for order, node in enumerate(nodes):
         x = found.values.get(node.name)
         if node.kind != "call" or node.name not in found.depends or not isinstance(x, Value) or x.routed:
@@ -68,7 +91,7 @@ def candidates(families: Sequence[Family], found: Propagation, nodes: Sequence[N
             for number, table in tables:
                 inside = [families[other] for other, _ in tables if not _contains(families[other], families[number])]
                 mixed = table.shape[-1] > 1 and bool(inside)
-                seen[number].append(Candidate(node, dim, table, order, share, moved, mixed))
+                seen[number].append(Candidate(node, dim, table, order, lineage[node.name], share, moved, mixed))
     return seen
 
 

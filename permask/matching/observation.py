@@ -1,13 +1,17 @@
 """Run networks of one architecture over the same data, once, and pool the moments of their units in pairs."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
 from permask.discovery.capture import capture
+from permask.discovery.lineage import lineages
 from permask.discovery.program import Program
-from permask.errors import PermaskError
+from permask.discovery.sites import located
+from permask.errors import NetworkError, PermaskError
 from permask.groups import Site
 from permask.inputs import Example, Inputs
 from permask.matching.moments import Moments
@@ -46,7 +50,8 @@ def observe(
         Pair to group name to moments, and how many batches and samples there were.
 
     Raises:
-        NetworkError: A network that does not fit the symmetry, or cannot be captured.
+        NetworkError: A network that does not fit the symmetry, or cannot be captured. Inputs of a shape for which the
+            network computes the units of a group in another way than where they were found.
         PermaskError: No batches, or a group that does not exist.
     """
     networks = [readable(network) for network in networks]
@@ -61,30 +66,62 @@ def observe(
         raise PermaskError(f"no such group to look at: {', '.join(sorted(unknown))}")
     where |= at or {}
     moments = {pair: {name: Moments(site) for name, site in where.items()} for pair in pairs}
-    watch = frozenset(site.node for site in where.values())
-
-    def visit(node: str, values: list[Tensor]) -> None:
-        for (source, target), by_group in moments.items():
-            for seen in by_group.values():
-                if seen.site.node == node:
-                    seen.add(values[source], values[target])
-
     device = next((p.device for p in networks[0].parameters()), torch.device("cpu"))
     states = [{name: x.to(device) for name, x in network.state_dict().items()} for network in networks]
     # once a large block was freed, glibc keeps up to twice its size; giving activations back to the system after every
     # op and faulting them in again takes a fifth of a pass
     torch.empty(LARGE, dtype=torch.uint8)
-    captures: dict[str, Program] = {}
+    captures: dict[str, _Observed] = {}
     used = {"batches": 0, "samples": 0}
     with torch.no_grad(), progress("run on batches") as counted:
         for batch in counted(batches):
             inputs = Inputs.of(networks[0], batch).to(device)
             form = inputs.form
             if form not in captures:
-                captures[form] = capture(networks[0], inputs)
-            captures[form].run(states, inputs.tensors, visit, watch)
+                captures[form] = _Observed.of(capture(networks[0], inputs), where, inputs)
+            captures[form].run(states, inputs.tensors, moments)
             used["batches"] += 1
             used["samples"] += len(inputs.tensors[0])
     if not used["batches"]:
         raise PermaskError("there is no data to match on: expected at least one batch of inputs, got none")
     return moments, used
+
+
+@dataclass(frozen=True)
+class _Observed:
+    """A network captured with inputs of one form, and the groups that each of its nodes shows."""
+
+    program: Program
+    groups: Mapping[str, Sequence[str]]
+
+    @classmethod
+    def of(cls, program: Program, where: Mapping[str, Site], inputs: Inputs) -> Self:
+        """Find the site of every group, and refuse to look elsewhere."""
+        groups: dict[str, list[str]] = {}
+        lineage = lineages(program.nodes)
+        for name, site in where.items():
+            node = located(site, program.nodes, lineage)
+            if node is None:
+                place = site.function and f" ({site.function} in {site.module or 'the network itself'})"
+                raise NetworkError(
+                    f"with inputs {inputs}, the network does not compute the units of {name} as it did at the node "
+                    f"{site.node}{place} where they were found, so that they cannot be matched there; discover the "
+                    "symmetry with inputs of that shape, or leave such inputs out"
+                )
+            groups.setdefault(node.name, []).append(name)
+        return cls(program, groups)
+
+    def run(
+        self,
+        states: Sequence[Mapping[str, Tensor]],
+        inputs: Sequence[Tensor],
+        moments: Mapping[Pair, Mapping[str, Moments]],
+    ) -> None:
+        """Add what the units of some networks do on some inputs to the moments of all pairs."""
+
+        def visit(node: str, values: list[Tensor]) -> None:
+            for (source, target), by_group in moments.items():
+                for name in self.groups[node]:
+                    by_group[name].add(values[source], values[target])
+
+        self.program.run(states, inputs, visit, frozenset(self.groups))
