@@ -41,7 +41,7 @@ def discover_cached(
     What was found lies in permask's folder among the user's caches, or in `$PERMASK_CACHE`. The seconds in the report
     say `cache` in place of `solve` and `certify` if it was taken from there. It is found again where anything differs
     that it depends on: an op, a shape, a name, a buffer, an argument, torch, or permask's own discovery. Networks whose
-    structure cannot be told for sure, and failures of the certificate, are not kept.
+    structure cannot be told for sure, and what failed the certificate or was not seen by it, are not kept.
 
     Args:
         model: As in `discover`, which raises the same errors.
@@ -61,7 +61,7 @@ def discover_cached(
         seconds = {"capture": network.seconds, "cache": time.perf_counter() - started}
         return replace(kept, report={**kept.report, "seconds": seconds})
     symmetry = find(network, model, strict)
-    if not symmetry.report["failed"]:
+    if not symmetry.report["failed"] and not symmetry.report["unseen"]:
         _write(place, key, symmetry)
     return symmetry
 

@@ -13,12 +13,13 @@ from permask.discovery.decompose import decomposed
 from permask.discovery.hierarchy import arrange
 from permask.discovery.naming import named
 from permask.discovery.outputs import Wanted
-from permask.discovery.pins import movable, moving, pins
+from permask.discovery.pins import movable, pins
 from permask.discovery.program import Program
 from permask.discovery.propagate import propagate
 from permask.discovery.rules import RULES
 from permask.discovery.solve import solve
 from permask.errors import NetworkError
+from permask.groups import moving
 from permask.inputs import Example
 from permask.progress import progress
 from permask.symmetry import Symmetry
@@ -104,6 +105,11 @@ def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
             stacklevel=3,
         )
         groups = tuple(group for group in groups if group.name not in certificate.failed)
+    if certificate.error is None:
+        warnings.warn(
+            "there is no evidence for the symmetry that was found: no output varies; give other inputs",
+            stacklevel=3,
+        )
     seconds["certify"] = time.perf_counter() - started
 
     moved = moving(groups)
@@ -122,7 +128,9 @@ def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
             "seconds": seconds,
             "error": certificate.error,
             "failed": list(certificate.failed),
+            "float32": certificate.float32,
             "idle": list(certificate.idle),
+            "unseen": list(certificate.unseen),
             "unused": sorted(set(sizes) - set(used)),
             "outputs": network.program.returned,
         },

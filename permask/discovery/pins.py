@@ -1,7 +1,7 @@
 """What a symmetry says of the positions that cannot move, and how many can."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from functools import cache
 
 import numpy as np
@@ -10,21 +10,12 @@ from jaxtyping import Bool
 from permask.discovery.coloured import ColouredGraph, components
 from permask.discovery.constraints import Constraints, Reason
 from permask.discovery.naming import Aliases
-from permask.groups import Group
 from permask.symmetry import Pin
 
 ALONE = Reason("none", "nothing else in the network is used alike")
 NOT_FOUND = Reason("none", "no interchange of units was found here", "search incomplete")
 
 Moving = Mapping[tuple[str, int], Bool[np.ndarray, "length"]]
-
-
-def moving(groups: Sequence[Group]) -> Moving:
-    """Which positions along every axis that some group moves are moved."""
-    found: dict[tuple[str, int], np.ndarray] = {}
-    for axis in (axis for group in groups for axis in group.axes):
-        found.setdefault((axis.parameter, axis.dim), np.zeros(axis.length, bool))[axis.table] = True
-    return found
 
 
 def movable(constraints: Constraints, moving: Moving, sizes: Mapping[str, int]) -> float:

@@ -1,6 +1,7 @@
 """Whether a symmetry leaves a network's function unchanged: a second opinion beside `permask.verify`."""
 
 import dataclasses
+import math
 
 import torch
 from torch import Tensor, nn
@@ -33,21 +34,25 @@ def randomise_(network: nn.Module, seed: int = 0) -> None:
 
 
 @torch.no_grad()
-def outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Everything that a network returns, as one vector."""
-    leaves = _pytree.tree_leaves(network(*inputs))
-    return torch.cat([x.double().flatten() for x in leaves if isinstance(x, Tensor)])
+def outputs(network: nn.Module, inputs: tuple[Tensor, ...]) -> list[Tensor]:
+    """Every tensor that a network returns."""
+    return [x.double() for x in _pytree.tree_leaves(network(*inputs)) if isinstance(x, Tensor)]
 
 
 def change(permutation: Permutation, network: nn.Module, inputs: tuple[Tensor, ...]) -> float:
-    """Largest change of the output by a permutation, relative to the largest output."""
-    before = outputs(network, inputs)
-    difference = (outputs(permutation.apply(network), inputs) - before).abs().max()
-    return float(difference / before.abs().max().clamp(min=1))
+    """Largest change of an output by a permutation, relative to the range of its entries (or to a lone entry)."""
+    before, after = outputs(network, inputs), outputs(permutation.apply(network), inputs)
+    return max(_change(x, y) for x, y in zip(before, after, strict=True) if x.numel())
+
+
+def _change(x: Tensor, y: Tensor) -> float:
+    spread = float(x.max() - x.min()) if x.numel() > 1 else float(x.abs())
+    difference = float((x - y).abs().max())
+    return difference / spread if spread else math.inf if difference else 0.0
 
 
 def worst_change(symmetry: Symmetry, network: nn.Module, inputs: tuple[Tensor, ...], draws: int = 3) -> float:
-    """Largest relative change of the output over random elements of a symmetry."""
+    """Largest relative change of an output over random elements of a symmetry."""
     return max(change(symmetry.random(seed), network, inputs) for seed in range(draws))
 
 

@@ -1,0 +1,99 @@
+"""What a symmetry is tried with: other weights, other inputs, and moves of the units that no mistake survives."""
+
+from collections.abc import Mapping, Sequence, Set
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from permask.groups import Group
+
+State = Mapping[str, Tensor]
+Moves = dict[str, np.ndarray]  # an index array for every group, as in `Permutation`
+
+# a random order of fewer units is often right by chance
+FEW = 8
+# at most, of swaps
+TURNS = 5
+
+
+def randomised(state: State, parameters: Set[str], seed: int) -> dict[str, Tensor]:
+    """Other float64 weights of about the same scale, and running statistics; positive scales stay positive.
+
+    Of other buffers every entry is scaled, so that zeros and signs, which masks are made of, remain. Tensors
+    that share memory get the same numbers.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    made: dict[Any, Tensor] = {}
+    result = {}
+    for name, old in state.items():
+        memory = (old.untyped_storage().data_ptr(), old.storage_offset(), old.shape, old.stride())
+        if memory not in made:
+            free = name in parameters or name.endswith("running_mean")
+            made[memory] = _redrawn(old.detach(), free, generator) if old.is_floating_point() else old
+        result[name] = made[memory]
+    return result
+
+
+def _redrawn(old: Tensor, free: bool, generator: torch.Generator) -> Tensor:
+    """A tensor plus noise, or times 1 + noise; made in place, since a large network has little memory to spare."""
+    noise = torch.empty(old.shape, dtype=torch.float64).uniform_(-0.5, 0.5, generator=generator).to(old.device)
+    if not free:
+        return noise.add_(1).mul_(old)
+    if not torch.isfinite(old.sum()):
+        old = old.nan_to_num(0.0, 0.0, 0.0)  # memory that nobody has initialised
+    if old.ndim < 2:
+        return noise.mul_(old).add_(old) if (old > 0).all() else noise.add_(old)
+    return noise.mul_(2 / max(1, old.shape[1:].numel()) ** 0.5).add_(old)
+
+
+def in_float64(state: State) -> State:
+    """The weights as they are."""
+    return {name: x.double() if x.is_floating_point() else x for name, x in state.items()}
+
+
+def resampled(x: Tensor, generator: torch.Generator) -> Tensor:
+    """A tensor whose entries are drawn from those of another, with replacement: type, shape and range stay."""
+    chosen = torch.randint(max(1, x.numel()), x.shape, generator=generator)
+    return x.flatten()[chosen.to(x.device)]
+
+
+def moves(groups: Sequence[Group], seed: int) -> list[Moves]:
+    """Permutations of all groups: along a cycle of all units, then swaps of two units of small groups.
+
+    A uniformly random permutation of two units moves nothing half the time. A cycle of all units together with a swap
+    of two neighbours in it generates every permutation, so that nothing that is wrong of a group passes both; of many
+    units, a cycle in random order is enough. What is wrong of two groups because they may only move together shows
+    where one of them moves alone: every block has a number, the bits of which say in which permutations it is swapped.
+
+    Args:
+        groups: What moves; a group that is missing in a permutation stays as it is.
+        seed: For the order of the units along their cycles, and for the numbers of the blocks.
+    """
+    rng = np.random.default_rng(seed)
+    units = {group.name: np.broadcast_to(np.arange(group.size), group.index_shape) for group in groups}
+    rings = {name: rng.permuted(order, axis=-1) for name, order in units.items()}
+    small = [group.name for group in groups if group.size < FEW]
+    blocks = sum(rings[name][..., 0].size for name in small)
+    turns = min(blocks.bit_length(), TURNS)
+    numbers = iter(1 + rng.permutation(blocks) % max(1, 2**turns - 1))
+    codes = {name: np.array([next(numbers) for _ in range(rings[name][..., 0].size)]) for name in small}
+    found = [{name: _moved(ring, np.roll(ring, 1, axis=-1)) for name, ring in rings.items()}]
+    for turn in range(turns):
+        swapped = {name: (codes[name] >> turn & 1).reshape(rings[name].shape[:-1]) for name in small}
+        found.append({name: _moved(rings[name], _swapped(rings[name], where)) for name, where in swapped.items()})
+    return found
+
+
+def _moved(ring: np.ndarray, onto: np.ndarray) -> np.ndarray:
+    """The index array that sends every unit of a ring to the one at the same place of another."""
+    index = np.empty_like(ring)
+    np.put_along_axis(index, ring, onto, axis=-1)
+    return index
+
+
+def _swapped(ring: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The first two units of every ring traded, in the blocks that are chosen."""
+    traded = np.concatenate([ring[..., 1::-1], ring[..., 2:]], axis=-1)
+    return np.where(where[..., None] == 1, traded, ring)

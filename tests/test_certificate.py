@@ -1,0 +1,237 @@
+"""A certificate that needs evidence: at any scale of the outputs, a mistake is noticed, or nothing is said to hold."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from support.example import Net
+from torch import nn
+
+import permask
+from permask.discovery.certify import TOLERANCE, certify
+from permask.discovery.discover import captured, find
+from permask.discovery.redraw import moves, resampled
+from permask.discovery.rules import RULES
+from permask.errors import NetworkError
+from permask.groups import Group
+from permask.permutation import Permutation
+from permask.symmetry import Symmetry
+
+SCALES = [10.0**k for k in range(-12, 8, 2)]
+SEEDS = range(10)  # of every scale: 100 tries
+INPUTS = (torch.randn(4, 5, dtype=torch.float64, generator=torch.Generator().manual_seed(0)),)
+
+
+class Perceptron(nn.Module):
+    """Two hidden layers of a few units, and outputs of any size, around any constant."""
+
+    def __init__(self, first: int, second: int):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(5, first), nn.Linear(first, second), nn.Linear(second, 3)
+        self.register_buffer("scale", torch.ones(()))
+        self.register_buffer("offset", torch.zeros(3))
+
+    def forward(self, x):
+        return self.offset + self.scale * self.c(torch.tanh(self.b(torch.relu(self.a(x)))))
+
+    def drawn(self, seed: int, scale: float, offset: float = 0.0) -> "Perceptron":
+        """The same with other weights."""
+        torch.manual_seed(seed)
+        for layer in (self.a, self.b, self.c):
+            layer.reset_parameters()
+        self.scale.fill_(scale)
+        self.offset.copy_(offset * torch.tensor([1.0, -2.0, 3.0]))
+        return self
+
+
+@pytest.fixture(scope="module", params=[(2, 3), (8, 5)], ids=str)
+def network(request):
+    return Perceptron(*request.param).double()
+
+
+@pytest.fixture(scope="module")
+def program(network):
+    return captured(network, INPUTS)
+
+
+@pytest.fixture(scope="module")
+def symmetry(network, program) -> Symmetry:
+    return find(program, network.drawn(0, 1.0), strict=False)
+
+
+def without_bias(op):
+    """A linear layer whose bias stays behind when units move."""
+    return op.contract((op["input"], "bi"), (op["weight"], "oi"), to="bo")
+
+
+def without_columns(op):
+    """A linear layer whose columns stay behind when its inputs move."""
+    return op.contract((op["input"], "bj"), (op["weight"], "oi"), (op["bias"], "o"), to="bo")
+
+
+@pytest.mark.filterwarnings("ignore:a rule must be wrong")
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("broken", [without_bias, without_columns])
+def test_a_wrong_rule_is_noticed_at_every_scale(network, program, monkeypatch, broken, scale):
+    monkeypatch.setitem(RULES, "linear", broken)
+    for seed in SEEDS:
+        found = find(program, network.drawn(seed, scale), strict=False)
+        assert found.report["failed"]
+        assert {group.name for group in found.groups} <= set(found.report["unseen"])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_a_wrong_symmetry_is_noticed_at_every_scale(network, symmetry, scale):
+    for seed in SEEDS:
+        network.drawn(seed, scale)
+        assert permask.verify(symmetry, network, INPUTS, seed=seed) <= TOLERANCE
+        wrong = list(without_one_axis(symmetry))
+        assert permask.verify(wrong[seed % len(wrong)], network, INPUTS, seed=seed) > 1e-4
+
+
+def without_one_axis(symmetry: Symmetry):
+    """Every way of leaving one axis behind."""
+    for number, group in enumerate(symmetry.groups):
+        for axis in group.axes:
+            short = dataclasses.replace(group, axes=tuple(other for other in group.axes if other is not axis))
+            groups = (*symmetry.groups[:number], short, *symmetry.groups[number + 1 :])
+            yield dataclasses.replace(symmetry, groups=groups)
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.0, 1e6])
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e6])
+def test_a_constant_hides_nothing(network, program, symmetry, scale, offset):
+    """Also where the outputs are rounded to fewer digits, next to a large constant: that is not taken for a mistake."""
+    network.drawn(1, scale, offset)
+    certificate = certify(program.program, symmetry.groups, network, INPUTS)
+    assert certificate.failed == ()
+    if scale / max(offset, 1e-3) < 1e-11:  # rounding leaves nothing of the network
+        assert certificate.error is None and certificate.unseen == ("a", "b")
+        return
+    assert certificate.unseen == ()
+    assert certificate.error <= TOLERANCE or certificate.error < 1e-6 < 1e-2 < certificate.float32
+    for wrong in without_one_axis(symmetry):
+        assert certify(program.program, wrong.groups, network, INPUTS).failed
+
+
+def test_outputs_that_never_vary_are_no_evidence():
+    still = Net(lambda net, x: 0 * net.b(net.a(x)), a=nn.Linear(5, 4), b=nn.Linear(4, 3))
+    with pytest.warns(UserWarning, match="no evidence"):
+        symmetry = permask.discover(still, INPUTS)
+    assert symmetry.report["error"] is None and symmetry.report["unseen"] == ["a"]
+    with pytest.raises(NetworkError, match="nothing can be seen"):
+        permask.verify(symmetry, still, INPUTS)
+
+
+def test_units_without_influence_are_no_evidence():
+    skipping = Net(lambda net, x: x + 0 * net.b(net.a(x)), a=nn.Linear(5, 4), b=nn.Linear(4, 5))
+    symmetry = permask.discover(skipping, INPUTS)
+    assert symmetry.report["error"] == 0 and symmetry.report["unseen"] == ["a"]
+    with pytest.raises(NetworkError, match="nothing can be seen"):
+        permask.verify(symmetry, skipping, INPUTS)
+
+
+def test_one_group_without_influence_is_named():
+    parts = {name: nn.Linear(5, 5) for name in "abc"}
+    network = Net(lambda net, x: net.b(torch.tanh(net.a(x))) + 0 * net.c(torch.tanh(net.b(x))), **parts)
+    symmetry = permask.discover(network, INPUTS)
+    assert symmetry.report["unseen"] == []
+    parts = {name: nn.Linear(5, 5) for name in "abcd"}
+    network = Net(lambda net, x: net.b(torch.tanh(net.a(x))) + 0 * net.d(torch.tanh(net.c(x))), **parts)
+    symmetry = permask.discover(network, INPUTS)
+    assert symmetry.report["unseen"] == ["c"] and 0 < symmetry.report["error"] <= TOLERANCE
+    assert permask.verify(symmetry, network, INPUTS) <= TOLERANCE
+
+
+def test_a_head_that_starts_at_zero_hides_nothing(network, symmetry):
+    network.drawn(0, 1.0)
+    nn.init.zeros_(network.c.weight)
+    assert permask.verify(symmetry, network, INPUTS) <= TOLERANCE
+    for wrong in without_one_axis(symmetry):
+        assert permask.verify(wrong, network, INPUTS) > 1e-4
+
+
+def test_an_output_that_is_rounding_alone_is_left_out():
+    """The sum of a softmax, less one."""
+
+    def forward(net, x):
+        y = net.b(torch.tanh(net.a(x)))
+        return {"scores": y, "rest": torch.softmax(y, -1).sum(-1) - 1}
+
+    network, inputs = Net(forward, a=nn.Linear(5, 4), b=nn.Linear(4, 7)), torch.randn(64, 5)
+    symmetry = permask.discover(network, inputs)
+    assert [group.size for group in symmetry.groups] == [4]
+    assert symmetry.report["error"] <= TOLERANCE and symmetry.report["failed"] == []
+    assert permask.verify(symmetry, network, inputs) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("steps", "amplified"), [(4, False), (26, True)])
+def test_rounding_that_a_network_amplifies_is_told_from_a_wrong_rule(steps, amplified, monkeypatch):
+    """Every step of the logistic map doubles an error: the last bit of float64 grows by 2^steps."""
+
+    def forward(net, x):
+        y = torch.sigmoid(net.b(torch.tanh(net.a(x))))
+        for _ in range(steps):
+            y = 4 * y * (1 - y)
+        return net.c(y)
+
+    network = Net(forward, a=nn.Linear(5, 40), b=nn.Linear(40, 8), c=nn.Linear(8, 3))
+    symmetry = permask.discover(network, INPUTS)
+    assert [group.size for group in symmetry.groups] == [40, 8]
+    assert (TOLERANCE < symmetry.report["error"] <= 1e-6) == amplified
+    assert (symmetry.report["float32"] is not None) == amplified
+    assert amplified is False or symmetry.report["float32"] > 1e-2
+    monkeypatch.setitem(RULES, "linear", without_bias)
+    with pytest.warns(UserWarning, match="a rule must be wrong"):
+        assert permask.discover(network, INPUTS).groups == ()
+
+
+def test_an_op_that_runs_without_derivatives_only_is_unproven(monkeypatch):
+    monkeypatch.setitem(RULES, "certificate::doubled", RULES["relu"])
+    network = Net(lambda net, x: net.b(doubled(net.a(x))), a=nn.Linear(5, 4), b=nn.Linear(4, 3))
+    symmetry = permask.discover(network, INPUTS)
+    assert [group.size for group in symmetry.groups] == [4]
+    assert symmetry.report["idle"] == ["a: a.weight 0", "a: a.bias 0", "a: b.weight 1"]
+    assert symmetry.report["unseen"] == [] and symmetry.report["error"] <= TOLERANCE
+
+
+@torch.library.custom_op("certificate::doubled", mutates_args=())
+def doubled(self: torch.Tensor) -> torch.Tensor:
+    """An op of the network's own that refuses to run where derivatives are asked for."""
+    if self.requires_grad:
+        raise RuntimeError("no derivatives")
+    return 2 * self
+
+
+@doubled.register_fake
+def _(self):
+    return torch.empty_like(self)
+
+
+def test_every_pair_of_small_groups_moves_apart_and_every_group_in_full():
+    outer = Group("outer", 3, ())
+    inside = Group("inside", 2, (), parent="outer", blocks=3)
+    large = Group("large", 9, ())
+    others = tuple(Group(f"pair {k}", 2, ()) for k in range(8))
+    groups = (outer, inside, large, *others)
+    for seed in range(20):
+        cycles, *swaps = moves(groups, seed)
+        for group in groups:
+            assert Permutation(groups, {group.name: cycles[group.name]})
+            assert (cycles[group.name] != np.arange(group.size)).all()  # every unit moves
+        assert "large" not in swaps[0]
+        swapped = np.stack(
+            [np.concatenate([(x != np.arange(x.shape[-1])).any(-1).ravel() for x in index.values()]) for index in swaps]
+        )
+        patterns = {tuple(column) for column in swapped.T}
+        assert len(patterns) == swapped.shape[1] == 12 and (False,) * len(swaps) not in patterns
+
+
+def test_other_inputs_keep_shape_type_and_range():
+    generator = torch.Generator().manual_seed(0)
+    tokens = torch.tensor([[3, 5, 9, 9], [3, 5, 5, 7]])
+    drawn = resampled(tokens, generator)
+    assert drawn.shape == tokens.shape and drawn.dtype == tokens.dtype
+    assert set(drawn.unique().tolist()) <= {3, 5, 7, 9} and not torch.equal(drawn, tokens)
+    assert resampled(torch.zeros(0, 3), generator).shape == (0, 3)
