@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import lgamma, log
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -12,7 +13,7 @@ from torch import nn
 
 from permask.display import card, folded_by, groups_table, listed
 from permask.errors import NetworkError, PermaskError
-from permask.groups import Axis, Group, Site
+from permask.groups import Axis, Group, Site, moving
 from permask.permutation import Permutation
 from permask.wrapped import tensors_of, unwrap
 
@@ -53,7 +54,10 @@ class Symmetry:
         pinned: The axes, or parts of them, that cannot move.
         movable: Share of parameter elements with at least one permutable axis, in [0, 1].
         shapes: Every parameter and buffer of the network, with its shape.
-        report: What discovery measured: seconds by phase, the verified error, groups that failed the certificate.
+        report: What discovery measured: `seconds` by phase; `error`, the change of the outputs relative to their
+            spread, or None without any evidence; `float32`, that change in float32 if it is rounding that the network
+            amplifies; `failed`, groups that failed the certificate; `unseen`, groups and `idle`, axes of which it could
+            see nothing; `unused` parameters; the `outputs` that count.
     """
 
     groups: tuple[Group, ...]
@@ -92,6 +96,25 @@ class Symmetry:
             if state.get(name) != self.shapes.get(name):
                 expected, got = _shape(self.shapes.get(name)), _shape(state.get(name))
                 raise NetworkError(f"{name}: the symmetry expects {expected}, the network has {got}")
+
+    @property
+    def freedom(self) -> float:
+        """log10 of the number of symmetries: Σ B · log10(N!) over groups of N units, each in B blocks.
+
+        In a group with a parent, the units of every block move on their own; the parent counts for itself.
+        """
+        return sum(group.blocks * lgamma(group.size + 1) for group in self.groups) / log(10)
+
+    @property
+    def positions(self) -> float:
+        """Share of all positions along axes of parameters and buffers that move, in [0, 1].
+
+        An element counts as `movable` if one of its axes moves; here, a position along an axis that cannot move is
+        missing, whatever becomes of its elements along the other axes. Axes of one position are left out.
+        """
+        moved = sum(int(moves.sum()) for moves in moving(self.groups).values())
+        still = sum(pin.count for pin in self.pinned)
+        return moved / (moved + still) if moved else 0.0
 
     @property
     def hash(self) -> str:

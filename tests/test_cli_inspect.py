@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from math import factorial, log10
 
 import pytest
 
@@ -25,6 +26,14 @@ class Attention(nn.Module):
         q, k, v = (part(x).unflatten(-1, (3, 4)).transpose(1, 2) for part in (self.q, self.k, self.v))
         y = nn.functional.scaled_dot_product_attention(q, k, v)
         return self.o(y.transpose(1, 2).flatten(2))
+
+class Idle(nn.Module):
+    def __init__(self, skip=True):
+        super().__init__()
+        self.a, self.b, self.skip = nn.Linear(6, 4), nn.Linear(4, 6), skip
+
+    def forward(self, x):
+        return self.skip * x + 0 * self.b(self.a(x))
 
 class Two(nn.Module):
     def __init__(self):
@@ -95,7 +104,8 @@ def test_prints_groups_pins_share_error_and_time(file, inspect):
     assert "── 0  5 units  0.{weight,bias}:0  2.weight:1" in out
     assert "genuine" in out and "2.weight:0" in out
     assert "1 group; 94.34% of 53 parameters movable" in out
-    assert "change the output by" in out and "s (capture " in out
+    assert "movable, 55.56% of the positions along their axes; 10^2.1 symmetries; random" in out
+    assert "change the output by" in out and "of its spread" in out and "s (capture " in out
 
 
 def test_shows_what_lies_inside_of_what(file, inspect):
@@ -118,11 +128,21 @@ def test_json_holds_groups_and_pins(file, inspect):
     content = json.loads(out)
     assert code == 0
     assert content["inputs"] == [{"shape": [2, 5, 6], "dtype": "float32"}]
+    assert content["freedom"] == pytest.approx(log10(factorial(3) * factorial(4) ** 6))
+    assert 0 < content["positions"] < content["movable"] <= 1
     heads, *inside = content["groups"]
     assert (heads["size"], heads["parent"]) == (3, None)
     assert {(group["size"], group["blocks"], group["parent"]) for group in inside} == {(4, 3, heads["name"])}
     assert {"parameter": "o.weight", "dim": 1, "positions_per_unit": 4} in heads["axes"]
     assert {pin["kind"] for pin in content["pinned"]} == {"genuine"}
+
+
+def test_says_where_there_is_no_evidence(file, inspect):
+    _, out, _ = inspect(f"{file}:Idle", "--input", "6")
+    assert "no evidence for a" in out and "; no evidence: with these inputs, the units have no influence" in out
+    with pytest.warns(UserWarning, match="no evidence"):
+        _, out, _ = inspect(f"{file}:Idle", "skip=False", "--input", "6")
+    assert "; no evidence: the outputs do not vary; took" in out
 
 
 def test_saves_the_symmetry_and_draws_the_network(file, inspect, tmp_path):

@@ -1,6 +1,7 @@
 """A symmetry as a value and as a file."""
 
 import json
+from math import factorial, log10, prod
 
 import numpy as np
 import pytest
@@ -129,3 +130,24 @@ def test_files_that_are_no_symmetries_are_refused(tmp_path):
     path.write_text(json.dumps({"schema": 99}))
     with pytest.raises(PermaskError, match="schema version 99"):
         Symmetry.load(path)
+
+
+@pytest.mark.parametrize("name", ["mlp", "nested_convolution_groups", "grouped_query_attention"])
+def test_freedom_is_the_number_of_symmetries(name):
+    """Counted along the tree of groups: the units of a group move, and inside each of them what lies there."""
+    symmetry = permask.discover(NETWORKS[name].make(), NETWORKS[name].inputs())
+
+    def arrangements(parent: str | None) -> int:
+        inside = [group for group in symmetry.groups if group.parent == parent]
+        return prod(factorial(group.size) * arrangements(group.name) ** group.size for group in inside)
+
+    assert symmetry.freedom == pytest.approx(log10(arrangements(None)))
+
+
+def test_positions_are_those_of_all_axes():
+    symmetry = permask.discover(NETWORKS["mlp"].make(), NETWORKS["mlp"].inputs())  # 6-8-5-3 with biases
+    moved, all_of_them = 8 + 8 + 8 + 5 + 5 + 5, (8 + 6 + 8) + (5 + 8 + 5) + (3 + 5 + 3)
+    assert symmetry.positions == pytest.approx(moved / all_of_them)
+    assert symmetry.movable > symmetry.positions
+    nothing = Symmetry(groups=(), pinned=symmetry.pinned, movable=0.0, shapes=symmetry.shapes)
+    assert (nothing.positions, nothing.freedom) == (0, 0)

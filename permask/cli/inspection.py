@@ -39,14 +39,26 @@ class Inspection:
     @property
     def summary(self) -> str:
         """How much of the network may move, how surely, and how long it took to find."""
-        report = self.symmetry.report
-        groups = len(self.symmetry.groups)
+        symmetry, report = self.symmetry, self.symmetry.report
+        groups = len(symmetry.groups)
         phases = ", ".join(f"{phase} {seconds:.1f}" for phase, seconds in report["seconds"].items())
         return (
-            f"{groups} group{'s' * (groups != 1)}; {_percent(self.symmetry.movable)} of {self.parameters:,} parameters "
-            f"movable; random permutations change the output by {report['error']:.1e} (relative, float64); "
-            f"took {sum(report['seconds'].values()):.1f} s ({phases})"
+            f"{groups} group{'s' * (groups != 1)}; {_percent(symmetry.movable)} of {self.parameters:,} parameters "
+            f"movable, {_percent(symmetry.positions)} of the positions along their axes; "
+            f"10^{symmetry.freedom:.1f} symmetries; {self._certified}; took {sum(report['seconds'].values()):.1f} s "
+            f"({phases})"
         )
+
+    @property
+    def _certified(self) -> str:
+        """What the certificate says."""
+        error, float32 = self.symmetry.report["error"], self.symmetry.report.get("float32")
+        if error is None:
+            return "no evidence: the outputs do not vary"
+        if len(self.symmetry.report.get("unseen", ())) == len(self.symmetry.groups) > 0:
+            return "no evidence: with these inputs, the units have no influence on the outputs"
+        amplified = "" if float32 is None else f"; {float32:.0e} in float32, so that this is rounding"
+        return f"random permutations change the output by {error:.1e} of its spread (float64{amplified})"
 
     def json(self) -> str:
         """All of it as JSON; the tables of positions are in the file that `--save` writes."""
@@ -56,6 +68,8 @@ class Inspection:
             "inputs": [{"shape": list(x.shape), "dtype": _dtype(x)} for x in self.inputs.tensors],
             "parameters": self.parameters,
             "movable": symmetry.movable,
+            "positions": symmetry.positions,
+            "freedom": symmetry.freedom,
             "groups": [_entry(group) for group in symmetry.groups],
             "pinned": [vars(pin) for pin in symmetry.pinned],
             "report": dict(symmetry.report),
@@ -70,6 +84,8 @@ class Inspection:
         report = self.symmetry.report
         if report["failed"]:
             console.print(f"[bold red]failed the certificate and left out:[/] {escape(', '.join(report['failed']))}")
+        if report.get("unseen"):
+            console.print(f"[bold yellow]no evidence for[/] {escape(_some(report['unseen'], every))}")
         if report["unused"]:
             console.print(f"not used in evaluation mode: {escape(_some(report['unused'], every))}")
         if report["idle"]:
