@@ -70,7 +70,7 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
     example = Inputs.of(model, example_inputs)
     state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
-    network = _Network(model, example, symmetry.report.get("outputs"))
+    network = _Network(model, state, example, symmetry.report.get("outputs"))
     worst, seen = 0.0, False
     for draw in range(seed, seed + draws):
         for weights in (randomised(state, parameters, draw), in_float64(state)):
@@ -93,11 +93,11 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
 class _Network:
     """A copy of a network, in float64 or in float32, that runs with given weights; or its graph."""
 
-    def __init__(self, model: nn.Module, example: Inputs, wanted: Sequence[str] | None):
+    def __init__(self, model: nn.Module, state: State, example: Inputs, wanted: Sequence[str] | None):
         self.model, self.wanted = model, wanted
         self.copies: dict[torch.dtype, nn.Module] = {}
         try:
-            self._own_outputs(in_float64(model.state_dict()), example.double())
+            self._own_outputs(in_float64(state), example.double())
             self.program = None
         except Exception:  # an op of its code refuses float64
             self.program = capture(model, example, outputs=wanted)
@@ -113,7 +113,8 @@ class _Network:
     def _own_outputs(self, state: State, inputs: Inputs) -> list[Tensor]:
         dtype = next((x.dtype for x in state.values() if x.is_floating_point()), torch.float64)
         if dtype not in self.copies:
-            self.copies[dtype] = copy.deepcopy(self.model).to(dtype).eval()
+            model = copy.deepcopy(self.model).eval()
+            self.copies[dtype] = model.double() if dtype == torch.float64 else model.float()
         network = self.copies[dtype]
         overwrite(network, state)
         with Float64() if dtype == torch.float64 else nullcontext():
