@@ -144,6 +144,17 @@ def test_one_group_without_influence_is_named():
     assert permask.verify(symmetry, network, INPUTS) <= TOLERANCE
 
 
+def test_a_group_of_one_axis_is_seen_by_what_its_entries_count_for():
+    """Entries that are summed may trade places; those that are read and multiplied by zero have no influence."""
+
+    def forward(net, x):
+        return x * net.p[:4].square().sum() + 0 * net.p[4:].square().sum()
+
+    symmetry = permask.discover(Net(forward, p=nn.Parameter(torch.rand(9))), INPUTS)
+    assert [(group.size, len(group.axes)) for group in symmetry.groups] == [(4, 1), (5, 1)]
+    assert symmetry.report["unseen"] == [symmetry.groups[1].name] and len(symmetry.report["idle"]) == 1
+
+
 def test_a_head_that_starts_at_zero_hides_nothing(network, symmetry):
     network.drawn(0, 1.0)
     nn.init.zeros_(network.c.weight)

@@ -63,7 +63,9 @@ def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor | None
     if gradient is None:
         return 0.0
     if len(group.axes) == 1:
-        return float((gradient * weights).abs().sum())
+        counts = (gradient * weights).abs()
+        here = torch.as_tensor(axis.table.ravel(), device=weights.device)
+        return float((counts if axis.convolution_groups > 1 else counts.index_select(axis.dim, here)).sum())
     few = slice(min(group.size, UNITS))
     table = axis.table[..., few, :]
     source = np.arange(axis.length)
