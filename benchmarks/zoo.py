@@ -23,19 +23,19 @@ INTRODUCTION = """# The zoo
 
 Networks on which discovery is tested, and what it finds. `benchmarks/zoo.py` wrote this page.
 
-- **groups** of interchangeable units, and how many of them lie inside the units of others (heads, convolution groups);
+- **groups** of interchangeable units, and how many lie **inside** the units of others (heads, convolution groups);
 - **movable**: share of the parameter elements in use with an axis along which units move;
 - **positions**: share of the positions along all axes that move;
-- **symmetries**: how many there are;
+- **freedom**: log10 of the number of symmetries;
 - **seconds** of processor time that discovery takes with one thread, and `torch.export` within it: a single run, after
   one on resnet18, in which torch loads what it needs;
 - **error** of the certificate: the change of the outputs by permutations of all groups, relative to
   [their spread](discovery.md#what-the-certificate-says), with random weights, in evaluation mode and float64;
-- **change** of the outputs, relative to the range of their entries, by random permutations of all groups: the largest of three
-  draws. This is measured apart from discovery's own certificate;
+- **change** of the outputs, relative to the range of their entries, by random permutations of all groups: the largest
+  of three draws. This is measured apart from discovery's own certificate;
 - **the rest**: what holds the elements that cannot move, where they are more than 0.1%.
 
-| network | parameters | groups | inside others | movable | positions | symmetries | seconds | export | error | change | the rest |
+| network | parameters | groups | inside | movable | positions | freedom | seconds | export | error | change | the rest |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 """
 
@@ -90,8 +90,8 @@ def row(name: str, found: dict[str, Any]) -> str:
     rest = "; ".join(found["rest"]) if found["movable"] < 0.999 else ""
     return (
         f"| {name} | {found['parameters']:,} | {found['groups']} | {found['inside']} | {movable} | "
-        f"{100 * found['positions']:.1f}% | 10^{found['freedom']:,.0f} | {found['seconds']:.1f} | {found['export']:.1f} | "
-        f"{found['error']:.0e} | {found['change']:.0e} | {rest} |"
+        f"{100 * found['positions']:.1f}% | {found['freedom']:,.0f} | "
+        f"{found['seconds']:.1f} | {found['export']:.1f} | {found['error']:.0e} | {found['change']:.0e} | {rest} |"
     )
 
 

@@ -80,7 +80,9 @@ def test_results_files_of_before_load(path: Path) -> None:
         assert len(results.of(kind)) == len(content[kind.table])
     for row, keys in zip(results.of(Trained), content["rows"], strict=True):
         unknown = {column.name: None for column in fields(Trained) if column.default is None}
-        assert vars(row) == {"swept": {}} | unknown | keys
+        swept = {option: keys[option] for option in content["study"].get("sweep") or {}}
+        assert row.swept == swept
+        assert vars(row) | swept == {"swept": swept} | unknown | keys
 
 
 def test_results_from_before_costs_were_kept_load(saved: Path) -> None:
