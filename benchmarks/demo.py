@@ -1,7 +1,8 @@
 """What the demo finds: docs/demo.md and its figures, from docs/results/digits.json and digits-unscaled.json.
 
-uv run permask demo
-uv run python benchmarks/demo.py [permask-demo]     # without it, of the results kept in docs/results
+uv run permask run digits pairs=10 --store store --out out
+uv run permask run digits-unscaled pairs=10 --store store --out out/unscaled
+uv run python benchmarks/demo.py [out]     # without it, of the results kept in docs/results
 """
 
 import sys
@@ -32,7 +33,9 @@ from permask.report.plot import Plot
 from permask.report.pooled import pooled_sentence
 from permask.report.statistics import Difference, Summary, holm, summarise
 from permask.report.table import LEVEL, Table
+from permask.study.load import load_study
 from permask.study.results import Results
+from permask.study.shipped import shipped_study
 from permask.study.steps.trained import Trained
 
 STUDY, UNSCALED = "digits", "digits-unscaled"
@@ -79,8 +82,10 @@ not trained.
 ## The study
 
 `permask demo` runs [`studies/digits.yaml`](studies.md) on scikit-learn's digits: {train} training images and {test:,}
-test images of 8×8 pixels, an MLP 64-{widths}-10, {pairs} pairs of networks, {epochs} epochs each. The methods of a pair
-train the same network from epoch {rewind} of its dense training, in the same order of the images; `lth` trains A.
+test images of 8×8 pixels, an MLP 64-{widths}-10, {demo_pairs} pairs of networks, {epochs} epochs each. This page has
+{pairs} pairs (`permask run digits pairs={pairs}`); the demo trains the first {demo_pairs} of them, to stay within a
+minute. The methods of a pair train the same network from epoch {rewind} of its dense training, in the same order of the
+images; `lth` trains A.
 
 {tables}
 {pooled} {unfitted}
@@ -107,8 +112,8 @@ The recipe is the protocol's for small images (SGD, momentum 0.9, weight decay 5
 batches of {batch_size}, and short rounds of pruning. The paper's figures are not comparable with these.
 
 The settings were chosen by what dense networks reach and by whether every method fits its training images, at no more
-than about 40,000 steps, which fit into a minute on two cores; not by how methods compare. Of each setting that was
-tried, `benchmarks/digits_settings.py` trained three pairs of other seeds on three quarters of the training images, and
+than about 40,000 steps for ten pairs; not by how methods compare. Of each setting that was tried,
+`benchmarks/digits_settings.py` trained three pairs of other seeds on three quarters of the training images, and
 evaluated them on the rest; the test images were not looked at. This is all that it printed, in the order in which
 settings were tried:
 
@@ -134,6 +139,7 @@ def page(folder: Path) -> str:
         gains=listed(f"{format_difference(gain)} at {percent(s)}" for s, gain in gains.items()),
         decided=_decided(gains),
         pairs=study["pairs"],
+        demo_pairs=load_study(shipped_study(STUDY)).pairs,
         sparsities=" | ".join(map(percent, outcomes.sparsities)),
         columns="---:|" * len(outcomes.sparsities),
         differences="\n".join(
