@@ -26,8 +26,9 @@ HEAD = """\
 
 Adnan, Jain, Sharma, Krishnan and Ioannou: *Sparse Training from Random Initialization: Aligning Lottery Ticket Masks
 using Weight Symmetry*, ICML 2025 ([arXiv 2505.05143](https://arxiv.org/abs/2505.05143)). Each of its tables and figures
-is one study, and one command (`digits` and those ending in `-small` are our own, for machines without a GPU). What is
-in the store is never computed again, and a run that was stopped resumes, so that any later run fills in more rows.
+is one study, and one command. Our own are those that begin with `digits` or end in `-small`, for machines without a
+GPU, and those of transformers. What is in the store is never computed again, and a run that was stopped resumes, so
+that any later run fills in more rows.
 With `--smoke` each takes minutes; its results mean nothing, it only checks that the study runs.
 
 {studies}

@@ -163,7 +163,7 @@ CLAIMS = (
         "The gap to lth closes as width grows",
         "accuracy, lth − permuted at the smallest width less that at the largest, points",
         _closing("permuted"),
-        (MAIN, WIDE, "resnet20x8-cifar10", "resnet20x16-cifar10", "digits-width"),
+        (MAIN, WIDE, "resnet20x8-cifar10", "resnet20x16-cifar10", "digits-width", "digits-width-sparser"),
         f"{signed(_LTH - _PERMUTED - (LTH_X4 - _PERMUTED_X4), 1)} from width 1 to 4 at 97%, read off a figure",
         besides="the same of naive, whose gap closes without a permutation",
         besides_of_pairs=_closing("naive"),
