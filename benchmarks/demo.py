@@ -7,19 +7,11 @@ uv run python benchmarks/demo.py [out]     # without it, of the results kept in 
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from digits_page import (
-    DOCS,
-    RESULTS,
-    figures,
-    how_it_was_run,
-    keep_results,
-    listed,
-    save_figures,
-    settings_table,
-)
+from digits_page import how_it_was_run, keep_results, listed, settings_table
+from study_page import DOCS, RESULTS, figures, save_figures
 
 from permask.report import costs
 from permask.report.accuracy import accuracy_table
@@ -32,7 +24,7 @@ from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.pooled import pooled_sentence
 from permask.report.statistics import Difference, Summary, holm, summarise
-from permask.report.table import LEVEL, Table
+from permask.report.table import LEVEL, Cell, Table, TableRow, emphasised
 from permask.study.load import load_study
 from permask.study.results import Results
 from permask.study.shipped import shipped_study
@@ -61,9 +53,8 @@ On these images the permutation matters little: to permute the mask of a lottery
 is, changes the test accuracy by {gains} (points, mean within {pairs} pairs of networks with Student's 95% interval).
 {decided}
 
-| difference in points | {sparsities} |
-|---|{columns}
 {differences}
+By each interval alone:
 
 - `lth`, A's ticket on A itself, {lth}.
 - `own-ticket`, which prunes B itself in rounds, {own}. One more network costs {own_epochs} epochs; with a carried mask
@@ -140,12 +131,7 @@ def page(folder: Path) -> str:
         decided=_decided(gains),
         pairs=study["pairs"],
         demo_pairs=load_study(shipped_study(STUDY)).pairs,
-        sparsities=" | ".join(map(percent, outcomes.sparsities)),
-        columns="---:|" * len(outcomes.sparsities),
-        differences="\n".join(
-            f"| {' − '.join(pair)} | {' | '.join(map(format_difference, found.values()))} |"
-            for pair, found in compared.items()
-        ),
+        differences=markdown(_differences(compared, outcomes.sparsities)),
         lth=_standing(compared["lth", "permuted"], "permuted"),
         own=_standing(compared["own-ticket", "permuted"], "permuted"),
         snip=_standing(compared["snip", "permuted"], "permuted"),
@@ -248,6 +234,13 @@ def _compared(outcomes: Outcomes, first: str, second: str) -> Mapping[float, Dif
     (rewind,) = outcomes.rewinds
     found = {sparsity: outcomes.difference(first, second, sparsity, rewind) for sparsity in outcomes.sparsities}
     return {sparsity: difference for sparsity, difference in found.items() if difference}
+
+
+def _differences(compared: Mapping[tuple[str, str], Mapping[float, Difference]], sparsities: Sequence[float]) -> Table:
+    """Pairs of methods down, sparsities across."""
+    rows = [TableRow(" − ".join(pair), [*map(Cell.of, found.values())]) for pair, found in compared.items()]
+    caption = "Difference of test accuracy in points: mean within pairs of networks, with Student's 95% interval."
+    return emphasised(Table(caption, ["methods", *map(percent, sparsities)], [rows]))
 
 
 def _standing(found: Mapping[float, Difference], other: str) -> str:
