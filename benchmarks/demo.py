@@ -1,4 +1,6 @@
-"""What the demo finds: docs/demo.md and its figures, from docs/results/digits.json and digits-unscaled.json.
+"""What the demo finds: docs/demo.md and its figures.
+
+It is made of docs/results: digits.json, digits-unscaled.json, and digits-ensembles.json for further pairs.
 
 uv run permask run digits pairs=10 --store store --out out
 uv run permask run digits-unscaled pairs=10 --store store --out out/unscaled
@@ -23,14 +25,14 @@ from permask.report.numbers import format_difference, format_summary, percent
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.pooled import pooled_sentence
-from permask.report.statistics import Difference, Summary, holm, summarise
+from permask.report.statistics import Difference, Summary, holm, summarise, t_interval
 from permask.report.table import LEVEL, Cell, Table, TableRow, emphasised
 from permask.study.load import load_study
 from permask.study.results import Results
 from permask.study.shipped import shipped_study
 from permask.study.steps.trained import Trained
 
-STUDY, UNSCALED = "digits", "digits-unscaled"
+STUDY, UNSCALED, FURTHER = "digits", "digits-unscaled", "digits-ensembles"
 SLOW = 0.08  # learning rate of the methods that end in it
 FITTED = 95  # percent of the training images
 FIGURES = ("accuracy_against_sparsity", "gap_closed", "connectivity", "matching")
@@ -52,6 +54,8 @@ HEAD = """\
 On these images the permutation matters little: to permute the mask of a lottery ticket, in place of leaving it as it
 is, changes the test accuracy by {gains} (points, mean within {pairs} pairs of networks with Student's 95% interval).
 {decided}
+In {further.n} further pairs of other seeds, which [a study of ensembles](ensembles.md) trained at {last} alone, it is
+{further_said} points.
 
 {differences}
 By each interval alone:
@@ -125,10 +129,13 @@ def page(folder: Path) -> str:
     fits, fits_without = (_fits(one.of(Trained)) for one in (results, unscaled))
     compared = {pair: _compared(outcomes, *pair) for pair in COMPARED}
     gains = compared["permuted", "naive"]
+    further = _further(outcomes, Results.load(folder / f"{FURTHER}.json"), last)
     marginal = {row.method: row.epochs_marginal for row in results.of(Trained) if row.sparsity == last}
     head = HEAD.format(
         gains=listed(f"{format_difference(gain)} at {percent(s)}" for s, gain in gains.items()),
         decided=_decided(gains),
+        further=further,
+        further_said=format_difference(further),
         pairs=study["pairs"],
         demo_pairs=load_study(shipped_study(STUDY)).pairs,
         differences=markdown(_differences(compared, outcomes.sparsities)),
@@ -256,6 +263,13 @@ def _standing(found: Mapping[float, Difference], other: str) -> str:
         0: f"cannot be told from `{other}` at {{}}",
     }
     return listed(words[sign].format(places[sign]) for sign in words if sign in places)
+
+
+def _further(outcomes: Outcomes, other: Results, sparsity: float) -> Difference:
+    """permuted − naive over the pairs of another study with the same seeds that this one does not have."""
+    where = ("permuted", "naive", sparsity, *outcomes.rewinds)
+    known, found = outcomes.paired(*where), Outcomes.of_study(other).paired(*where)
+    return t_interval([difference for pair, difference in found.items() if pair not in known])
 
 
 def _decided(found: Mapping[float, Difference]) -> str:

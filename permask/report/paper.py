@@ -153,7 +153,7 @@ CLAIMS = (
         _gain("permuted", "naive"),
         (
             *(MAIN, "early-matching", "resnet20x1-svhn", "cifar10-resnet8", "cifar10-small", "vit-cifar10"),
-            *("gpt-text", "digits"),
+            *("gpt-text", "digits-ensembles", "digits"),
         ),
         f"{_between(_published(MAIN, 'permuted', 'naive'))}, width 1",
         besides="naive − random, without which the positions of a mask mean nothing here",
