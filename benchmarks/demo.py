@@ -1,24 +1,19 @@
-"""What the demo finds: docs/demo.md and its figures, from docs/results/digits.json and digits-unscaled.json.
+"""What the demo finds: docs/demo.md and its figures.
 
-uv run permask demo
-uv run python benchmarks/demo.py [permask-demo]     # without it, of the results kept in docs/results
+It is made of docs/results: digits.json, digits-unscaled.json, and digits-ensembles.json for further pairs.
+
+uv run permask run digits pairs=10 --store store --out out
+uv run permask run digits-unscaled pairs=10 --store store --out out/unscaled
+uv run python benchmarks/demo.py [out]     # without it, of the results kept in docs/results
 """
 
 import sys
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from digits_page import (
-    DOCS,
-    RESULTS,
-    figures,
-    how_it_was_run,
-    keep_results,
-    listed,
-    save_figures,
-    settings_table,
-)
+from digits_page import how_it_was_run, keep_results, listed, settings_table
+from study_page import DOCS, RESULTS, figures, save_figures
 
 from permask.report import costs
 from permask.report.accuracy import accuracy_table
@@ -30,12 +25,14 @@ from permask.report.numbers import format_difference, format_summary, percent
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.pooled import pooled_sentence
-from permask.report.statistics import Difference, Summary, holm, summarise
-from permask.report.table import LEVEL, Table
+from permask.report.statistics import Difference, Summary, holm, summarise, t_interval
+from permask.report.table import LEVEL, Cell, Table, TableRow, emphasised
+from permask.study.load import load_study
 from permask.study.results import Results
+from permask.study.shipped import shipped_study
 from permask.study.steps.trained import Trained
 
-STUDY, UNSCALED = "digits", "digits-unscaled"
+STUDY, UNSCALED, FURTHER = "digits", "digits-unscaled", "digits-ensembles"
 SLOW = 0.08  # learning rate of the methods that end in it
 FITTED = 95  # percent of the training images
 FIGURES = ("accuracy_against_sparsity", "gap_closed", "connectivity", "matching")
@@ -57,10 +54,11 @@ HEAD = """\
 On these images the permutation matters little: to permute the mask of a lottery ticket, in place of leaving it as it
 is, changes the test accuracy by {gains} (points, mean within {pairs} pairs of networks with Student's 95% interval).
 {decided}
+In {further.n} further pairs of other seeds, which [a study of ensembles](ensembles.md) trained at {last} alone, it is
+{further_said} points.
 
-| difference in points | {sparsities} |
-|---|{columns}
 {differences}
+By each interval alone:
 
 - `lth`, A's ticket on A itself, {lth}.
 - `own-ticket`, which prunes B itself in rounds, {own}. One more network costs {own_epochs} epochs; with a carried mask
@@ -79,8 +77,10 @@ not trained.
 ## The study
 
 `permask demo` runs [`studies/digits.yaml`](studies.md) on scikit-learn's digits: {train} training images and {test:,}
-test images of 8×8 pixels, an MLP 64-{widths}-10, {pairs} pairs of networks, {epochs} epochs each. The methods of a pair
-train the same network from epoch {rewind} of its dense training, in the same order of the images; `lth` trains A.
+test images of 8×8 pixels, an MLP 64-{widths}-10, {demo_pairs} pairs of networks, {epochs} epochs each. This page has
+{pairs} pairs (`permask run digits pairs={pairs}`); the demo trains the first {demo_pairs} of them, to stay within a
+minute. The methods of a pair train the same network from epoch {rewind} of its dense training, in the same order of the
+images; `lth` trains A.
 
 {tables}
 {pooled} {unfitted}
@@ -107,8 +107,8 @@ The recipe is the protocol's for small images (SGD, momentum 0.9, weight decay 5
 batches of {batch_size}, and short rounds of pruning. The paper's figures are not comparable with these.
 
 The settings were chosen by what dense networks reach and by whether every method fits its training images, at no more
-than about 40,000 steps, which fit into a minute on two cores; not by how methods compare. Of each setting that was
-tried, `benchmarks/digits_settings.py` trained three pairs of other seeds on three quarters of the training images, and
+than about 40,000 steps for ten pairs; not by how methods compare. Of each setting that was tried,
+`benchmarks/digits_settings.py` trained three pairs of other seeds on three quarters of the training images, and
 evaluated them on the rest; the test images were not looked at. This is all that it printed, in the order in which
 settings were tried:
 
@@ -129,17 +129,16 @@ def page(folder: Path) -> str:
     fits, fits_without = (_fits(one.of(Trained)) for one in (results, unscaled))
     compared = {pair: _compared(outcomes, *pair) for pair in COMPARED}
     gains = compared["permuted", "naive"]
+    further = _further(outcomes, Results.load(folder / f"{FURTHER}.json"), last)
     marginal = {row.method: row.epochs_marginal for row in results.of(Trained) if row.sparsity == last}
     head = HEAD.format(
         gains=listed(f"{format_difference(gain)} at {percent(s)}" for s, gain in gains.items()),
         decided=_decided(gains),
+        further=further,
+        further_said=format_difference(further),
         pairs=study["pairs"],
-        sparsities=" | ".join(map(percent, outcomes.sparsities)),
-        columns="---:|" * len(outcomes.sparsities),
-        differences="\n".join(
-            f"| {' − '.join(pair)} | {' | '.join(map(format_difference, found.values()))} |"
-            for pair, found in compared.items()
-        ),
+        demo_pairs=load_study(shipped_study(STUDY)).pairs,
+        differences=markdown(_differences(compared, outcomes.sparsities)),
         lth=_standing(compared["lth", "permuted"], "permuted"),
         own=_standing(compared["own-ticket", "permuted"], "permuted"),
         snip=_standing(compared["snip", "permuted"], "permuted"),
@@ -244,6 +243,13 @@ def _compared(outcomes: Outcomes, first: str, second: str) -> Mapping[float, Dif
     return {sparsity: difference for sparsity, difference in found.items() if difference}
 
 
+def _differences(compared: Mapping[tuple[str, str], Mapping[float, Difference]], sparsities: Sequence[float]) -> Table:
+    """Pairs of methods down, sparsities across."""
+    rows = [TableRow(" − ".join(pair), [*map(Cell.of, found.values())]) for pair, found in compared.items()]
+    caption = "Difference of test accuracy in points: mean within pairs of networks, with Student's 95% interval."
+    return emphasised(Table(caption, ["methods", *map(percent, sparsities)], [rows]))
+
+
 def _standing(found: Mapping[float, Difference], other: str) -> str:
     """Where a method is above or below another, and where intervals do not tell, in words."""
     signs = {
@@ -257,6 +263,13 @@ def _standing(found: Mapping[float, Difference], other: str) -> str:
         0: f"cannot be told from `{other}` at {{}}",
     }
     return listed(words[sign].format(places[sign]) for sign in words if sign in places)
+
+
+def _further(outcomes: Outcomes, other: Results, sparsity: float) -> Difference:
+    """permuted − naive over the pairs of another study with the same seeds that this one does not have."""
+    where = ("permuted", "naive", sparsity, *outcomes.rewinds)
+    known, found = outcomes.paired(*where), Outcomes.of_study(other).paired(*where)
+    return t_interval([difference for pair, difference in found.items() if pair not in known])
 
 
 def _decided(found: Mapping[float, Difference]) -> str:

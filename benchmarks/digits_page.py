@@ -1,4 +1,4 @@
-"""What the pages of docs/ about the digits share: results files, figures, how they were run, what settings were tried.
+"""What the pages of docs/ about the digits share: results files, how they were run, what settings were tried.
 
 A page is made of the results files in docs/results alone, by the function `page` of its script.
 """
@@ -8,11 +8,9 @@ import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from permask.report.plot import Plot
-from permask.study.results import Results
+from study_page import RESULTS
 
-DOCS = Path(__file__).parent.parent / "docs"
-RESULTS = DOCS / "results"
+from permask.study.results import Results
 
 HOW = """\
 With Python {python}, torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at commit
@@ -33,20 +31,6 @@ def how_it_was_run(results: Results) -> str:
     made = results.provenance
     cores = "one core" if made["cores"] == 1 else f"{made['cores']} cores"
     return HOW.format(name=results.name, processor=f"{cores} ({made['cpu']})", **made)
-
-
-def save_figures(plots: Iterable[Plot], prefix: str) -> None:
-    """Save figures in docs/figures, where `figures` refers to them."""
-    for plot in plots:
-        (saved,) = plot.save(DOCS / "figures", ("png",))
-        saved.rename(saved.with_name(f"{prefix}_{saved.name}"))
-
-
-def figures(plots: Iterable[Plot], prefix: str) -> list[str]:
-    """What shows each figure on a page, with its caption."""
-    return [
-        f"\n![{plot.name.replace('_', ' ')}](figures/{prefix}_{plot.name}.png)\n\n{plot.caption}\n" for plot in plots
-    ]
 
 
 def listed(parts: Iterable[str]) -> str:

@@ -26,8 +26,8 @@ HEAD = """\
 
 Adnan, Jain, Sharma, Krishnan and Ioannou: *Sparse Training from Random Initialization: Aligning Lottery Ticket Masks
 using Weight Symmetry*, ICML 2025 ([arXiv 2505.05143](https://arxiv.org/abs/2505.05143)). Each of its tables and figures
-is one study, and one command (`digits` and those ending in `-small` are our own, for machines without a GPU). What is
-in the store is never computed again, and a run that was stopped resumes, so that any later run fills in more rows.
+is one study, and one command. The studies of at most 8,000 inputs are our own, for machines without a GPU. What is in
+the store is never computed again, and a run that was stopped resumes, so that any later run fills in more rows.
 With `--smoke` each takes minutes; its results mean nothing, it only checks that the study runs.
 
 {studies}
@@ -57,7 +57,10 @@ where it lies below, and not decided otherwise. Where a line states a second dif
 not, the claim stands only if that is so.
 
 """
-OTHER_SCALES = "\nThe same at the other scales that were run:\n\n"
+OTHER_SCALES = """
+The same from the other studies that were run; [Width](width.md) has permuted − naive at more widths:
+
+"""
 NOTHING = "None of the studies whose figures the paper states has been run to its end and put here.\n"
 
 

@@ -12,6 +12,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from permask.report.analyses import Analysis
+from permask.report.markdown import markdown
 from permask.report.origins import origins
 from permask.report.plot import Plot
 from permask.study.results import Results
@@ -73,8 +75,8 @@ def precision_of(results: Results) -> str:
 
 
 def _commit(results: Results) -> str:
-    commits = " and ".join(f"`{commit}`" for commit in origins(results)["commit"])
-    nearest = results.provenance.get("nearest_commit")
+    every = dict.fromkeys([*origins(results)["commit"], results.provenance["commit"]])
+    commits, nearest = "\nand ".join(f"`{commit}`" for commit in every), results.provenance.get("nearest_commit")
     return LOST.format(commits=commits, nearest=nearest) if nearest else f"commit\n{commits}"
 
 
@@ -83,6 +85,13 @@ def figures(plots: Iterable[Plot], prefix: str) -> list[str]:
     return [
         f"\n![{plot.name.replace('_', ' ')}](figures/{prefix}_{plot.name}.png)\n\n{plot.caption}\n" for plot in plots
     ]
+
+
+def section(analysis: Analysis, prefix: str) -> str:
+    """An analysis with its figures and tables; of more than two tables the last, that of the sparsest networks."""
+    tables = analysis.tables if len(analysis.tables) < 3 else analysis.tables[-1:]
+    parts = [f"\n## {analysis.title}\n", *figures(analysis.plots, prefix)]
+    return "".join([*parts, *(f"\n{markdown(table)}" for table in tables)])
 
 
 def save_figures(plots: Iterable[Plot], prefix: str) -> None:

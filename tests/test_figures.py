@@ -15,7 +15,7 @@ from permask.report.connectivity import curve
 from permask.report.figures import accuracy_against_sparsity, plots
 from permask.report.outcomes import Outcomes
 from permask.report.panels import Scale, draw_lines
-from permask.report.statistics import Summary, summarise
+from permask.report.statistics import Summary, summarise, t_interval
 from permask.report.style import METHOD_STYLES, PRINT, styles
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.match import MatchedGroup
@@ -149,6 +149,12 @@ def test_the_same_results_give_the_same_bytes(tmp_path: Path) -> None:
     first, second = ([file.read_bytes() for file in sorted(folder.iterdir())] for folder in folders)
     assert len(first) == 3
     assert first == second
+
+
+def test_a_figure_of_differences_shows_where_there_is_none() -> None:
+    for value, there in ((t_interval([1.0, 2.0]), True), (summarise([1.0, 2.0]), False)):
+        figure, _ = draw_lines({"": {"a − b": [value]}}, styles(("a − b",)), "sparsity", {0.0: "90%"})
+        assert any(list(line.get_ydata()) == [0, 0] for line in figure.axes[0].lines) == there
 
 
 def test_every_method_keeps_its_look_and_no_two_share_one() -> None:

@@ -1,4 +1,4 @@
-"""`permask demo`: the paper's whole protocol on real images, in under a minute."""
+"""`permask demo`: the paper's main experiment on small images, in under a minute."""
 
 from pathlib import Path
 from typing import Annotated

@@ -100,6 +100,11 @@ class Panel:
         style = METHOD_STYLES["dense"]
         self.parts[0].axhline(dense.mean, color=style.colour, linestyle=style.line, linewidth=1)
 
+    def zero(self) -> None:
+        """Draw where two methods do not differ."""
+        for axes in self.parts:
+            axes.axhline(0, color="#808080", linewidth=0.8, zorder=1)
+
     def x_axis(self, ticks: Sequence[float], labels: Sequence[str], inches: float) -> None:
         """Label positions below the lowest part, leaving out what would overlap on an axis of this length."""
         kept, margin = _apart(ticks, labels, inches), 0.05 * (max(ticks) - min(ticks))
@@ -268,6 +273,8 @@ def draw_lines(
             panel.draw([x + aside for x in positions or ticks], line, looks[name])
         if dense:
             panel.reference(dense)
+        if any(isinstance(point, Difference) for line in lines.values() for point in line):
+            panel.zero()
         panel.x_axis(list(ticks), list(ticks.values()), inches[0])
     bands = _describe_bands([line for lines in panels.values() for line in lines.values()], of, spread)
     annotate(figure, looks, x_label, bands)

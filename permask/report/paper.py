@@ -153,7 +153,7 @@ CLAIMS = (
         _gain("permuted", "naive"),
         (
             *(MAIN, "early-matching", "resnet20x1-svhn", "cifar10-resnet8", "cifar10-small", "vit-cifar10"),
-            *("gpt-text", "digits"),
+            *("gpt-text", "digits-ensembles", "digits"),
         ),
         f"{_between(_published(MAIN, 'permuted', 'naive'))}, width 1",
         besides="naive − random, without which the positions of a mask mean nothing here",
@@ -163,7 +163,7 @@ CLAIMS = (
         "The gap to lth closes as width grows",
         "accuracy, lth − permuted at the smallest width less that at the largest, points",
         _closing("permuted"),
-        (MAIN, WIDE, "resnet20x8-cifar10", "resnet20x16-cifar10", "digits-width"),
+        (MAIN, WIDE, "resnet20x8-cifar10", "resnet20x16-cifar10", "digits-width", "digits-width-sparser"),
         f"{signed(_LTH - _PERMUTED - (LTH_X4 - _PERMUTED_X4), 1)} from width 1 to 4 at 97%, read off a figure",
         besides="the same of naive, whose gap closes without a permutation",
         besides_of_pairs=_closing("naive"),
