@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from support.slurm_cluster import ask, slurm, wait_for
-from support.small_study import SMALL, permask, run, write_study
+from support.small_study import LONG, SMALL, permask, run, write_study
 
 from permask.study.store import Store
 from permask.study.tracking.track import read_track
@@ -171,7 +171,7 @@ def test_ray_with_a_node_lost(local, tmp_path, monkeypatch):
             wait_for(lambda: any(parent(pid) == raylet for pid in computing(root)), 300)
             cluster.remove_node(second, allow_graceful=False)
             print("lost the second node")
-            out, err = process.communicate(timeout=600)
+            out, err = process.communicate(timeout=LONG)
         print(out)
         assert process.returncode == 0, err
     finally:

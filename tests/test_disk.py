@@ -6,7 +6,7 @@ import sys
 
 import pytest
 import torch
-from support.small_study import run, write_study
+from support.small_study import LONG, run, write_study
 
 from permask.mask import Mask
 
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
 
 def in_mounts(script, *arguments):
     command = [*ALONE, script, "bash", sys.executable, *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=300)
+    return subprocess.run(command, capture_output=True, text=True, timeout=LONG)
 
 
 def test_a_full_disk(tmp_path):

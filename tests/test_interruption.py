@@ -7,7 +7,7 @@ import signal
 import time
 
 import pytest
-from support.small_study import permask, run, write_study
+from support.small_study import LONG, permask, run, write_study
 
 
 def computed(output):
@@ -58,7 +58,7 @@ def test_runs_at_the_same_time_share_the_work(tmp_path):
         return permask("run", study, "--store", tmp_path / "store", "--out", tmp_path / name, "--jobs", 2)
 
     processes = [start("one"), start("two")]
-    outputs = [process.communicate(timeout=120) for process in processes]
+    outputs = [process.communicate(timeout=LONG) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     counts = [computed(out) for out, _ in outputs]
     total = sum(counts[0])
@@ -72,7 +72,7 @@ def test_eight_runs_at_once_compute_each_step_once(tmp_path):
     study = write_study(tmp_path)
     arguments = ["run", study, "--store", tmp_path / "store", "--jobs", 1, "--out"]
     processes = [permask(*arguments, tmp_path / str(number)) for number in range(8)]
-    outputs = [process.communicate(timeout=600) for process in processes]
+    outputs = [process.communicate(timeout=LONG) for process in processes]
     assert [process.returncode for process in processes] == [0] * 8, outputs
     total = sum(computed(outputs[0][0]))
     assert sum(computed(out)[0] for out, _ in outputs) == total
@@ -90,7 +90,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path):
         assert process.poll() is None
         time.sleep(0.1)
     os.killpg(process.pid, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=LONG)
     assert process.returncode == 130
     assert re.search(r"stopped: \d+ of \d+ steps are in the store; run again to go on", out)
     assert "Traceback" not in out + err

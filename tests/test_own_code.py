@@ -13,7 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file
 from support.own_code import CODE, HELPER, MATCHED, MINE, compute_all, plan_own, step_of, write_own
-from support.small_study import SMALL, permask, run
+from support.small_study import LONG, SMALL, permask, run
 
 from permask.mask import Mask
 from permask.masks.scores import keep_largest, magnitude_mask, random_mask
@@ -281,7 +281,7 @@ def test_ctrl_c_in_a_function_that_takes_an_hour_loses_nothing(tmp_path):
         while not (tmp_path / "begun").exists():
             assert process.poll() is None
         os.kill(process.pid, signal.SIGINT)
-        out, err = process.communicate(timeout=300)
+        out, err = process.communicate(timeout=LONG)
     assert process.returncode == 130, f"{out}\n{err}"
     done = re.search(r"(\d+) steps computed, 0 were in the store", out)
     assert done and int(done[1]) > 0

@@ -5,7 +5,7 @@ from importlib.util import find_spec
 
 import pytest
 import yaml
-from support.small_study import SMALL
+from support.small_study import LONG, SMALL
 
 from permask.errors import PermaskError
 from permask.study.load import Prepared
@@ -52,7 +52,7 @@ def test_tensorboard(computed):
 def test_weights_and_biases_offline(computed):
     store, step, _ = computed
     (file,) = (store.root / "tracks" / "wandb").glob("offline-run-*/*.wandb")
-    deadline = time.monotonic() + 30  # another process writes it
+    deadline = time.monotonic() + LONG  # another process writes it
     while step.key.encode() not in file.read_bytes() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert step.key.encode() in file.read_bytes()
