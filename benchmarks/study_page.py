@@ -27,8 +27,8 @@ HOW = """
 {steps} steps took {core_hours:.2f} core hours on {on} ({cpu}) that other work shared, with Python {python},
 torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at {commit}.
 Networks were trained in {precision}; they were matched, averaged and evaluated in float32. The results file is
-[`results/{name}.json`](results/{name}.json); `permask report` makes tables, figures and a page of it. The images are
-those of the archive whose content is `{content}`.
+[`results/{name}.json`](results/{name}.json); `permask report` makes tables, figures and a page of it. The data are
+those whose content is `{content}`.
 """
 LOST = """commit
 {commits}, which is not in the repository, as commits of that day were rebased after the run;
@@ -48,7 +48,8 @@ def keep_results(about: str | None) -> None:
     results = Results.load(chosen.results)
     steps = _steps_behind(results, chosen.store)
     data = results.study["data"]
-    data |= {"root": Path(data["root"]).name, "content": steps[0]["specification"]["data"]["content"]}
+    root = data.get("root")
+    data |= {"root": root and Path(root).name, "content": steps[0]["specification"]["data"]["content"]}
     results.provenance.update(steps=len(steps), core_hours=sum(step["seconds"] for step in steps) / 3600)
     with tempfile.TemporaryDirectory() as folder:
         results.save(Path(folder))

@@ -78,25 +78,25 @@ def columns(results: Results, rewind: int | None, *, corrected: bool = True) -> 
     for kind, column in [*of_trained, *((kind, kind.column) for kind in kinds if kind.column)]:
         rows = results.of(kind)
         if numbers := _numbers(rows, column):
-            outcomes = replace(_outcomes(rows, column), comparisons=asked(results), corrected=corrected)
+            outcomes = replace(outcomes_of(rows, column), comparisons=asked(results), corrected=corrected)
             name = (said | OF_MANY_CLASSES).get(column) or words(column).capitalize()
             made.append(accuracy_table(outcomes, rewind, name, BEHIND.get(column) or _digits(numbers)))
     return made
 
 
-def words(name: str) -> str:
-    """The name of a column or table, as it is said."""
-    return name.replace("_", " ")
-
-
-def _outcomes(rows: Sequence[Row], column: str) -> Outcomes:
-    """A column in place of the accuracy."""
+def outcomes_of(rows: Sequence[Row], column: str) -> Outcomes:
+    """Outcomes with a column of the rows in place of the accuracy."""
     conditions = defaultdict(lambda: defaultdict(dict))
     for row in rows:
         method, sparsity, rewind, pair, value = (getattr(row, name) for name in (*CONDITION, "pair", column))
         if isinstance(value, int | float):
             conditions[method, sparsity, rewind][pair][row.step] = value
     return Outcomes({condition: dict(pairs) for condition, pairs in conditions.items()}, {})
+
+
+def words(name: str) -> str:
+    """The name of a column or table, as it is said."""
+    return name.replace("_", " ")
 
 
 def _over_steps(rows: Sequence[Row], name: str) -> Summary | None:
