@@ -13,17 +13,22 @@ from torch.nn.utils import prune
 
 from permask.errors import NetworkError
 from permask.mask import Mask, check_fits
+from permask.wrapped import observable, tensors_of
 
 
 def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
     """Attach a mask to a network as `torch.nn.utils.prune` does, in place: `weight_orig` and `weight_mask`.
 
+    A weight that is pruned already loses what either mask prunes.
+
     Raises:
         NetworkError: The mask does not fit.
     """
-    for name, kept in _under_all_names(mask, _weights(model), is_).items():
+    network = observable(model)
+    weights = _weights(network)
+    for name, kept in _under_all_names(mask, weights, is_).items():
         module, _, parameter = name.rpartition(".")
-        prune.custom_from_mask(model.get_submodule(module), parameter, kept.to(model.get_parameter(name).device))
+        prune.custom_from_mask(network.get_submodule(module), parameter, kept.to(weights[name].device))
     return model
 
 
@@ -103,11 +108,14 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
     Raises:
         NetworkError: The mask does not fit the network, or the network is not where the format exists.
     """
-    mask = _under_all_names(mask, _weights(model), is_)
-    layers = {f"{n}.weight".lstrip("."): m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    network = observable(model)
+    mask = _under_all_names(mask, _weights(network), is_)
+    layers = {f"{n}.weight".lstrip("."): m for n, m in network.named_modules() if isinstance(m, nn.Linear)}
     fitting = [name for name, kept in mask.items() if name in layers and fits_two_four(kept)]
     for name in fitting:
         weight = layers[name].weight
+        if prune.is_pruned(layers[name]):
+            raise NetworkError(f'{name}: torch.nn.utils.prune computes it: call prune.remove(module, "weight") first')
         if not weight.is_cuda or weight.dtype not in (torch.float16, torch.bfloat16):
             raise NetworkError(
                 f"{name}: 2:4 sparsity needs a GPU and float16 or bfloat16, got {weight.dtype} on {weight.device}"
@@ -121,7 +129,9 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
 def _weights(model: nn.Module) -> dict[str, Tensor]:
     """Parameters by name; one that several modules share by the name that it has in each."""
     named = ((n, m.named_parameters(recurse=False)) for n, m in model.named_modules())
-    return {f"{module}.{name}".lstrip("."): x for module, parameters in named for name, x in parameters}
+    weights = {f"{module}.{name}".lstrip("."): x for module, parameters in named for name, x in parameters}
+    pruned = {f"{name}_orig": name for name in tensors_of(model)[1]}
+    return {pruned.get(name, name): x for name, x in weights.items()}
 
 
 def _same(x: Tensor, y: Tensor) -> bool:
