@@ -182,7 +182,7 @@ class Mask(Mapping[str, Tensor]):
 
     @torch.no_grad()
     def apply_(self, model: nn.Module) -> nn.Module:
-        """Set the pruned weights of a network to zero, in place, and return it.
+        """Set the pruned weights of a network to zero, in place and whatever they are, and return it.
 
         Raises:
             NetworkError: The mask does not fit the network.
@@ -190,7 +190,7 @@ class Mask(Mapping[str, Tensor]):
         self.check(model)
         parameters = parameters_by_name(model)
         for name, kept in self.items():
-            parameters[name].mul_(kept.to(parameters[name].device))
+            parameters[name].masked_fill_(~kept.to(parameters[name].device), 0)
         return model
 
 

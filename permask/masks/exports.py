@@ -52,7 +52,7 @@ def state_with_zeros(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tenso
         NetworkError: The mask does not fit.
     """
     mask = _under_all_names(mask, state)
-    return {name: x * mask[name].to(x.dtype) if name in mask else x for name, x in state.items()}
+    return {name: x.masked_fill(~mask[name].to(x.device), 0) if name in mask else x for name, x in state.items()}
 
 
 def state_with_two_four(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
@@ -91,7 +91,7 @@ def compress_two_four(weight: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     fours = kept.unflatten(1, (-1, 4))
     # kept places first, in order; where fewer than two are kept, pruned ones (zeros) fill up
     place = fours.logical_not().byte().sort(dim=-1, stable=True).indices[..., :2].sort(dim=-1).values
-    values = (weight * kept).unflatten(1, (-1, 4)).gather(-1, place)
+    values = weight.masked_fill(~kept, 0).unflatten(1, (-1, 4)).gather(-1, place)
     return values.flatten(1), place.to(torch.uint8).flatten(1)
 
 
@@ -121,8 +121,9 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
                 f"{name}: 2:4 sparsity needs a GPU and float16 or bfloat16, got {weight.dtype} on {weight.device}"
             )
     for name in fitting:
-        weight = (layers[name].weight * mask[name].to(layers[name].weight.device)).detach()
-        layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
+        weight = layers[name].weight.detach()
+        masked = weight.masked_fill(~mask[name].to(weight.device), 0)
+        layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(masked), requires_grad=False)
     return fitting
 
 
