@@ -1,6 +1,7 @@
 """Networks as people wrap them: every wrapper, and every network that is refused, with everything that permask does."""
 
 import copy
+import json
 from collections.abc import Iterator
 
 import pytest
@@ -112,6 +113,29 @@ def test_one_symmetry_fits_a_dense_network_and_a_pruned_one():
     mask = Mask.of(sparse)
     alignment = permask.match_activations(symmetry, sparse, dense, [X])
     assert permask.transport(mask, alignment) == Mask.of(alignment.permutation.apply(sparse))
+
+
+def test_what_a_dense_network_was_matched_by_serves_the_pruned_one(tmp_path):
+    dense, sparse = plain(), pruned(plain())
+    found = permask.match_weights(permask.discover(dense, X), dense, plain(1))
+    found.save(tmp_path / "alignment.json")
+    alignment, symmetry = permask.Alignment.load(tmp_path / "alignment.json"), permask.discover(sparse, X)
+    assert alignment.symmetry.hash == symmetry.hash
+    alignment.check(sparse)
+    mask = Mask.of(sparse)
+    assert Mask.of(alignment.permutation.apply(sparse)) == permask.transport(mask, alignment)
+    permask.publish(tmp_path / "published", mask, alignment, symmetry)
+
+
+def test_a_file_that_goes_by_the_order_of_parameters_still_loads(tmp_path):
+    network = plain()
+    found = permask.match_weights(permask.discover(network, X), network, plain(1))
+    place = tmp_path / "alignment.json"
+    found.save(place)
+    old = "8f60cd80b730842c457ade7ad22911d359f31f258e9fac028601d636c366e648"
+    assert found.symmetry.hash != old
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"symmetry_hash": old}))
+    assert permask.Alignment.load(place).symmetry.hash == found.symmetry.hash
 
 
 def test_a_path_leads_from_a_dense_network_to_a_pruned_one():
