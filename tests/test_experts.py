@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 import permask
+from permask.errors import NetworkError
 
 EXPERTS, HIDDEN, FEATURES, TOP, TOKENS = 4, 12, 8, 2, 7
 
@@ -128,6 +129,17 @@ def mixtral(way: str, seed: int = 0) -> nn.Module:
     network = transformers.MixtralForCausalLM(transformers.MixtralConfig(**MIXTRAL)).eval()
     network.set_experts_implementation(way)
     return network
+
+
+def test_experts_that_are_called_one_by_one_are_refused_with_the_remedy():
+    network = mixtral("eager")
+    with pytest.raises(
+        NetworkError, match=r"depends on the data, as .* model\.set_experts_implementation\(\"grouped_mm\"\)"
+    ) as raised:
+        permask.discover(network, {"input_ids": TOKENS_OF_TEXT})
+    assert "\n" not in str(raised.value)
+    network.set_experts_implementation("grouped_mm")
+    assert permask.discover(network, {"input_ids": TOKENS_OF_TEXT}).movable == 1
 
 
 def planted(symmetry: permask.Symmetry, network: nn.Module, copy: nn.Module) -> permask.Permutation:
