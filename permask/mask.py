@@ -182,7 +182,7 @@ class Mask(Mapping[str, Tensor]):
 
     @torch.no_grad()
     def apply_(self, model: nn.Module) -> nn.Module:
-        """Set the pruned weights of a network to zero, in place, and return it.
+        """Set the pruned weights of a network to zero, in place and whatever they are, and return it.
 
         Raises:
             NetworkError: The mask does not fit the network.
@@ -190,7 +190,7 @@ class Mask(Mapping[str, Tensor]):
         self.check(model)
         parameters = parameters_by_name(model)
         for name, kept in self.items():
-            parameters[name].mul_(kept.to(parameters[name].device))
+            parameters[name].masked_fill_(~kept.to(parameters[name].device), 0)
         return model
 
 
@@ -217,22 +217,29 @@ def check_fits(mask: Mask, weights: Mapping[str, Tensor]) -> None:
     """Raise a `NetworkError` that names the first of the weights that a mask does not fit."""
     for name, kept in mask.items():
         if name not in weights:
-            raise NetworkError(f"the mask names {name}, which the network does not have{_computed(name, weights)}")
+            raise NetworkError(f"the mask names {name}, which the network does not have{_instead(name, weights)}")
         if weights[name].shape != kept.shape:
             raise NetworkError(
                 f"mask of {name}: expected shape {list(weights[name].shape)} as in the network, got {list(kept.shape)}"
             )
 
 
-def _computed(name: str, weights: Mapping[str, Tensor]) -> str:
-    """What to do about a weight that a network computes from other parameters."""
+def _instead(name: str, weights: Mapping[str, Tensor]) -> str:
+    """What a network has in place of a weight, and what to do about it."""
     module, _, parameter = name.rpartition(".")
-    if not any(other.startswith(f"{module}.parametrizations.{parameter}.".lstrip(".")) for other in weights):
-        return ""
-    return (
-        " as a parameter: it is parametrized; call "
-        f'torch.nn.utils.parametrize.remove_parametrizations on {module or "it"} and "{parameter}" first'
-    )
+    here, layer = f"{module}.".lstrip("."), module or "it"
+    if any(other.startswith(f"{here}parametrizations.{parameter}.") for other in weights):
+        return (
+            " as a parameter: it is parametrized; call "
+            f'torch.nn.utils.parametrize.remove_parametrizations on {layer} and "{parameter}" first'
+        )
+    for ending, kind in (("_g", "weight"), ("_orig", "spectral")):
+        if f"{name}{ending}" in weights:
+            return f" as a parameter: a hook computes it; call torch.nn.utils.remove_{kind}_norm on {layer} first"
+    if f"{here}base_layer.{parameter}" in weights:
+        return f": PEFT calls it {here}base_layer.{parameter}; make the mask of the network that PEFT has wrapped"
+    inside = next((other.removesuffix(f".{name}") for other in weights if other.endswith(f".{name}")), None)
+    return f": it is in {inside}, which can be passed in its place" if inside else ""
 
 
 def parameters_by_name(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -109,7 +109,7 @@ class Permutation:
         Raises:
             NetworkError: A tensor whose shape does not fit the symmetry.
         """
-        if isinstance(x, nn.Module):
+        if not isinstance(x, Mapping):
             return self._permuted_copy(unwrap(x))  # pyright: ignore[reportReturnType]
         if isinstance(x, SelfPermuting):
             return x.permuted(self)

@@ -93,6 +93,8 @@ def _appearing(display: Progress) -> Iterator[None]:
         timer.cancel()
         timer.join()
         if display.live.is_started:
+            # there, rich closes the bars by themselves, and would print an empty line for a terminal's cursor
+            display.console.quiet = display.console.is_jupyter
             display.stop()
 
 

@@ -96,7 +96,10 @@ def publish(
     front = _metadata(metadata or {})
     symmetry = symmetry or (alignment.symmetry if alignment else None)
     if alignment and symmetry and symmetry.hash != alignment.symmetry.hash:
-        raise PermaskError("expected the symmetry that the alignment belongs to, got another one")
+        raise PermaskError(
+            "expected the symmetry that the alignment belongs to, got another one; without one, the alignment's own is "
+            "published"
+        )
     if symmetry:
         check_fits(mask, {name: torch.empty(shape, device="meta") for name, shape in symmetry.shapes.items()})
     if not title.strip() or "\n" in title:

@@ -118,11 +118,25 @@ class Symmetry:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the groups and shapes: what an `Alignment` file refers to."""
-        content = [
-            [_hashed(group) for group in self.groups],
-            {name: list(shape) for name, shape in self.shapes.items()},
-        ]
+        """SHA-256 of the groups and shapes: what an `Alignment` file refers to.
+
+        It is the same for a dense network and for one that `torch.nn.utils.prune` prunes, which registers its
+        parameters in another order.
+        """
+        groups = sorted(map(_hashed, self.groups), key=lambda group: group["name"])
+        for group in groups:
+            group["axes"].sort(key=lambda axis: (axis["parameter"], axis["dim"]))
+        return self._digest(groups)
+
+    def has_hash(self, written: str) -> bool:
+        """Whether a hash that was written into a file is this symmetry's.
+
+        Older files have one that depends on the order of groups and axes, which the file keeps.
+        """
+        return written in (self.hash, self._digest([_hashed(group) for group in self.groups]))
+
+    def _digest(self, groups: list[dict[str, Any]]) -> str:
+        content = [groups, {name: list(shape) for name, shape in self.shapes.items()}]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:

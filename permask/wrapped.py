@@ -1,8 +1,9 @@
 """The network inside of what people wrap it in, and what permask refuses to read.
 
 Wrappers of other libraries are known by the name and module of their class, so that none has to be installed.
-`unwrap` gives the module whose tensors a wrapper trains; `readable` gives one to capture and copy, with the masks of
-`torch.nn.utils.prune` multiplied into its weights.
+Every function that takes a network asks one of four for what it needs: `unwrap` gives the module whose tensors a
+wrapper trains, `plain` one whose weights are tensors of its own, `observable` one whose modules can be watched while it
+runs, and `readable` one to capture and copy.
 """
 
 import copy
@@ -68,17 +69,37 @@ def unwrap(model: Any) -> nn.Module:
     return model
 
 
-def readable(model: Any) -> nn.Module:
-    """The network inside of a wrapper, as one that can be captured and copied.
+def plain(model: Any) -> nn.Module:
+    """The network inside of a wrapper, with its weights under their own names, and one that can be copied.
 
     What `torch.nn.utils.prune` or another hook computes before every call hangs on the autograd graph, and cannot be
-    copied. Such a network comes back as a copy, whose pruned weights are zeros, under their own names.
+    copied. Such a network comes back as a copy, whose pruned weights are zeros.
 
     Args:
         model: As `unwrap` takes it.
 
     Raises:
-        NetworkError: As `unwrap`; or a compiled or exported program, whose code cannot be captured.
+        NetworkError: As `unwrap`.
+    """
+    network = unwrap(model)
+    if not _derived(network) and not any(_pruned(network)):
+        return network
+    network = copied(network)
+    for _, module, pruning in list(_pruned(network)):
+        if pruning._tensor_name in dict(module.named_parameters(recurse=False)):
+            continue  # a module under two names, done under its first
+        prune.remove(module, pruning._tensor_name)
+    return network
+
+
+def observable(model: Any) -> nn.Module:
+    """The network inside of a wrapper, as one that can be called, and whose modules take hooks.
+
+    Args:
+        model: As `unwrap` takes it.
+
+    Raises:
+        NetworkError: As `unwrap`; or a compiled or exported program, whose code is closed, or one without a forward.
     """
     network = unwrap(model)
     if isinstance(network, torch.jit.ScriptModule):
@@ -88,14 +109,12 @@ def readable(model: Any) -> nn.Module:
     if _without_forward(network):
         children = " or ".join(f"model.{name}" for name, _ in network.named_children()) or "none"
         raise NetworkError(f"{_kind(network)} has no forward: pass the network that it holds ({children})")
-    if not _derived(network) and not any(_pruned(network)):
-        return network
-    network = copied(network)
-    for _, module, pruning in list(_pruned(network)):
-        if pruning._tensor_name in dict(module.named_parameters(recurse=False)):
-            continue  # a module under two names, done under its first
-        prune.remove(module, pruning._tensor_name)
     return network
+
+
+def readable(model: Any) -> nn.Module:
+    """The network inside of a wrapper, `plain` and `observable`."""
+    return plain(observable(model))
 
 
 def copied(network: nn.Module) -> nn.Module:

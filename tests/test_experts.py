@@ -3,9 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from support.mixtures import TASKS, experts_of, within_unpaired
 from torch import Tensor, nn
 
 import permask
+from permask.errors import NetworkError
 
 EXPERTS, HIDDEN, FEATURES, TOP, TOKENS = 4, 12, 8, 2, 7
 
@@ -130,6 +132,17 @@ def mixtral(way: str, seed: int = 0) -> nn.Module:
     return network
 
 
+def test_experts_that_are_called_one_by_one_are_refused_with_the_remedy():
+    network = mixtral("eager")
+    with pytest.raises(
+        NetworkError, match=r"depends on the data, as .* model\.set_experts_implementation\(\"grouped_mm\"\)"
+    ) as raised:
+        permask.discover(network, {"input_ids": TOKENS_OF_TEXT})
+    assert "\n" not in str(raised.value)
+    network.set_experts_implementation("grouped_mm")
+    assert permask.discover(network, {"input_ids": TOKENS_OF_TEXT}).movable == 1
+
+
 def planted(symmetry: permask.Symmetry, network: nn.Module, copy: nn.Module) -> permask.Permutation:
     """Load a network's weights into another one, with all of its units in a random order; gives that order."""
     permutation = symmetry.random(seed=5)
@@ -148,6 +161,35 @@ def test_matching_pairs_experts_and_then_their_hidden_units(by):
         found = permask.match_activations(symmetry, source, target, [inputs(seed) for seed in range(40)])
     for group in symmetry.groups:
         np.testing.assert_array_equal(found.permutation.index[group.name], permutation.index[group.name])
+
+
+@pytest.mark.slow
+def test_pairing_experts_lowers_the_barrier_between_mixtures_of_different_seeds():
+    pytest.importorskip("transformers")
+    task = TASKS["one mixture"]
+    source, target = task.trained(900), task.trained(901)
+    test, batches = task.held_out(2000, 0), [task.held_out(256, seed)[0] for seed in range(1, 9)]
+    symmetry = permask.discover(source, batches[0][:16])
+    (experts,) = experts_of(symmetry, task.routers)
+    (hidden,) = (g.name for g in symmetry.groups if g.parent == experts)
+
+    def barrier(permutation: permask.Permutation) -> float:
+        return permask.connect(permutation.apply(source), target, lambda x, alpha: float(task.loss(x, test)), 5).barrier
+
+    before = barrier(symmetry.identity())
+    by_weights = permask.match_weights(symmetry, source, target, restarts=3)
+    for found in (by_weights, permask.match_activations(symmetry, source, target, batches)):
+        permutation = found.permutation
+        paired, moved = permutation.apply(source), permutation.index[experts]
+        assert (moved != np.arange(4)).any()
+        assert torch.equal(paired.mixture.gate.weight, source.mixture.gate.weight[moved])
+        up, inside = source.mixture.experts.gate_up_proj, torch.as_tensor(permutation.index[hidden])
+        rows = torch.cat([inside, inside + inside.shape[1]], 1)  # of both halves, in the expert's old place
+        assert torch.equal(paired.mixture.experts.gate_up_proj, up.take_along_dim(rows[..., None], 1)[moved])
+        torch.testing.assert_close(paired(test[0]), source(test[0]), rtol=1e-4, atol=1e-4)
+        after, unpaired = barrier(permutation), barrier(within_unpaired(permutation, (experts,), source, target))
+        assert after < unpaired < before
+        assert task.agreement((paired, target), test) > task.agreement((source, target), test)
 
 
 @pytest.mark.parametrize("way", ["grouped_mm", "batched_mm"])

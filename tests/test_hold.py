@@ -7,6 +7,7 @@ from torch import nn
 
 from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask
+from permask.masks.factors import Factors
 from permask.masks.hold import hold_mask
 from permask.masks.scores import magnitude_mask
 
@@ -31,6 +32,9 @@ OPTIMIZERS = {
     "rprop": lambda p: torch.optim.Rprop(p, 1e-2),
     "lbfgs": lambda p: torch.optim.LBFGS(p, 0.1, max_iter=4, line_search_fn="strong_wolfe"),
 }
+
+
+LABELS = torch.arange(32) % 3
 
 
 def network():
@@ -72,6 +76,40 @@ def test_exactly_zero_through_every_step(name):
         step(model, optimizer, seed)
         assert all((x == 0).all() for x in pruned_values(model, mask, optimizer))
     assert all((model.get_parameter(name) != before[name])[kept].any() for name, kept in mask.items())
+
+
+@pytest.mark.parametrize("name", ["sgd", "sgd fused", "adam foreach", "adamw fused", "rmsprop", "adagrad"])
+def test_what_is_not_finite_where_it_is_pruned_changes_nothing(name):
+    reference, model = network(), network()
+    mask = magnitude_mask(model, 0.5)
+    for net, outliers in ((reference, False), (model, True)):
+        optimizer = OPTIMIZERS[name](net.parameters())
+        hold_mask(net, mask, optimizer)
+        for seed in range(3):
+            optimizer.zero_grad()
+            F.cross_entropy(net(torch.randn(32, 6, generator=torch.Generator().manual_seed(seed))), LABELS).backward()
+            if outliers:
+                net[0].weight.grad.masked_fill_(~mask["0.weight"], torch.inf)
+                net[3].weight.grad.masked_fill_(~mask["3.weight"], torch.nan)
+                with torch.no_grad():
+                    net[3].weight.masked_fill_(~mask["3.weight"], -torch.inf)  # as another one may write into it
+            optimizer.step()
+    for x, y in zip(reference.parameters(), model.parameters(), strict=True):
+        assert torch.equal(x.view(torch.int32), y.view(torch.int32))
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.complex64, torch.complex128])
+def test_every_kind_of_number_is_masked_to_the_bit(dtype):
+    weight = nn.Parameter(torch.tensor([[-0.0, 3.0, torch.nan], [-5.0, 1e-30, -torch.inf]]).to(dtype).t())
+    weight.grad = -weight.detach()
+    kept = torch.tensor([[True, True, False], [False, True, False]]).t()
+    with torch.no_grad():
+        factors = Factors({weight: kept})
+        before = weight.clone()
+        factors.multiply_([(weight, weight), (weight, weight.grad)])
+    assert torch.equal(weight[~kept], torch.zeros(3, dtype=dtype))
+    assert torch.equal(weight.grad[~kept], torch.zeros(3, dtype=dtype))
+    assert [str(x) for x in weight[kept].tolist()] == [str(x) for x in before[kept].tolist()]  # tells -0.0 from 0.0
 
 
 def test_what_is_kept_trains_as_if_pruned_weights_did_not_exist():

@@ -1,12 +1,16 @@
 """Bars appear where somebody sees them, once a call takes long, and nowhere else."""
 
 import io
+import sys
 from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
 from threading import Event, Timer
+from types import ModuleType
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 from rich.progress import Progress
 from torch import nn
 
@@ -150,6 +154,42 @@ def test_bars_go_when_the_call_fails():
 
     written = shown(fail)
     assert written.count("\x1b[?25l") == written.count("\x1b[?25h") == 1  # the cursor is back
+
+
+class Notebook:
+    """What rich needs of a notebook, and what a cell shows: beside a widget that takes the bars, and goes with them."""
+
+    def __init__(self, monkeypatch):
+        self.bars, self.below, self.closed = [], [], False
+        self._shown = self.below
+        display = ModuleType("IPython.display")
+        display.display = lambda x: self._shown.append(x.text) if x is not self else None
+        widgets = ModuleType("ipywidgets")
+        widgets.Output = lambda: self
+        modules = {"IPython": ModuleType("IPython"), "IPython.display": display, "ipywidgets": widgets}
+        for name, module in modules.items():
+            monkeypatch.setitem(sys.modules, name, module)
+        monkeypatch.setattr(bars, "Console", partial(Console, force_jupyter=True))
+        monkeypatch.setattr(bars, "find_spec", lambda name: name)
+
+    def __enter__(self):
+        self._shown = self.bars
+
+    def __exit__(self, *exception):
+        self._shown = self.below
+
+    def clear_output(self, wait): ...
+
+    def close(self):
+        self.closed = True
+
+
+def test_a_notebook_keeps_no_empty_line(monkeypatch):
+    notebook = Notebook(monkeypatch)
+    loop()
+    assert any("a long call" in text for text in notebook.bars)
+    assert notebook.closed
+    assert notebook.below == []
 
 
 def test_silence_covers_all_that_is_called():

@@ -1,32 +1,21 @@
 """Networks as people wrap them: every wrapper, and every network that is refused, with everything that permask does."""
 
 import copy
-import warnings
-from collections.abc import Callable, Iterator
-from functools import cache
-from typing import Any
+import json
+from collections.abc import Iterator
 
 import pytest
 import torch
 import torch.distributed as dist
+from support.wrapped import WRAPPED, X, plain, pruned, scripted, traced
 from torch import Tensor, nn
-from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
-from torch.nn.utils import parametrizations, prune
-from torch.optim.swa_utils import AveragedModel
+from torch.nn.utils import prune
 
 import permask
+from permask.connectivity.interpolate import interpolate
 from permask.errors import NetworkError
 from permask.mask import Mask, parameters_by_name
 from permask.wrapped import readable, unwrap
-
-X = torch.randn(16, 6, generator=torch.Generator().manual_seed(0))
-NAMES = ["0.weight", "0.bias", "1.weight", "1.bias", "3.weight", "3.bias"]
-
-
-def plain() -> nn.Sequential:
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 8), nn.LayerNorm(8), nn.Tanh(), nn.Linear(8, 3))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -37,99 +26,10 @@ def processes() -> Iterator[None]:
     dist.destroy_process_group()
 
 
-def pruned() -> nn.Module:
-    network = plain()
-    for layer in (network[0], network[3]):
-        prune.l1_unstructured(layer, "weight", 0.5)
-        prune.l1_unstructured(layer, "weight", 0.2)  # a container of two methods
-    return network
-
-
-def compiled_in_place() -> nn.Module:
-    network = plain()
-    network.compile(backend="eager")
-    return network
-
-
-def with_peft() -> nn.Module:
-    peft = pytest.importorskip("peft")
-    return peft.get_peft_model(plain(), peft.LoraConfig(target_modules=["0", "3"], r=2, init_lora_weights=False))
-
-
-def by_fabric() -> nn.Module:
-    lightning = pytest.importorskip("lightning")
-    return lightning.Fabric(accelerator="cpu", devices=1).setup(plain())
-
-
-def by_accelerate() -> nn.Module:
-    accelerate = pytest.importorskip("accelerate")
-    accelerate.state.AcceleratorState._reset_state(reset_partial_state=True)
-    return accelerate.Accelerator(cpu=True, mixed_precision="bf16").prepare_model(plain())
-
-
-def lightning_module(forward: Callable[..., Any] | None = None) -> nn.Module:
-    lightning = pytest.importorskip("lightning")
-
-    class Module(lightning.LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = plain()
-
-    if forward is not None:
-        Module.forward = forward
-    return Module()
-
-
-def parametrized(parametrization: Callable[..., Any]) -> nn.Module:
-    network = plain()
-    parametrization(network[0])
-    return network
-
-
-def keeps_an_activation() -> nn.Module:
-    network = plain()
-    network[0].register_forward_hook(lambda module, inputs, output: setattr(module, "seen", output))
-    network(X)
-    return network
-
-
-# wrapper -> names in the state_dict of the network inside; None: its own
-WRAPPED: dict[str, tuple[Callable[[], nn.Module], list[str] | None]] = {
-    "DDP": (lambda: nn.parallel.DistributedDataParallel(plain()), NAMES),
-    "DDP of a compiled network": (
-        lambda: nn.parallel.DistributedDataParallel(torch.compile(plain(), backend="eager")),
-        NAMES,
-    ),
-    "DataParallel": (lambda: nn.DataParallel(plain()), NAMES),
-    "compile": (lambda: torch.compile(plain(), backend="eager"), NAMES),
-    "compile in place": (compiled_in_place, NAMES),
-    "average": (lambda: AveragedModel(plain()), NAMES),
-    "prune": (pruned, NAMES),
-    "DDP of a pruned network": (lambda: nn.parallel.DistributedDataParallel(pruned()), NAMES),
-    "traced to a graph": (lambda: torch.fx.symbolic_trace(plain()), NAMES),
-    "keeps an activation": (keeps_an_activation, NAMES),
-    "accelerate": (by_accelerate, NAMES),
-    "fabric": (by_fabric, NAMES),
-    "peft": (with_peft, None),
-    "lightning": (lambda: lightning_module(lambda self, x: self.net(x)), [f"net.{name}" for name in NAMES]),
-    "weight norm": (lambda: parametrized(parametrizations.weight_norm), None),
-    "spectral norm": (lambda: parametrized(parametrizations.spectral_norm), None),
-    "orthogonal": (lambda: parametrized(parametrizations.orthogonal), None),
-    "weight norm by hooks": (lambda: parametrized(old_weight_norm), None),
-    "spectral norm by hooks": (lambda: parametrized(nn.utils.spectral_norm), None),
-}
-
-
-def old_weight_norm(module: nn.Module) -> nn.Module:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return nn.utils.weight_norm(module)
-
-
 @pytest.fixture(params=WRAPPED)
 def wrapped(request: pytest.FixtureRequest) -> tuple[nn.Module, list[str]]:
-    make, names = WRAPPED[request.param]
-    model = make().eval()
+    wrap, names = WRAPPED[request.param]
+    model = wrap(plain()).eval()
     return model, names or list(model.state_dict())
 
 
@@ -205,7 +105,7 @@ def test_a_mask_is_transported_and_held(wrapped):
 
 
 def test_one_symmetry_fits_a_dense_network_and_a_pruned_one():
-    dense, sparse = plain(), pruned()
+    dense, sparse = plain(), pruned(plain())
     symmetry = permask.discover(sparse, X)
     axes = [{(axis.parameter, axis.dim) for axis in group.axes} for group in symmetry.groups]
     assert axes == [{(axis.parameter, axis.dim) for axis in group.axes} for group in permask.discover(dense, X).groups]
@@ -215,8 +115,45 @@ def test_one_symmetry_fits_a_dense_network_and_a_pruned_one():
     assert permask.transport(mask, alignment) == Mask.of(alignment.permutation.apply(sparse))
 
 
+def test_what_a_dense_network_was_matched_by_serves_the_pruned_one(tmp_path):
+    dense, sparse = plain(), pruned(plain())
+    found = permask.match_weights(permask.discover(dense, X), dense, plain(1))
+    found.save(tmp_path / "alignment.json")
+    alignment, symmetry = permask.Alignment.load(tmp_path / "alignment.json"), permask.discover(sparse, X)
+    assert alignment.symmetry.hash == symmetry.hash
+    alignment.check(sparse)
+    mask = Mask.of(sparse)
+    assert Mask.of(alignment.permutation.apply(sparse)) == permask.transport(mask, alignment)
+    permask.publish(tmp_path / "published", mask, alignment, symmetry)
+
+
+def test_a_file_that_goes_by_the_order_of_parameters_still_loads(tmp_path):
+    network = plain()
+    found = permask.match_weights(permask.discover(network, X), network, plain(1))
+    place = tmp_path / "alignment.json"
+    found.save(place)
+    old = "8f60cd80b730842c457ade7ad22911d359f31f258e9fac028601d636c366e648"
+    assert found.symmetry.hash != old
+    place.write_text(json.dumps(json.loads(place.read_text()) | {"symmetry_hash": old}))
+    assert permask.Alignment.load(place).symmetry.hash == found.symmetry.hash
+
+
+def test_a_path_leads_from_a_dense_network_to_a_pruned_one():
+    dense, sparse = plain(), pruned(plain(1))
+    halfway = interpolate(dense, sparse, 0.5)
+    torch.testing.assert_close(halfway[0].weight, (dense[0].weight + sparse[0].weight) / 2)
+    assert torch.equal(interpolate(sparse, dense, 0.0)[0].weight, sparse[0].weight)
+
+
+def test_what_is_pruned_has_no_magnitude():
+    model = pruned(plain())
+    before, mask = Mask.of(model), permask.magnitude_mask(model, 0.8)
+    assert mask.keys() == before.keys()
+    assert mask & before == mask
+
+
 def test_what_is_pruned_stays_pruned_in_a_permuted_copy():
-    model = pruned()
+    model = pruned(plain())
     permutation = permask.discover(model, X).random(0)
     permuted = permutation.apply(model)
     reference = permutation.apply(readable(model))
@@ -233,105 +170,6 @@ def test_a_pruned_module_under_two_names():
     assert sorted(permask.discover(model, X).shapes) == ["0.bias", "0.weight", "2.bias", "2.weight"]
 
 
-def with_weight(change: Callable[[Tensor], Tensor]) -> nn.Module:
-    network = plain()
-    network[0].weight = nn.Parameter(change(network[0].weight.detach()), requires_grad=False)
-    return network
-
-
-def in_silence(make: Callable[[], Any]) -> Callable[[], Any]:
-    """Without what torch and PEFT say about their own ways."""
-
-    def made() -> Any:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return make()
-
-    return made
-
-
-scripted = in_silence(lambda: torch.jit.script(plain()))
-traced = in_silence(lambda: torch.jit.trace(plain(), X))
-quantised = in_silence(lambda: torch.ao.quantization.quantize_dynamic(plain(), {nn.Linear}))
-sparse_rows = in_silence(lambda: with_weight(Tensor.to_sparse_csr))
-
-
-@in_silence
-def with_prompts() -> nn.Module:
-    peft = pytest.importorskip("peft")
-    transformers = pytest.importorskip("transformers")
-    sizes = {"vocab_size": 20, "n_positions": 16, "n_embd": 8, "n_layer": 1, "n_head": 2}
-    network = transformers.GPT2LMHeadModel(transformers.GPT2Config(**sizes, bos_token_id=0, eos_token_id=0))
-    return peft.get_peft_model(network, peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2))
-
-
-# what is refused -> what the sentence says, and whether it is refused only where its code is read
-REFUSED: dict[str, tuple[Callable[[], Any], str, bool]] = {
-    "fully_shard": (
-        lambda: fully_shard(plain(), mesh=init_device_mesh("cpu", (1,))),
-        "sharded over processes: gather them by .*full_state_dict=True",
-        False,
-    ),
-    "FSDP": (
-        in_silence(lambda: FullyShardedDataParallel(plain(), device_id=torch.device("cpu"))),
-        "FullyShardedDataParallel: its parameters are sharded over processes: gather them by .*full_state_dict=True",
-        False,
-    ),
-    "tensor parallel": (
-        lambda: dist.tensor.distribute_module(plain(), init_device_mesh("cpu", (1,))),
-        "0.weight: its parameters are sharded over processes",
-        False,
-    ),
-    "jit script": (scripted, "RecursiveScriptModule cannot be read: pass the network that it was made from", True),
-    "jit trace": (traced, "TopLevelTracedModule cannot be read: pass the network that it was made from", True),
-    "exported": (lambda: torch.export.export(plain(), (X,)), "expected an nn.Module, got .*ExportedProgram", False),
-    "exported module": (
-        lambda: torch.export.export(plain(), (X,)).module(),
-        "an exported program cannot be read: pass the network that it was exported from",
-        True,
-    ),
-    "quantised": (quantised, "0: .*Linear holds quantised weights: pass the network before it was quantised", False),
-    "lazy": (
-        lambda: nn.Sequential(nn.LazyLinear(8), nn.Linear(8, 3)),
-        "0.weight: has no shape yet: call the network once on an input",
-        False,
-    ),
-    "sparse": (lambda: with_weight(Tensor.to_sparse), "0.weight: is stored as sparse_coo: .* to_dense", False),
-    "sparse rows": (sparse_rows, "0.weight: is stored as sparse_csr: .* to_dense", False),
-    "prompts": (with_prompts, "PEFT learns prompts .* pass model.get_base_model", False),
-    "lightning without forward": (lightning_module, "has no forward: pass the network .*model.net", True),
-    "a function": (lambda: torch.relu, "expected an nn.Module, got builtins.builtin_function_or_method", False),
-}
-
-
-@cache
-def symmetry_of_plain() -> permask.Symmetry:
-    return permask.discover(plain(), X)
-
-
-OPERATIONS: dict[str, Callable[[Any], Any]] = {
-    "discover": lambda model: permask.discover(model, X),
-    "verify": lambda model: permask.verify(symmetry_of_plain(), model, X),
-    "match by activations": lambda m: permask.match_activations(symmetry_of_plain(), plain(), m, [X]),
-    "match by weights": lambda model: permask.match_weights(symmetry_of_plain(), model, plain()),
-    "hold": lambda m: permask.hold_mask(m, permask.magnitude_mask(plain(), 0.5), torch.optim.SGD(plain().parameters())),
-    "check": lambda model: symmetry_of_plain().check(model),
-}
-READING = ("discover", "verify", "match by activations")
-
-
-@pytest.mark.parametrize(
-    ("name", "operation"),
-    [(name, operation) for name in REFUSED for operation in OPERATIONS if operation in READING or not REFUSED[name][2]],
-)
-def test_it_is_refused_in_one_sentence(name, operation):
-    make, sentence, _ = REFUSED[name]
-    model = make()
-    with pytest.raises(NetworkError, match=sentence) as raised:
-        OPERATIONS[operation](model)
-    assert "\n" not in str(raised.value)
-
-
 @pytest.mark.parametrize("make", [scripted, traced], ids=["script", "trace"])
 def test_a_mask_is_held_in_a_network_of_jit(make):
     model = make()
@@ -344,10 +182,20 @@ def test_a_mask_is_held_in_a_network_of_jit(make):
     assert all((weights[name][~kept] == 0).all() for name, kept in mask.items())
 
 
-def test_the_error_names_what_computes_a_parametrized_weight():
-    mask = permask.magnitude_mask(plain(), 0.5)
-    with pytest.raises(NetworkError, match=r"0\.weight.*remove_parametrizations"):
-        mask.check(parametrized(parametrizations.weight_norm))
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("weight norm", "it is parametrized; call torch.nn.utils.parametrize.remove_parametrizations on 0"),
+        ("weight norm by hooks", "a hook computes it; call torch.nn.utils.remove_weight_norm on 0"),
+        ("spectral norm by hooks", "a hook computes it; call torch.nn.utils.remove_spectral_norm on 0"),
+        ("peft", "PEFT calls it 0.base_layer.weight; make the mask of the network that PEFT has wrapped"),
+        ("lightning", "it is in net, which can be passed in its place"),
+    ],
+)
+def test_the_error_says_where_a_masked_weight_is(name, remedy):
+    model = WRAPPED[name][0](plain())
+    with pytest.raises(NetworkError, match=rf"the mask names 0\.weight.*{remedy}"):
+        permask.magnitude_mask(plain(), 0.5).check(model)
 
 
 def test_no_copy_is_made_where_none_is_needed():

@@ -10,6 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from permask.errors import PermaskError
 from permask.inputs import Example, Inputs
+from permask.wrapped import observable
 
 
 class Pooled:
@@ -58,16 +59,18 @@ def reset_batchnorm(model: nn.Module, batches: Iterable[Example]) -> nn.Module:
     left alone.
 
     Args:
-        model: The network.
+        model: The network, also inside of a wrapper.
         batches: Inputs, each as `discover` takes them: a DataLoader as it is.
 
     Returns:
         The same network.
 
     Raises:
+        NetworkError: A network whose code is closed, such as a scripted one.
         PermaskError: No batches, or one with a single value per channel.
     """
-    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    network = observable(model)
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
     if not norms:
         return model
     pooled: dict[nn.Module, Pooled] = {norm: Pooled() for norm in norms}
@@ -77,10 +80,10 @@ def reset_batchnorm(model: nn.Module, batches: Iterable[Example]) -> nn.Module:
             raise PermaskError("a batch has one value per channel, which has no variance: expected larger batches")
         pooled[norm].add_values(inputs[0], dim=1)
 
-    with by_batch_statistics(model, norms):
+    with by_batch_statistics(network, norms):
         hooks = [norm.register_forward_pre_hook(observe) for norm in norms]
         try:
-            run(model, batches)
+            run(network, batches)
         finally:
             for hook in hooks:
                 hook.remove()

@@ -1,6 +1,5 @@
 """What happens on the straight line between two networks."""
 
-import copy
 import inspect
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -13,6 +12,7 @@ from torch import Tensor, nn
 
 from permask.connectivity.barrier import barrier
 from permask.errors import NetworkError, PermaskError
+from permask.wrapped import copied, plain, tensors_of
 
 Values = float | Mapping[str, float]
 Evaluate = Callable[[nn.Module, float], Values]
@@ -41,7 +41,7 @@ def connect(source: nn.Module, target: nn.Module, evaluate: Evaluate, alphas: in
     what they do.
 
     Args:
-        source: The network at α = 0.
+        source: The network at α = 0, also inside of a wrapper.
         target: The network at α = 1, of the same architecture.
         evaluate: The network at an α, as of `interpolate`, and that α to a number, or to several by name. Called
             without gradients; it may change the network. Less must be better, as with a loss or an error: the barrier
@@ -77,18 +77,19 @@ def interpolate(source: nn.Module, target: nn.Module, alpha: float) -> nn.Module
     """The network (1 − α)·source + α·target.
 
     All floating-point parameters and buffers are interpolated, BatchNorm statistics too; any other tensor is the
-    source's.
+    source's. The network comes back without a wrapper, and with zeros where `torch.nn.utils.prune` prunes both.
 
     Raises:
         NetworkError: Networks whose tensors differ in name or shape.
     """
-    start, end = source.state_dict(), target.state_dict()
+    source, target = plain(source), plain(target)
+    start, end = tensors_of(source)[0], tensors_of(target)[0]
     _check_same_tensors(start, end)
     between = {
         name: torch.lerp(x, end[name].to(x.device), alpha) if x.is_floating_point() else x for name, x in start.items()
     }
-    network = copy.deepcopy(source)
-    network.load_state_dict(between)
+    network = copied(source)
+    network.load_state_dict({**source.state_dict(), **between})
     return network
 
 

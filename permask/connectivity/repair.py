@@ -19,6 +19,7 @@ from torch.utils import _pytree as pytree
 from permask.connectivity.batchnorm import Pooled, by_batch_statistics, run, set_statistics
 from permask.errors import NetworkError
 from permask.inputs import Example, Inputs
+from permask.wrapped import observable
 
 # a channel whose standard deviation is below 1e-5 of its root mean square is constant
 CONSTANT = 1e-10
@@ -42,7 +43,7 @@ def repair(
     Args:
         source: The network at α = 0, permuted to line up with the target.
         target: The network at α = 1.
-        merged: A network between the two.
+        merged: A network between the two. Each of the three may be inside of a wrapper.
         batches: Inputs, each as `discover` takes them; they are read twice, so an iterator is kept in memory.
         alpha: Where `merged` lies between the two.
 
@@ -50,13 +51,15 @@ def repair(
         The merged network.
 
     Raises:
-        NetworkError: A layer whose weight is computed by a parametrization.
+        NetworkError: A layer whose weight is computed by a parametrization, networks of different architectures, or one
+            whose code is closed, such as a scripted one.
         PermaskError: No batches.
     """
     batches = batches if isinstance(batches, Sequence) else list(batches)
-    layers = _repaired_layers(merged, batches[:1])
-    goals = [_statistics(model, layers, batches) for model in (source, target)]
-    modules = {name: merged.get_submodule(name) for name in layers}
+    network = observable(merged)
+    layers = _repaired_layers(network, batches[:1])
+    goals = [_statistics(observable(model), layers, batches) for model in (source, target)]
+    modules = {name: network.get_submodule(name) for name in layers}
     found = {name: Pooled() for name in layers}
     goal = {
         name: (
@@ -77,9 +80,9 @@ def repair(
         scale, shift = (x.to(seen.dtype) for x in _correction(module, of_batch, *goal[name]))
         return (seen.movedim(dim, -1) * scale + shift).movedim(-1, dim)
 
-    norms = [m for m in merged.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
-    with by_batch_statistics(merged, norms), _hooks(modules, correct):
-        run(merged, batches)
+    norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
+    with by_batch_statistics(network, norms), _hooks(modules, correct):
+        run(network, batches)
     for name, module in modules.items():
         if isinstance(module, _BatchNorm):
             _set_batchnorm(module, found[name], *goal[name])
@@ -125,11 +128,15 @@ def _repaired_layers(model: nn.Module, batches: Sequence[Example]) -> list[str]:
 def _statistics(model: nn.Module, layers: Sequence[str], batches: Iterable[Example]) -> dict[str, Pooled]:
     """Mean and variance of every layer's output channels, in evaluation mode."""
     found = {name: Pooled() for name in layers}
+    modules = dict(model.named_modules())
+    for name in layers:
+        if name not in modules:
+            raise NetworkError(f"{name}: the merged network has such a layer, the source or the target has none")
 
     def observe(name: str, module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         found[name].add_values(output, _channel_dim(module))
 
-    with by_batch_statistics(model, []), _hooks({n: model.get_submodule(n) for n in layers}, observe):
+    with by_batch_statistics(model, []), _hooks({name: modules[name] for name in layers}, observe):
         run(model, batches)
     return found
 

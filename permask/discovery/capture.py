@@ -43,7 +43,7 @@ def capture(model: nn.Module, example: Example, training: bool = False, *, outpu
         try:
             exported = torch.export.export(model, inputs.args, dict(inputs.kwargs), strict=False)
         except Exception as error:
-            raise NetworkError(_explain(error)) from error
+            raise NetworkError(_explain(error, model)) from error
     program = _program(exported, inputs, outputs)
     for node in program.nodes:
         if not all(isinstance(size, int) for x in node.outputs if x is not None for size in x.shape):
@@ -138,8 +138,8 @@ def _program(exported: torch.export.ExportedProgram, inputs: Inputs, outputs: Wa
     return Program(nodes, reader.calls, reader.constants, inputs.tensors)
 
 
-def _explain(error: BaseException) -> str:
-    """What went wrong in a trace, and on which line of the network's code."""
+def _explain(error: BaseException, model: nn.Module) -> str:
+    """What went wrong in a trace, on which line of the network's code, and what to do if that is known."""
     own = Path(__file__)
     where = ""
     cause: BaseException | None = error
@@ -155,4 +155,18 @@ def _explain(error: BaseException) -> str:
         "its graph depends on the data" if depends else f"{type(error).__name__}: {str(error).strip().splitlines()[0]}"
     )
     remedy = "; call it with use_cache=False" if "Cache" in why else ""
+    if depends and _loops_over_experts(model):
+        remedy = (
+            ", as experts are called one by one: call "
+            'model.set_experts_implementation("grouped_mm"), or load it with experts_implementation="grouped_mm"'
+        )
     return f"the network cannot be captured{where}: {why}{remedy}"
+
+
+def _loops_over_experts(model: nn.Module) -> bool:
+    """Whether a network of transformers calls its experts one by one, and can do otherwise."""
+    return any(
+        getattr(getattr(m, "config", None), "_experts_implementation", None) == "eager"
+        and getattr(m, "_can_set_experts_implementation", bool)()
+        for m in model.modules()
+    )

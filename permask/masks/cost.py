@@ -13,6 +13,7 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from torch.utils.flop_counter import FlopCounterMode
 
 from permask.mask import Mask
+from permask.wrapped import readable
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def cost_of(network: nn.Module, example: Sequence[Tensor], mask: Mask | None = N
     Raises:
         NetworkError: The mask does not fit the network.
     """
+    network = readable(network)
     pruned = {name: kept.numel() - int(kept.sum()) for name, kept in (mask or {}).items()}
     if mask is not None:
         mask.check(network)

@@ -13,17 +13,22 @@ from torch.nn.utils import prune
 
 from permask.errors import NetworkError
 from permask.mask import Mask, check_fits
+from permask.wrapped import observable, tensors_of
 
 
 def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
     """Attach a mask to a network as `torch.nn.utils.prune` does, in place: `weight_orig` and `weight_mask`.
 
+    A weight that is pruned already loses what either mask prunes.
+
     Raises:
         NetworkError: The mask does not fit.
     """
-    for name, kept in _under_all_names(mask, _weights(model), is_).items():
+    network = observable(model)
+    weights = _weights(network)
+    for name, kept in _under_all_names(mask, weights, is_).items():
         module, _, parameter = name.rpartition(".")
-        prune.custom_from_mask(model.get_submodule(module), parameter, kept.to(model.get_parameter(name).device))
+        prune.custom_from_mask(network.get_submodule(module), parameter, kept.to(weights[name].device))
     return model
 
 
@@ -47,7 +52,7 @@ def state_with_zeros(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tenso
         NetworkError: The mask does not fit.
     """
     mask = _under_all_names(mask, state)
-    return {name: x * mask[name].to(x.dtype) if name in mask else x for name, x in state.items()}
+    return {name: x.masked_fill(~mask[name].to(x.device), 0) if name in mask else x for name, x in state.items()}
 
 
 def state_with_two_four(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
@@ -86,7 +91,7 @@ def compress_two_four(weight: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
     fours = kept.unflatten(1, (-1, 4))
     # kept places first, in order; where fewer than two are kept, pruned ones (zeros) fill up
     place = fours.logical_not().byte().sort(dim=-1, stable=True).indices[..., :2].sort(dim=-1).values
-    values = (weight * kept).unflatten(1, (-1, 4)).gather(-1, place)
+    values = weight.masked_fill(~kept, 0).unflatten(1, (-1, 4)).gather(-1, place)
     return values.flatten(1), place.to(torch.uint8).flatten(1)
 
 
@@ -103,25 +108,31 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
     Raises:
         NetworkError: The mask does not fit the network, or the network is not where the format exists.
     """
-    mask = _under_all_names(mask, _weights(model), is_)
-    layers = {f"{n}.weight".lstrip("."): m for n, m in model.named_modules() if isinstance(m, nn.Linear)}
+    network = observable(model)
+    mask = _under_all_names(mask, _weights(network), is_)
+    layers = {f"{n}.weight".lstrip("."): m for n, m in network.named_modules() if isinstance(m, nn.Linear)}
     fitting = [name for name, kept in mask.items() if name in layers and fits_two_four(kept)]
     for name in fitting:
         weight = layers[name].weight
+        if prune.is_pruned(layers[name]):
+            raise NetworkError(f'{name}: torch.nn.utils.prune computes it: call prune.remove(module, "weight") first')
         if not weight.is_cuda or weight.dtype not in (torch.float16, torch.bfloat16):
             raise NetworkError(
                 f"{name}: 2:4 sparsity needs a GPU and float16 or bfloat16, got {weight.dtype} on {weight.device}"
             )
     for name in fitting:
-        weight = (layers[name].weight * mask[name].to(layers[name].weight.device)).detach()
-        layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(weight), requires_grad=False)
+        weight = layers[name].weight.detach()
+        masked = weight.masked_fill(~mask[name].to(weight.device), 0)
+        layers[name].weight = nn.Parameter(torch.sparse.to_sparse_semi_structured(masked), requires_grad=False)
     return fitting
 
 
 def _weights(model: nn.Module) -> dict[str, Tensor]:
     """Parameters by name; one that several modules share by the name that it has in each."""
     named = ((n, m.named_parameters(recurse=False)) for n, m in model.named_modules())
-    return {f"{module}.{name}".lstrip("."): x for module, parameters in named for name, x in parameters}
+    weights = {f"{module}.{name}".lstrip("."): x for module, parameters in named for name, x in parameters}
+    pruned = {f"{name}_orig": name for name in tensors_of(model)[1]}
+    return {pruned.get(name, name): x for name, x in weights.items()}
 
 
 def _same(x: Tensor, y: Tensor) -> bool:

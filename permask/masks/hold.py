@@ -21,9 +21,9 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
     """Prune a network now, and keep it pruned through every step of an optimizer.
 
     Pruned weights, their gradients and their optimizer state (every state tensor of the parameter's shape)
-    are exactly zero after each step. Gradients are masked when a step begins, and after every evaluation of
-    a closure; weights and state when it ends. Clip gradients by `handle.mask_gradients()` first, if pruned
-    weights must not count in their norm.
+    are exactly zero after each step, also where a gradient is infinite or NaN. Gradients are masked when a step
+    begins, and after every evaluation of a closure; weights and state when it ends. Clip gradients by
+    `handle.mask_gradients()` first, if pruned weights must not count in their norm.
 
     Args:
         model: The network, also inside of DDP, `torch.compile` and the like; its pruned weights are zero at once.

@@ -8,6 +8,7 @@ from torch.nn.modules.batchnorm import _NormBase
 
 from permask.errors import PermaskError
 from permask.mask import parameters_by_name
+from permask.wrapped import plain
 
 Prunable = nn.Module | Mapping[str, Tensor]
 
@@ -20,7 +21,7 @@ def scope_of(model: Prunable, exclude: Sequence[str] = (), include: Sequence[str
 
     They are the parameters with at least two dims that are named for a weight, but for those of embeddings and norms.
     So position embeddings, class tokens and embeddings of tokens stay dense. A `state_dict` does not tell the weights
-    of an embedding from those of a layer: they have to be excluded.
+    of an embedding from those of a layer: they have to be excluded. What `torch.nn.utils.prune` prunes is zero.
 
     Args:
         model: The network, or its `state_dict`.
@@ -30,6 +31,7 @@ def scope_of(model: Prunable, exclude: Sequence[str] = (), include: Sequence[str
     Raises:
         PermaskError: Nothing is left.
     """
+    model = model if isinstance(model, Mapping) else plain(model)
     matrices = {name: weight for name, weight in weights_by_name(model).items() if weight.ndim >= 2}
     dense = _of_no_layer(model)
     scope = {
@@ -46,8 +48,8 @@ def scope_of(model: Prunable, exclude: Sequence[str] = (), include: Sequence[str
 
 
 def weights_by_name(model: Prunable) -> Mapping[str, Tensor]:
-    """The parameters of a network, or all of a `state_dict`."""
-    return parameters_by_name(model) if isinstance(model, nn.Module) else model
+    """The parameters of a network, with what is pruned as zeros, or all of a `state_dict`."""
+    return model if isinstance(model, Mapping) else parameters_by_name(plain(model))
 
 
 def _of_no_layer(model: Prunable) -> set[int]:

@@ -17,6 +17,7 @@ from permask.mask import Mask
 from permask.masks.scope import scope_of
 from permask.masks.scores import check_sparsity, keep_largest
 from permask.masks.sources import MaskOptions
+from permask.wrapped import plain, readable
 
 # divides the outputs inside the loss of GraSP (Wang et al. 2020)
 TEMPERATURE = 200.0
@@ -51,7 +52,7 @@ def snip_mask(
         NetworkError: Gradients that are not numbers.
     """
     check_sparsity(sparsity)
-    weights = _Weights(model, loss, scope_of(model, exclude, include))
+    weights = _Weights(plain(model), loss, scope_of(model, exclude, include))
     total = {name: torch.zeros_like(w) for name, w in weights.free.items()}
     for batch in _some(batches):
         for name, gradient in weights.gradient(weights.loss(batch)).items():
@@ -75,7 +76,7 @@ def grasp_mask(
     """
     check_sparsity(sparsity)
     batches = list(_some(batches))
-    weights = _Weights(model, loss, scope_of(model, exclude, include))
+    weights = _Weights(plain(model), loss, scope_of(model, exclude, include))
     g = {name: torch.zeros_like(w) for name, w in weights.free.items()}
     for batch in batches:
         for name, gradient in weights.gradient(weights.loss(batch)).items():
@@ -121,6 +122,7 @@ def synflow_mask(
     check_sparsity(sparsity)
     if rounds < 1:
         raise PermaskError(f"rounds: expected at least 1, got {rounds}")
+    model = readable(model)
     scope = scope_of(model, exclude, include)
     state = {name: x.detach().abs().double() if x.is_floating_point() else x for name, x in model.state_dict().items()}
     ones = Inputs.of(model, example_inputs).map(lambda x: torch.ones_like(x[:1])).double()
@@ -139,7 +141,9 @@ def synflow_mask(
             signal = sum(x.sum() for x in pytree.tree_leaves(output) if isinstance(x, Tensor))
             assert isinstance(signal, Tensor)
             if not signal.isfinite():
-                raise NetworkError("the signal that SynFlow follows is not finite: the weights are too large")
+                raise NetworkError(
+                    "the signal that SynFlow follows is not finite: the weights are too large, or divided by their norm"
+                )
             gradient = torch.autograd.grad(signal, list(free.values()), allow_unused=True)
             scores = {
                 name: torch.zeros_like(w) if g is None else (w * g).detach()

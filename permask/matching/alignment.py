@@ -154,7 +154,7 @@ class Alignment:
             if content["format"] != FORMAT or content["schema"] != SCHEMA_VERSION:
                 raise PermaskError(f"this permask reads {FORMAT} version {SCHEMA_VERSION}")
             symmetry = Symmetry.from_json(content["symmetry"])
-            if symmetry.hash != content["symmetry_hash"]:
+            if not symmetry.has_hash(content["symmetry_hash"]):
                 raise PermaskError("its symmetry is not the one whose hash it carries; the file was altered")
             index = {name: np.asarray(vector) for name, vector in content["permutation"].items()}
             return cls(

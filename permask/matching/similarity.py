@@ -13,7 +13,7 @@ from permask.groups import Axis, Group
 from permask.mask import Mask
 from permask.matching.assignment import Score
 from permask.permutation import Permutation
-from permask.wrapped import readable
+from permask.wrapped import plain
 
 
 def weights_of(model: nn.Module, mask: Mask | None = None) -> dict[str, Tensor]:
@@ -26,7 +26,7 @@ def weights_of(model: nn.Module, mask: Mask | None = None) -> dict[str, Tensor]:
     Raises:
         NetworkError: Weights that are not finite, or a mask that does not fit.
     """
-    model = readable(model)
+    model = plain(model)
     weights = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if parameter.is_floating_point():
