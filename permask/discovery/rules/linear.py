@@ -140,7 +140,7 @@ def exponential(op: Op) -> Value:
 
 @rule("linalg_householder_product")
 def reflections(op: Op) -> Value:
-    """The product of reflections at vectors of which the k-th has k zeros and a 1 in front, whatever is stored there."""
+    """The product of reflections at vectors of which the k-th starts with k zeros and a 1, whatever is stored there."""
     dims = list(range(len(op.shape)))
     batch, pin = dims[:-2], dict.fromkeys(dims[-2:], "rows and columns of a triangle")
     return op.contract((op["input"], dims), (op["tau"], [*batch, dims[-1]]), to=dims, pin=pin)
