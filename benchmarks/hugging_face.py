@@ -22,8 +22,9 @@ INTRODUCTION = f"""# Models of Hugging Face, timm and diffusers
 What `permask.discover` finds in the networks of other people's libraries. `benchmarks/hugging_face.py` wrote this page.
 Those of `transformers` and `diffusers` are tiny and have random weights, those of `timm` are as large as they are, and
 PEFT wraps the tiny BERT of the table. They are passed as users pass them: `discover(model, tokenizer(...))`, without
-switching off caches and without unpacking anything. Of the two towers only `logits_per_image` counts.
-[How discovery works](discovery.md#how-much-was-found) says what the reasons in the last column mean.
+switching off caches and without unpacking anything. Of the two towers only `logits_per_image` counts, of all others
+whatever they return: where an encoder–decoder also returns what its encoder computes, `outputs="logits"` would let
+that move. [How discovery works](discovery.md#how-much-was-found) says what the reasons in the last column mean.
 {LEGEND}
 - **change** of the outputs by random permutations of all groups, relative to the same spread, as `permask.verify`
   measures it on the network's own code, with three draws of other weights;{TABLE}"""
@@ -56,7 +57,7 @@ def main(names: Sequence[str]) -> None:
     for name in names or found:
         if found[name] != family:
             family = found[name]
-            rows.append(f"| **{family}** | | | | | | | | | | | |")
+            rows.append(f"| **{family}** | | | | | | | | | | | | |")
         rows.append(row(name))
         print(rows[-1], flush=True)
     if not names:

@@ -27,7 +27,7 @@ sys.path.insert(0, str(ROOT / "tests"))
 PAGE = ROOT / "docs" / "zoo.md"
 
 LEGEND = """
-- **elements** of all parameters;
+- **size**: elements of all parameters;
 - **groups** of interchangeable units, and how many lie **inside** the units of others (heads, convolution groups);
 - **movable**: share of the parameter elements in use with an axis along which units move;
 - **positions**: share of the positions along all axes that move;
@@ -35,13 +35,14 @@ LEGEND = """
 - **seconds** of processor time that discovery takes with one thread, and `torch.export` within it: a single run, after
   one on another network, in which torch loads what it needs;
 - **error** of the certificate: the change of the outputs by permutations of all groups, relative to
-  [their spread](discovery.md#what-the-certificate-says), with random weights, in evaluation mode and float64;"""
+  [their spread](discovery.md#what-the-certificate-says), with random weights, in evaluation mode and float64;
+- **unseen**: groups without influence on these outputs, of which the certificate says nothing;"""
 
 TABLE = """
-- **the rest**: what holds the elements that cannot move, where they are more than 0.1%.
+- **rest**: what holds the elements that cannot move, where they are more than 0.1%.
 
-| network | elements | groups | inside | movable | positions | freedom | seconds | export | error | change | the rest |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
+| network | size | groups | inside | movable | positions | freedom | seconds | export | error | unseen | change | rest |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 """
 
 INTRODUCTION = f"""# The zoo
@@ -78,7 +79,7 @@ class Found:
             f"| {name} | {self.parameters:,} | {len(symmetry.groups)} | {inside} | {movable} | "
             f"{100 * symmetry.positions:.1f}% | {symmetry.freedom:,.0f} | "
             f"{sum(seconds.values()):.1f} | {seconds['capture']:.1f} | "
-            f"{'none' if error is None else f'{error:.0e}'} | {self.change:.0e} | "
+            f"{'none' if error is None else f'{error:.0e}'} | {len(symmetry.report['unseen'])} | {self.change:.0e} | "
             f"{'; '.join(self.rest) if symmetry.movable < 0.999 else ''} |"
         )
 
