@@ -6,67 +6,99 @@ Run from the root of the repository: `python benchmarks/zoo.py [NAME ...]`; with
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
 from unittest import mock
 
+import torch
 from measure import machine
+from torch import nn
+
+import permask
+from permask.inputs import Example
+from permask.symmetry import Symmetry
+from permask.wrapped import readable
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 PAGE = ROOT / "docs" / "zoo.md"
 
-INTRODUCTION = """# The zoo
-
-Networks on which discovery is tested, and what it finds. `benchmarks/zoo.py` wrote this page.
-
+LEGEND = """
+- **size**: elements of all parameters;
 - **groups** of interchangeable units, and how many lie **inside** the units of others (heads, convolution groups);
 - **movable**: share of the parameter elements in use with an axis along which units move;
 - **positions**: share of the positions along all axes that move;
 - **freedom**: log10 of the number of symmetries;
 - **seconds** of processor time that discovery takes with one thread, and `torch.export` within it: a single run, after
-  one on resnet18, in which torch loads what it needs;
+  one on another network, in which torch loads what it needs;
 - **error** of the certificate: the change of the outputs by permutations of all groups, relative to
   [their spread](discovery.md#what-the-certificate-says), with random weights, in evaluation mode and float64;
-- **change** of the outputs, relative to the range of their entries, by random permutations of all groups: the largest
-  of three draws. This is measured apart from discovery's own certificate;
-- **the rest**: what holds the elements that cannot move, where they are more than 0.1%.
+- **unseen**: groups without influence on these outputs, of which the certificate says nothing;"""
 
-| network | parameters | groups | inside | movable | positions | freedom | seconds | export | error | change | the rest |
-|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
+TABLE = """
+- **rest**: what holds the elements that cannot move, where they are more than 0.1%.
+
+| network | size | groups | inside | movable | positions | freedom | seconds | export | error | unseen | change | rest |
+|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 """
 
+INTRODUCTION = f"""# The zoo
 
-def measure(name: str) -> dict[str, Any]:
-    """One network."""
-    from support.invariance import randomise_, worst_change
-    from support.zoo import ZOO
+Networks on which discovery is tested, and what it finds. `benchmarks/zoo.py` wrote this page.
+{LEGEND}
+- **change** of the outputs, relative to the range of their entries, by random permutations of all groups: the largest
+  of three draws. This is measured apart from discovery's own certificate;{TABLE}"""
 
-    import permask
 
-    network, inputs = ZOO[name].make(), ZOO[name].inputs()
-    randomise_(network)
+@dataclass(frozen=True)
+class Found:
+    """What discovery found in a network.
+
+    Attributes:
+        symmetry: The symmetry.
+        parameters: How many elements the parameters have.
+        change: Of the outputs, measured apart from the certificate.
+        rest: What holds the elements that cannot move, with their shares, the largest first.
+    """
+
+    symmetry: Symmetry
+    parameters: int
+    change: float
+    rest: Sequence[str]
+
+    def row(self, name: str) -> str:
+        """A line of the table."""
+        symmetry, seconds = self.symmetry, self.symmetry.report["seconds"]
+        inside = sum(group.parent is not None for group in symmetry.groups)
+        movable = f"{min(100 * symmetry.movable, 99.99):.2f}%" if symmetry.movable < 1 else "100%"
+        error = symmetry.report["error"]
+        return (
+            f"| {name} | {self.parameters:,} | {len(symmetry.groups)} | {inside} | {movable} | "
+            f"{100 * symmetry.positions:.1f}% | {symmetry.freedom:,.0f} | "
+            f"{sum(seconds.values()):.1f} | {seconds['capture']:.1f} | "
+            f"{'none' if error is None else f'{error:.0e}'} | {len(symmetry.report['unseen'])} | {self.change:.0e} | "
+            f"{'; '.join(self.rest) if symmetry.movable < 0.999 else ''} |"
+        )
+
+
+def measure(
+    network: nn.Module,
+    inputs: Example,
+    change: Callable[[Symmetry, nn.Module, Example], float],
+    outputs: Sequence[str] | None = None,
+) -> Found:
+    """Discover the symmetry of a network, and measure by `change` what it changes."""
     with mock.patch("permask.discovery.discover.time", SimpleNamespace(perf_counter=time.process_time)):
-        symmetry = permask.discover(network, inputs)
-    return {
-        "parameters": sum(x.numel() for x in network.parameters()),
-        "groups": len(symmetry.groups),
-        "inside": sum(group.parent is not None for group in symmetry.groups),
-        "movable": symmetry.movable,
-        "positions": symmetry.positions,
-        "freedom": symmetry.freedom,
-        "error": symmetry.report["error"],
-        "seconds": sum(symmetry.report["seconds"].values()),
-        "export": symmetry.report["seconds"]["capture"],
-        "change": worst_change(symmetry, network, inputs),
-        "rest": list(reasons(symmetry, network)),
-    }
+        symmetry = permask.discover(network, inputs, outputs=outputs)
+    parameters = sum(x.numel() for x in network.parameters())
+    rest = list(reasons(symmetry, readable(network)))
+    return Found(symmetry, parameters, change(symmetry, network, inputs), rest)
 
 
-def reasons(symmetry, network) -> Iterator[str]:
+def reasons(symmetry: Symmetry, network: nn.Module) -> Iterator[str]:
     """What pins the elements of used parameters that cannot move, with their share, the largest first."""
     held: dict[str, dict[int, Counter[str]]] = {}
     for pin in symmetry.pinned:
@@ -84,27 +116,25 @@ def reasons(symmetry, network) -> Iterator[str]:
     return (f"{100 * count / total:.2f}% {reason}" for reason, count in elements.most_common(3))
 
 
-def row(name: str, found: dict[str, Any]) -> str:
-    """A line of the table."""
-    movable = f"{min(100 * found['movable'], 99.99):.2f}%" if found["movable"] < 1 else "100%"
-    rest = "; ".join(found["rest"]) if found["movable"] < 0.999 else ""
-    return (
-        f"| {name} | {found['parameters']:,} | {found['groups']} | {found['inside']} | {movable} | "
-        f"{100 * found['positions']:.1f}% | {found['freedom']:,.0f} | "
-        f"{found['seconds']:.1f} | {found['export']:.1f} | {found['error']:.0e} | {found['change']:.0e} | {rest} |"
-    )
+def row(name: str) -> str:
+    """Measure a network of the zoo: a line of the table."""
+    from support.invariance import randomise_, worst_change
+    from support.zoo import ZOO
+
+    network, inputs = ZOO[name].make(), ZOO[name].inputs()
+    randomise_(network)
+    return measure(network, inputs, worst_change).row(name)
 
 
 def main(names: Sequence[str]) -> None:
     """Measure the networks that are named, or all of them, and write the page."""
-    import torch
     from support.zoo import ZOO
 
     torch.set_num_threads(1)
-    measure("resnet18")
+    row("resnet18")
     rows = []
     for name in names or ZOO:
-        rows.append(row(name, measure(name)))
+        rows.append(row(name))
         print(rows[-1], flush=True)
     if not names:
         PAGE.write_text(f"{INTRODUCTION}{chr(10).join(rows)}\n\n{machine('cpu', 'torchvision')}.\n")

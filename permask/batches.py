@@ -23,9 +23,9 @@ class Batch:
         keywords: Keyword arguments.
     """
 
-    inputs: tuple[Tensor, ...]
+    inputs: tuple[Any, ...]
     labels: Tensor | None = None
-    keywords: Mapping[str, Tensor] = field(default_factory=dict)
+    keywords: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def given(self) -> Inputs:

@@ -446,7 +446,10 @@ BAD = {
     "no samples": (f"{MATCH} --data no_samples.safetensors", "at least one batch"),
     "no batches": (f"{MATCH} --data @net.py:nothing", "at least one batch"),
     "data that is no iterable": (f"{MATCH} --data @net.py:number", "expected an iterable of batches"),
-    "batches that are no tensors": (f"{MATCH} --data @net.py:strings", "expected tensors"),
+    "batches that are no tensors": (
+        f"{MATCH} --data @net.py:strings",
+        "expected a tensor, a tuple of tensors",
+    ),
     "data that is not there": (f"{MATCH} --data gone.npy", "gone.npy: no such file"),
     "data of several unknown names": (f"{MATCH} --data unnamed.safetensors", "expected a tensor named inputs"),
     "arrays that would run code": (f"{MATCH} --data objects.npy", "expected arrays saved by numpy"),

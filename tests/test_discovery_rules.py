@@ -57,6 +57,12 @@ dense("einsum_with_dots", lambda y: torch.einsum("...i,...j->...ij", y, y).sum(-
 dense("baddbmm", lambda y: torch.baddbmm(y, y @ y.mT, y), [8])
 dense("bags_of_rows", lambda y: F.embedding_bag(torch.tensor([[0, 3], [2, 2]]), y[0]), [8])
 dense("largest_of_bags", lambda y: _largest_of_bags(y[0]), [8])
+dense("identity", lambda y: y @ torch.eye(8).to(y), [8])
+dense("row_of_an_identity", lambda y: y * (1 + torch.eye(8)[2]), [7])
+dense("numbers_and_an_identity", lambda y: y @ (torch.eye(8) + torch.arange(8.0)).to(y), [])
+dense("inverse", lambda y: y @ torch.linalg.inv(y.mT @ y + torch.eye(8)), [8])
+dense("exponential", lambda y: y @ torch.linalg.matrix_exp(-y.mT @ y), [8])
+dense("reflections", lambda y: y @ torch.linalg.householder_product(y[0].mT, y[0, :, 0]), [], out=5)
 dense("outer_of_vectors", lambda y: torch.outer(y[0, 0], y[0, 1]).sum(0, keepdim=True), [8])
 
 # equations

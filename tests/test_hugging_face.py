@@ -1,8 +1,9 @@
-"""Networks of Hugging Face's transformers as they come, with inputs as a tokenizer or a processor returns them."""
+"""Networks of transformers, diffusers, timm and PEFT as they come, with inputs as their users have them."""
 
 import pytest
 import torch
 from support.hugging_face import MODELS
+from support.libraries import LISTED
 
 import permask
 
@@ -22,12 +23,24 @@ RECOVERED = (
 @pytest.mark.parametrize("name", MODELS)
 def test_a_model_is_discovered_as_its_users_hold_it(name):
     model = MODELS[name]
-    network, inputs = model.make(), model.inputs()
-    symmetry = permask.discover(network, inputs, outputs=model.outputs)
+    assert change(model.make(), model.inputs(), model.outputs) <= 1e-9
+
+
+@pytest.mark.parametrize("name", LISTED)
+def test_a_network_of_another_library_is_discovered_as_its_users_hold_it(name):
+    listed = LISTED[name]
+    pytest.importorskip(listed.library)
+    network = listed.make()
+    assert change(network, listed.example(network)) <= 1e-9
+
+
+def change(network, inputs, outputs=None):
+    """What a symmetry changes, in a network of which every op has a rule."""
+    symmetry = permask.discover(network, inputs, outputs=outputs)
     assert symmetry.groups
     assert symmetry.report["failed"] == []
     assert not [pin for pin in symmetry.pinned if pin.kind == "unsupported op"]
-    assert permask.verify(symmetry, network, inputs, draws=1) <= 1e-9
+    return permask.verify(symmetry, network, inputs, draws=1)
 
 
 @pytest.mark.parametrize("by", ["weights", "activations"])

@@ -36,7 +36,8 @@ KEY_VALUES = typer.Argument(
 DATA = typer.Option(
     metavar="DATA",
     help="A `.npy`, `.npz`, `.safetensors` or `.pt` file with `inputs` and perhaps `labels`, one sample per row; a "
-    "folder `CLASS/IMAGE`; or `file.py:name` of something that returns batches. uint8 images are scaled to [0, 1].",
+    "folder `CLASS/IMAGE`; or `file.py:name` of something that returns batches, such as a DataLoader. uint8 images "
+    "are scaled to [0, 1].",
 )
 JSON = typer.Option("--json", help="Print JSON instead.")
 

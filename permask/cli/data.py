@@ -52,9 +52,7 @@ def check_labels(batches: Sequence[Batch], given: Data, purpose: str) -> None:
         raise DataError(f"{given.data}: expected labels beside the inputs: {purpose} needs labels")
 
 
-def load_batches(
-    reference: str, batch_size: int, limit: int | None = None, *, network: nn.Module | None = None
-) -> list[Batch]:
+def load_batches(reference: str, batch_size: int, limit: int | None = None, *, network: nn.Module) -> list[Batch]:
     """Read data.
 
     Args:
@@ -62,7 +60,8 @@ def load_batches(
             or the only one) has one sample per row, or whose tensors have the names of what the network takes, such as
             `input_ids` and `attention_mask`, with `labels` (or `label`, `targets`, `y`) beside them; a folder
             `CLASS/IMAGE`; or `package.module:name` or `file.py:name` of something that, called, returns an iterable
-            of batches: inputs, inputs and a vector of labels, or dicts. Pixels (uint8) are scaled to [0, 1].
+            of batches in any form that `permask.discover` takes, perhaps with labels. Pixels (uint8) of files and
+            folders are scaled to [0, 1].
         batch_size: Samples per batch, of a file or folder.
         limit: How many batches to read; all by default.
         network: What the data are for.
@@ -72,18 +71,19 @@ def load_batches(
         DataError: What is there is not data.
     """
     if ":" in reference and not Path(reference).exists():
-        batches = (_batch(batch, reference) for batch in _called(reference))
+        batches = (_batch(batch, reference, network) for batch in _called(reference))
     else:
         batches = _from_file(Path(reference), batch_size, limit, network=network)
     found = list(islice(batches, limit))
-    if not found or any(len(batch.given.tensors[0]) == 0 for batch in found):
+    if not found or any(0 in batch.given.tensors[0].shape[:1] for batch in found):
         raise DataError(f"{reference}: expected at least one batch with samples in it, found none")
     return found
 
 
 def example_of(batches: Sequence[Batch]) -> Inputs:
-    """Two samples, to trace a network with."""
-    return batches[0].given.map(lambda x: x[:2])
+    """Two samples, to trace a network with; tensors of another length than the first one are no samples."""
+    first, given = batches[0].given.tensors[0].shape[:1], batches[0].given
+    return given.map(lambda x: x[:2] if x.shape[:1] == first else x)
 
 
 class Shown(list[Batch]):
@@ -108,30 +108,35 @@ def _called(reference: str) -> Iterable[Any]:
     return made
 
 
-def _batch(batch: Any, reference: str) -> Batch:
-    if isinstance(batch, Mapping):
-        return _named(dict(batch), reference)
-    parts = [batch] if isinstance(batch, Tensor) else list(batch) if isinstance(batch, tuple | list) else []
-    if not parts or not all(isinstance(x, Tensor) and x.ndim for x in parts):
-        raise DataError(f"{reference}: expected tensors, or tuples or dicts of them, got a {type(batch).__name__}")
-    labelled = len(parts) > 1 and parts[-1].ndim == 1 and not parts[-1].is_floating_point()
-    return Batch(tuple(parts[:-1]), parts[-1]) if labelled else Batch(tuple(parts), None)
+def _batch(given: Any, reference: str, network: nn.Module) -> Batch:
+    """A batch in any form that `Inputs.of` takes, with labels beside the inputs or by one of the names of labels."""
+    inputs, labels = _apart(given)
+    try:
+        arguments = Inputs.of(network, inputs)
+    except DataError as error:
+        raise DataError(f"{reference}: {error}") from error
+    return Batch(arguments.args, labels, arguments.kwargs)
 
 
-def _named(tensors: dict[str, Any], reference: str) -> Batch:
-    """A batch of keyword arguments, with labels by one of the names of labels."""
-    labels = next((tensors.pop(name) for name in LABELS if name in tensors), None)
-    if not tensors or not all(isinstance(x, Tensor) and x.ndim for x in tensors.values()):
-        raise DataError(f"{reference}: expected a dict of tensors, got {', '.join(tensors) or 'labels alone'}")
-    return Batch((), labels, tensors)
+def _apart(given: Any) -> tuple[Any, Any]:
+    """Inputs and labels; None if there are no labels."""
+    if isinstance(given, Mapping):
+        name = next((name for name in LABELS if name in given), None)
+        return {key: x for key, x in given.items() if key != name}, given.get(name)
+    if isinstance(given, tuple | list) and len(given) > 1 and isinstance(given[-1], Tensor):
+        if len(given) == 2 and not isinstance(given[0], Tensor):
+            return given[0], given[-1]
+        if given[-1].ndim == 1 and not given[-1].is_floating_point():
+            return tuple(given[:-1]), given[-1]
+    return given, None
 
 
-def _from_file(path: Path, batch_size: int, limit: int | None, *, network: nn.Module | None) -> Iterator[Batch]:
+def _from_file(path: Path, batch_size: int, limit: int | None, *, network: nn.Module) -> Iterator[Batch]:
     tensors = read_folder(path, limit and limit * batch_size) if path.is_dir() else _tensors(path)
     named = [name for name in INPUTS if name in tensors]
-    taken = {name: tensors[name] for name in (names_of(network) if network else ()) if name in tensors}
+    taken = {name: tensors[name] for name in names_of(network) if name in tensors}
     if not named and taken.keys() - set(LABELS):
-        yield from _keyword_batches(taken | {n: tensors[n] for n in LABELS if n in tensors}, path, batch_size)
+        yield from _keyword_batches(taken | {n: tensors[n] for n in LABELS if n in tensors}, path, batch_size, network)
         return
     if not named and len(tensors) > 1:
         raise DataError(f"{path}: expected a tensor named {', '.join(INPUTS)}, found {', '.join(tensors)}")
@@ -145,13 +150,14 @@ def _from_file(path: Path, batch_size: int, limit: int | None, *, network: nn.Mo
         yield Batch((_as_input(inputs[rows], path),), None if labels is None else labels[rows].long())
 
 
-def _keyword_batches(tensors: dict[str, Tensor], path: Path, batch_size: int) -> Iterator[Batch]:
+def _keyword_batches(tensors: dict[str, Tensor], path: Path, batch_size: int, network: nn.Module) -> Iterator[Batch]:
     counts = {name: len(x) if x.ndim else 0 for name, x in tensors.items()}
     if len(set(counts.values())) > 1:
         raise DataError(f"{path}: expected as many samples in every tensor, got {counts}")
     for start in range(0, next(iter(counts.values())), batch_size):
         part = {name: x[start : start + batch_size] for name, x in tensors.items()}
-        yield _named({name: x.long() if name in LABELS else _as_input(x, path) for name, x in part.items()}, str(path))
+        named = {name: x.long() if name in LABELS else _as_input(x, path) for name, x in part.items()}
+        yield _batch(named, str(path), network)
 
 
 def _as_input(x: Tensor, path: Path) -> Tensor:

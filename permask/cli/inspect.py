@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from permask.cli.arguments import JSON, KEY_VALUES, MODEL
+from permask.cli.arguments import DATA, JSON, KEY_VALUES, MODEL, Data
 
 
 def inspect(
@@ -22,6 +22,7 @@ def inspect(
             "by name, `input_ids=16:int64:50`.",
         ),
     ] = None,
+    data: Annotated[str | None, DATA] = None,
     outputs: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,7 +56,10 @@ def inspect(
     `permask inspect net.py:make_net width=64 --input 16:int64:50 --input 16x8 --save symmetry.json`
 
     `permask inspect net.py:make_bert --input input_ids=16:int64:50 --output last_hidden_state`
+
+    `permask inspect net.py:make_net --data net.py:make_loader`
     """
+    from permask.cli.data import example_of, read
     from permask.cli.inspection import Inspection
     from permask.cli.network import example_inputs, load_network
     from permask.cli.output import check_writable, write_whole
@@ -63,7 +67,8 @@ def inspect(
 
     check_writable(save, html)
     network = load_network(model, arguments or [])
-    examples = example_inputs(network, inputs or [])
+    batches = read(Data(data=data, batches=1, batch_size=2), network)
+    examples = example_of(batches) if batches else example_inputs(network, inputs or [])
     symmetry = discover_cached(network, examples, strict=strict, outputs=outputs and list(map(_place_or_name, outputs)))
     title = " ".join([model, *(arguments or [])])
     inspection = Inspection(title, examples, sum(x.numel() for x in network.parameters()), symmetry)

@@ -72,7 +72,8 @@ def example_inputs(network: nn.Module, specifications: Sequence[str]) -> Inputs:
             return inputs
         except Exception as error:
             failures.append(f"  inputs {inputs}: {summary(error)}")
-    raise NetworkError("\n".join(["the network does not take what --input says", *failures]))
+    # with all batch dims, and with none
+    raise NetworkError("\n".join(["the network does not take what --input says", failures[0], *failures[1:][-1:]]))
 
 
 @torch.no_grad()

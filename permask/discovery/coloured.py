@@ -1,7 +1,7 @@
 """The coloured graph of atoms in arrays, and its interchangeable connected components."""
 
 from collections.abc import Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 import numpy as np
@@ -64,8 +64,10 @@ class ColouredGraph:
         inside = part[self.parent] == part[self.parent[self.start[families[0]]]]
         atoms, ends = np.unique(np.stack([self.parent[inside], self.child[inside]]), return_inverse=True)
         parent, child = ends.reshape(2, -1)
-        rigid = ~np.isin(self.family[inside], list(self.blocks))
-        return Part(len(atoms), parent, child, self.family[inside], rigid)
+        free = np.isin(self.family[inside], list(self.blocks))
+        whole = components(len(atoms), parent[~free], child[~free])
+        edges = np.stack([whole[parent[free]], whole[child[free]], self.family[inside][free]])
+        return Part(int(whole.max()) + 1, *np.unique(edges, axis=1))
 
     def unlike(self) -> Bool[np.ndarray, "atoms"]:
         """Atoms that no symmetry moves: refined by their neighbours, their colour becomes one that no other has.
@@ -104,34 +106,43 @@ class ColouredGraph:
 
 @dataclass(frozen=True, eq=False)
 class Part:
-    """A connected part of the graph, to see which blocks stay apart."""
+    """A connected part of the graph, to see which blocks stay apart; atoms that always stay together are one node.
+
+    Attributes:
+        count: Number of nodes.
+        parent: Of every edge between nodes.
+        child: Of every edge.
+        family: Of every edge: a block family.
+    """
 
     count: int
     parent: Integers
     child: Integers
     family: Integers
-    rigid: np.ndarray
+    _known: dict[frozenset[int], Integers] = field(default_factory=dict)
 
-    def blocks(self, family: int, on: Set[int]) -> int:
+    def blocks(self, family: int, on: frozenset[int]) -> int:
         """How many components hold a parent of `family`, with the families in `on` active."""
         return len(np.unique(self._component(on)[self.parent[self.family == family]]))
 
-    def fixing(self, family: int, on: Set[int]) -> frozenset[int]:
+    def fixing(self, family: int, on: frozenset[int]) -> frozenset[int]:
         """The families with a parent in a component that holds a parent of `family`."""
         return self._in_blocks(family, on, self.parent)
 
-    def touched(self, family: int, on: Set[int]) -> frozenset[int]:
+    def touched(self, family: int, on: frozenset[int]) -> frozenset[int]:
         """The families with a child in a component that holds a parent of `family`."""
         return self._in_blocks(family, on, self.child)
 
-    def _component(self, on: Set[int]) -> Integers:
-        active = self.rigid | np.isin(self.family, list(on))
-        return components(self.count, self.parent[active], self.child[active])
+    def _component(self, on: frozenset[int]) -> Integers:
+        if on not in self._known:
+            active = np.isin(self.family, list(on))
+            self._known[on] = components(self.count, self.parent[active], self.child[active])
+        return self._known[on]
 
-    def _in_blocks(self, family: int, on: Set[int], ends: Integers) -> frozenset[int]:
+    def _in_blocks(self, family: int, on: frozenset[int], ends: Integers) -> frozenset[int]:
         component = self._component(on)
         moving = np.isin(component, component[self.parent[self.family == family]])
-        return frozenset(np.unique(self.family[moving[ends] & ~self.rigid]).tolist())
+        return frozenset(np.unique(self.family[moving[ends]]).tolist())
 
 
 class _Components:

@@ -16,6 +16,11 @@ Moves = dict[str, np.ndarray]  # an index array for every group, as in `Permutat
 FEW = 8
 # at most, of swaps
 TURNS = 5
+# of positive scales: those of residual branches start as small as 1e-6, which would hide the branch
+LEAST = 0.1
+# uniform numbers times √(12 / fan-in) have the variance 1 / fan-in: layers keep the variance of their inputs, so that
+# what these do to a deep network is not lost next to what its biases do
+VARIANCE = 12
 
 
 def randomised(state: State, parameters: Set[str], seed: int) -> dict[str, Tensor]:
@@ -44,8 +49,8 @@ def _redrawn(old: Tensor, free: bool, generator: torch.Generator) -> Tensor:
     if not torch.isfinite(old.sum()):
         old = old.nan_to_num(0.0, 0.0, 0.0)  # memory that nobody has initialised
     if old.ndim < 2:
-        return noise.mul_(old).add_(old) if (old > 0).all() else noise.add_(old)
-    return noise.mul_(2 / max(1, old.shape[1:].numel()) ** 0.5).add_(old)
+        return noise.add_(1).mul_(old.clamp_min(LEAST)) if (old > 0).all() else noise.add_(old)
+    return noise.mul_((VARIANCE / max(1, old.shape[1:].numel())) ** 0.5).add_(old)
 
 
 def in_float64(state: State) -> State:

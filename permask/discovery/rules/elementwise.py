@@ -95,7 +95,7 @@ def filled(op: Op) -> Value:
     return constant(op.shape)
 
 
-@rule("arange", "linspace", "eye", "tril_indices", "triu_indices", "hann_window")
+@rule("arange", "linspace", "tril_indices", "triu_indices", "hann_window")
 def numbers(op: Op) -> Value:
     """Constants that differ from place to place."""
     return pinned(op.shape, "numbers that differ from place to place")

@@ -1,6 +1,6 @@
 """Linear layers, products of matrices, embeddings."""
 
-from permask.discovery.atoms import Value, pinned
+from permask.discovery.atoms import Value, new_dims, pinned, value
 from permask.discovery.rules.registry import Op, Result, UnsupportedError, rule
 
 
@@ -116,3 +116,39 @@ def linalg_solve(op: Op) -> Value:
     matrices = [*batch[n - (a.ndim - 2) :], "row", "column"]
     sides = [*batch[n - (b.ndim - len(known)) :], *known]
     return op.contract((a, matrices), (b, sides), to=[*batch, *found])
+
+
+@rule("eye")
+def identity(op: Op) -> Value:
+    """y[i, j] = 1 where i = j, or else 0: rows may move as columns do."""
+    if op.shape[0] != op.shape[1] or op.shape[0] == 1:
+        return pinned(op.shape, "numbers that differ from place to place")
+    dims = new_dims(op.shape)
+    rows = op.constraints.fresh(dims[0])
+    result = value(dims, [rows, rows.over(dims[1])])
+    op.register(result)
+    return result
+
+
+@rule("linalg_matrix_exp")
+def exponential(op: Op) -> Value:
+    """exp(x) = Σ_n xⁿ / n!: rows move as columns do."""
+    x = op["self"]
+    batch = list(range(x.ndim - 2))
+    return op.contract((x, [*batch, "row", "inner"]), (x, [*batch, "inner", "column"]), to=[*batch, "row", "column"])
+
+
+@rule("linalg_householder_product")
+def reflections(op: Op) -> Value:
+    """The product of reflections at vectors of which the k-th starts with k zeros and a 1, whatever is stored there."""
+    dims = list(range(len(op.shape)))
+    batch, pin = dims[:-2], dict.fromkeys(dims[-2:], "rows and columns of a triangle")
+    return op.contract((op["input"], dims), (op["tau"], [*batch, dims[-1]]), to=dims, pin=pin)
+
+
+@rule("linalg_inv")
+def inverse(op: Op) -> Value:
+    """The X of Σ_c A[..., r, c] X[..., c, k] = 1 where r = k, or else 0."""
+    x = op["A"]
+    batch = list(range(x.ndim - 2))
+    return op.contract((x, [*batch, "row", "column"]), to=[*batch, "column", "row"])
