@@ -103,10 +103,9 @@ class Found:
         """
         store, key = self._ledger.store, self.step.key
         try:
-            return json.loads((store.folder(key) / METRICS).read_text())
-        except (OSError, ValueError) as error:
-            damage = store.damage(key) or f"{store.folder(key)} cannot be read"
-            raise StoreError(f"{damage}; run the study again to compute {self.step.title} anew") from error
+            return json.loads(store.read(key, METRICS))
+        except StoreError as error:
+            raise StoreError(f"{error}; run the study again to compute {self.step.title} anew") from error
 
     @property
     def made_with(self) -> Mapping[str, Any]:
@@ -136,7 +135,10 @@ class _Ledger:
     def told(self, key: str) -> Manifest:
         """What the manifest of a result tells of how it was computed; each is read once."""
         if key not in self._told:
-            manifest = self.store.manifest(key)
+            try:
+                manifest = self.store.sealed_manifest(key)
+            except StoreError as error:
+                raise StoreError(f"{error}; run the study again to compute {key[:8]} anew") from error
             self._told[key] = {
                 name: manifest[name] for name in ("provenance", "seconds", "throughput") if name in manifest
             }
