@@ -72,6 +72,19 @@ def test_what_a_process_is_at_is_left_alone(store, in_another_process):
         assert busy.exists() and store.results() == KEYS[:1]
 
 
+def test_nothing_is_removed_while_a_run_may_need_it(store, in_another_process):
+    garbage = find_garbage(store, set())
+    with in_another_process(store) as run:
+        with store.in_use():  # as another run
+            pass
+        with pytest.raises(StoreError, match="expected no run under way on this store"):
+            remove_garbage(store, garbage)
+        assert store.results() == KEYS
+        run.kill()
+    remove_garbage(store, garbage)
+    assert store.results() == []
+
+
 def test_an_export_is_the_same_store(store, tmp_path):
     target = Store(tmp_path / "other")
     assert export(store, KEYS[:2], target) == 2

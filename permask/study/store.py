@@ -25,6 +25,7 @@ from permask.errors import StoreError
 from permask.study.step import key_of
 
 MANIFEST = "manifest.json"
+IN_USE = "in-use"  # the file that runs lock together, and who removes results alone
 Manifest = Mapping[str, Any]  # JSON values by name: kind, specification, parents, checksums, provenance, seconds
 LOCKED = 16  # hex digits of a key that a claim locks, and that begin the name of what is unfinished
 
@@ -199,6 +200,44 @@ class Store:
         except OSError as error:
             raise StoreError(f"{self._lock_file}: cannot be locked: {error.strerror}") from error
         return True
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep every result from being removed, as a run does to its end; waits while another process removes some.
+
+        Any number of processes may. The right ends with the process, as a claim does.
+
+        Raises:
+            StoreError: The file system has no locks, or takes no more.
+        """
+        with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
+            self._lock_all(file, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def to_oneself(self) -> Iterator[None]:
+        """Hold the right to remove results: no run is under way, and none begins.
+
+        Raises:
+            StoreError: A run is under way, or the file system has no locks.
+        """
+        with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
+            try:
+                self._lock_all(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    f"{self.root}: expected no run under way on this store, which may need what would be removed; "
+                    "nothing was removed: wait for the run to end"
+                ) from error
+            yield
+
+    def _lock_all(self, file: BinaryIO, sort: int) -> None:
+        try:
+            fcntl.lockf(file, sort)
+        except (BlockingIOError, PermissionError) as error:  # as for a claim
+            raise BlockingIOError from error
+        except OSError as error:
+            raise StoreError(f"{file.name}: cannot be locked: {error.strerror}") from error
 
     @contextmanager
     def writing(self, key: str, manifest: Manifest) -> Iterator[Path]:
