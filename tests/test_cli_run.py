@@ -6,7 +6,13 @@ import subprocess
 import sys
 
 import pytest
+import typer
 from support.small_study import SMALL, run, write_study
+
+from permask.cli.run import run_study
+from permask.report.origins import warning
+from permask.study.engines.choice import Choice
+from permask.study.engines.schedule import Report
 
 
 @pytest.mark.parametrize("verb", [[], ["demo"], ["run"], ["plan"], ["studies"]], ids=" ".join)
@@ -110,3 +116,25 @@ def test_plan_counts_without_computing(tmp_path):
 
 def test_studies_are_listed():
     assert "digits" in run("studies").stdout
+
+
+class Emptied:
+    """An engine that has computed a plan into a store that somebody empties by hand."""
+
+    def run(self, plan, store, listen):
+        return Report(computed=set(plan.steps))
+
+
+def test_results_that_are_missing_in_the_end_are_told(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(Choice, "make", lambda choice, steps: Emptied())
+    monkeypatch.setattr("permask.report.terminal.summary", warning)
+    monkeypatch.setattr("permask.report.write.write_report", lambda results, folder: results.save(folder))
+    study, changes = write_study(tmp_path), ["pairs=1", "sparsities=[0.5]", "rewinds=[0]", "methods=[lth]"]
+    with pytest.raises(typer.Exit) as ended:
+        run_study(study, [*changes, "connect=null"], tmp_path / "store", tmp_path / "out", Choice())
+    assert ended.value.exit_code == 1
+    said = " ".join(capsys.readouterr().out.split())
+    missing = json.loads((tmp_path / "out" / "results.json").read_text())["provenance"]["missing"]
+    assert missing.startswith("5 of 5 (dense: 2, ")
+    assert f"Warning: results are missing here, as the store lacks {missing}." in said
+    assert "Somebody has removed results from the store during the run" in said

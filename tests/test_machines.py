@@ -175,7 +175,7 @@ def test_an_imported_network_is_asked_and_its_code_is_in_the_keys(tmp_path):
 def put(store, plan):
     """Pretend that the first steps of a plan were computed."""
     for step in list(plan.steps.values())[:3]:
-        with store.writing(step.key, {"kind": step.kind, "specification": step.specification}):
+        with store.writing(step.key, step.task.identity):
             pass
 
 

@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 
 from permask.errors import StoreError
+from permask.study.step import key_of
 from permask.study.store import Store
 
-KEY = "ab" * 32
+MADE = {"kind": "made", "version": 1, "specification": {"seed": 0}, "parents": {}}
+KEY = key_of(MADE)
 
 
-def put(store, key=KEY, content=b"result"):
-    with store.writing(key, {"kind": "made"}) as folder:
+def put(store, manifest=MADE, content=b"result"):
+    with store.writing(key_of(manifest), manifest) as folder:
         (folder / "a.bin").write_bytes(content)
 
 
 def test_a_result_appears_whole(tmp_path):
     store = Store(tmp_path / "store")
-    with store.writing(KEY, {"kind": "made"}) as folder:
+    with store.writing(KEY, MADE) as folder:
         (folder / "a.bin").write_bytes(b"result")
         assert not store.has(KEY)
     assert store.has(KEY)
@@ -61,6 +63,20 @@ def test_damage_names_the_file(tmp_path, name, harm):
     path = store.folder(KEY) / name
     path.write_bytes(harm(path.read_bytes()))
     assert str(path) in str(store.damage(KEY))
+
+
+def test_results_that_have_changed_places_are_damage(tmp_path):
+    store, other = Store(tmp_path / "store"), MADE | {"specification": {"seed": 1}}
+    put(store)
+    put(store, other, b"other")
+    store.folder(KEY).rename(tmp_path / "moved")
+    store.folder(key_of(other)).rename(store.folder(KEY))
+    (tmp_path / "moved").rename(store.folder(key_of(other)))
+    for key, belongs in ((KEY, key_of(other)), (key_of(other), KEY)):
+        said = f"{store.folder(key) / 'manifest.json'} belongs to the result {belongs[:16]}, whose folder this is not"
+        assert store.damage(key) == said
+        with pytest.raises(StoreError, match="belongs to the result"):
+            store.read(key, "a.bin")
 
 
 def test_a_missing_file_is_damage(tmp_path):
@@ -128,7 +144,7 @@ def test_a_file_that_may_not_be_read_is_not_called_altered(tmp_path, monkeypatch
 def test_of_two_results_of_one_key_the_first_stays(tmp_path):
     """As on a file system whose locks other machines do not see."""
     store = Store(tmp_path / "store")
-    with store.writing(KEY, {"kind": "made"}) as folder:
+    with store.writing(KEY, MADE) as folder:
         (folder / "a.bin").write_bytes(b"second")
         put(store, content=b"first")
     assert (store.folder(KEY) / "a.bin").read_bytes() == b"first"

@@ -9,17 +9,20 @@ from support.small_study import SMALL, run, write_study
 from permask.errors import StoreError
 from permask.study.load import open_study
 from permask.study.plan import make_plan
+from permask.study.step import key_of
 from permask.study.store import MANIFEST, Store, _as_text, _seal
 from permask.study.upkeep import export, find_garbage, find_key, list_results, remove_garbage, verify
 
-KEYS = ["ab" * 32, "cd" * 32, "ce" * 32]
+MADE = {"kind": "made", "version": 1, "parents": {}}
+MANIFESTS = {key_of(made): made for seed in (8, 5, 34) for made in [MADE | {"specification": {"seed": seed}}]}
+KEYS = list(MANIFESTS)
 
 
 @pytest.fixture
 def store(tmp_path):
     made = Store(tmp_path / "store")
-    for number, key in enumerate(KEYS):
-        with made.writing(key, {"kind": "made", "seconds": number}) as folder:
+    for number, (key, manifest) in enumerate(MANIFESTS.items()):
+        with made.writing(key, {**manifest, "seconds": number}) as folder:
             (folder / "a.bin").write_bytes(bytes([number] * 100))
     return made
 
@@ -32,8 +35,8 @@ def test_results_are_listed_by_kind(store):
 
 
 def test_a_key_is_found_by_its_beginning(store):
-    assert find_key(store, "cd") == KEYS[1]
-    for start, found in (("c", "2 results"), ("f", "no result")):
+    assert find_key(store, "c7") == KEYS[1]
+    for start, found in (("c", "2 results"), ("5", "no result")):
         with pytest.raises(StoreError, match=found):
             find_key(store, start)
 
@@ -69,6 +72,19 @@ def test_what_a_process_is_at_is_left_alone(store, in_another_process):
         assert busy.exists() and store.results() == KEYS[:1]
 
 
+def test_nothing_is_removed_while_a_run_may_need_it(store, in_another_process):
+    garbage = find_garbage(store, set())
+    with in_another_process(store) as run:
+        with store.in_use():  # as another run
+            pass
+        with pytest.raises(StoreError, match="expected no run under way on this store"):
+            remove_garbage(store, garbage)
+        assert store.results() == KEYS
+        run.kill()
+    remove_garbage(store, garbage)
+    assert store.results() == []
+
+
 def test_an_export_is_the_same_store(store, tmp_path):
     target = Store(tmp_path / "other")
     assert export(store, KEYS[:2], target) == 2
@@ -80,7 +96,7 @@ def test_an_export_is_the_same_store(store, tmp_path):
 
 def test_export_writes_nothing_outside_the_other_store(tmp_path):
     made, content = Store(tmp_path / "theirs" / "store"), b"not a result"
-    with made.writing(KEYS[0], {"kind": "made", "seconds": 0}):
+    with made.writing(KEYS[0], {**MANIFESTS[KEYS[0]], "seconds": 0}):
         pass
     (tmp_path / "theirs" / "outside").write_bytes(content)
     manifest = made.manifest(KEYS[0])

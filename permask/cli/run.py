@@ -107,12 +107,13 @@ def run_study(
 
     console = Console()
     on_stop = STAYS if choice.engine is EngineName.slurm else STOPS
-    with LiveProgress(console, plan, on_stop) as live:
-        report = chosen.run(plan, store, live.listen)
-    if choice.detach and not all(map(store.has, plan.steps)):
-        console.print(f"submitted; {STAYS}", highlight=False)
-        return
-    results = collect(plan, store)
+    with store.in_use():
+        with LiveProgress(console, plan, on_stop) as live:
+            report = chosen.run(plan, store, live.listen)
+        if choice.detach and not all(map(store.has, plan.steps)):
+            console.print(f"submitted; {STAYS}", highlight=False)
+            return
+        results = collect(plan, store)
     try:
         files = write_report(results, folder)
     except OSError as error:
@@ -124,6 +125,9 @@ def run_study(
         console.print(failed, style="red", highlight=False, markup=False, soft_wrap=True)
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
+    elif results.missing:
+        console.print("\nSomebody has removed results from the store during the run; run again to compute them.")
+    if report.failed or results.missing:
         raise typer.Exit(1)
 
 

@@ -71,7 +71,7 @@ def verify(
     root: Annotated[Path, STORE] = Path("store"),
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Compare every file with its checksum; exit code 1 if one is damaged. Running the study computes it anew.
+    """Compare every file with its checksum, and every result with its key; exit code 1 if one is damaged. Running the study computes it anew.
 
     Example: `permask store verify studies/digits.yaml`
     """
@@ -101,7 +101,7 @@ def gc(
 ) -> None:
     """Remove what killed processes left and, where studies are given, every result that none of them needs.
 
-    What a running process is at is left alone.
+    During a run on the store nothing is removed, and the exit code is 2.
 
     Examples:
 

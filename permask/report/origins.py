@@ -21,12 +21,15 @@ def sentences(results: Results) -> dict[str, str]:
 
 
 def warning(results: Results) -> str:
-    """In what the steps differ that numbers may depend on; empty if in nothing."""
+    """What is missing, and in what the steps differ that numbers may depend on; empty if nothing."""
+    said = []
+    if results.missing:
+        said.append(f"results are missing here, as the store lacks {results.missing}.")
     differing = {name: values for name, values in origins(results).items() if name in EQUAL and len(values) > 1}
-    if not differing:
-        return ""
-    said = "; ".join(f"{name}: {', '.join(_counted(values))}" for name, values in differing.items())
-    return f"Warning: not all of these results were computed alike, and may differ for that reason. {said}."
+    if differing:
+        values = "; ".join(f"{name}: {', '.join(_counted(values))}" for name, values in differing.items())
+        said.append(f"not all of these results were computed alike, and may differ for that reason. {values}.")
+    return " ".join(f"Warning: {sentence}" for sentence in said)
 
 
 def origin_sentences(results: Results) -> list[str]:

@@ -11,7 +11,7 @@ from permask.errors import StoreError
 from permask.study.load import DECIDED
 from permask.study.plan import Plan
 from permask.study.provenance import provenance
-from permask.study.results import COMPUTED_WITH, IN_KEYS, Results
+from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, Results
 from permask.study.rows import Row
 from permask.study.spec import Study
 from permask.study.step import Specification, Step
@@ -24,12 +24,15 @@ ORIGIN = ("permask", "commit", "torch", "device", "precision", "compile", "deter
 
 
 def collect(plan: Plan, store: Store) -> Results:
-    """Gather what the store has of a plan; what it lacks is left out."""
+    """Gather what the store has of a plan; what it lacks is left out, and the provenance says how much that is."""
     ledger = _Ledger(plan, store)
     rows: list[Row] = []
+    lacks: Counter[str] = Counter()
     for part in plan.parts:
         for reported in part.reported:
-            if store.has(reported.step.key):
+            if not store.has(reported.step.key):
+                lacks[reported.step.kind] += 1
+            else:
                 made = kind_of(reported.step.kind).rows(Found(part.study, reported.step, reported.labels, ledger))
                 rows += (replace(row, swept=part.swept) for row in made) if part.swept else made
     counts: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -47,7 +50,11 @@ def collect(plan: Plan, store: Store) -> Results:
     computed_with = {name: dict(sorted(counts[name].items())) for name in ORIGIN if name in counts}
     unswept = set() if plan.study.sweep else {"sweep"}
     study = plan.study.model_dump(mode="json", exclude=unswept)
-    return Results(study, {**provenance(), COMPUTED_WITH: computed_with, IN_KEYS: _in_keys(plan)}, rows)
+    made_with = {**provenance(), COMPUTED_WITH: computed_with, IN_KEYS: _in_keys(plan)}
+    if lacks:
+        of = sum(len(part.reported) for part in plan.parts)
+        made_with[LACKING] = f"{lacks.total()} of {of} ({', '.join(f'{kind}: {n}' for kind, n in lacks.items())})"
+    return Results(study, made_with, rows)
 
 
 def _in_keys(plan: Plan) -> dict[str, dict[str, list[str]]]:
@@ -103,10 +110,9 @@ class Found:
         """
         store, key = self._ledger.store, self.step.key
         try:
-            return json.loads((store.folder(key) / METRICS).read_text())
-        except (OSError, ValueError) as error:
-            damage = store.damage(key) or f"{store.folder(key)} cannot be read"
-            raise StoreError(f"{damage}; run the study again to compute {self.step.title} anew") from error
+            return json.loads(store.read(key, METRICS))
+        except StoreError as error:
+            raise StoreError(f"{error}; run the study again to compute {self.step.title} anew") from error
 
     @property
     def made_with(self) -> Mapping[str, Any]:
@@ -136,7 +142,10 @@ class _Ledger:
     def told(self, key: str) -> Manifest:
         """What the manifest of a result tells of how it was computed; each is read once."""
         if key not in self._told:
-            manifest = self.store.manifest(key)
+            try:
+                manifest = self.store.sealed_manifest(key)
+            except StoreError as error:
+                raise StoreError(f"{error}; run the study again to compute {key[:8]} anew") from error
             self._told[key] = {
                 name: manifest[name] for name in ("provenance", "seconds", "throughput") if name in manifest
             }

@@ -16,6 +16,7 @@ from permask.study.throughput import MeasuredThroughput
 
 SCHEMA_VERSION = 1
 # in the provenance of results:
+LACKING = "missing"  # how many of the steps that a report tells of the store lacked, in words; only if it lacked some
 COMPUTED_WITH = "computed_with"  # name to value to how many steps were
 IN_KEYS = "in_keys"  # name to value to the kinds of steps whose keys hold it; of what the study does not say
 ALWAYS, KINDS = (
@@ -67,6 +68,11 @@ class Results:
         rows = {"permask": networks, "commit": networks, "torch": networks}
         rows |= {"device": measured, "precision": measured, "compile": measured}
         return {name: Counter(str(getattr(row, name)) for row in of_name) for name, of_name in rows.items() if of_name}
+
+    @property
+    def missing(self) -> str:
+        """How many results the store lacked when these were gathered, in words; empty if none."""
+        return str(self.provenance.get(LACKING, ""))
 
     @property
     def combinations(self) -> "dict[str, Results]":

@@ -9,7 +9,18 @@ from typing import Any
 Specification = Mapping[str, Any]  # JSON values by name; each kind of step says in its module which ones it reads
 
 
+IDENTITY = ("kind", "version", "specification", "parents")  # what a key is made of
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
+
+
+def key_of(described: Mapping[str, Any]) -> str:
+    """The key of a step: SHA-256, in hex, over canonical JSON of its kind, version, specification and parents.
+
+    Args:
+        described: A task's attributes or a result's manifest; anything else in it does not count.
+    """
+    identity = {name: described[name] for name in IDENTITY}
+    return hashlib.sha256(_CANONICAL.encode(identity).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -28,7 +39,7 @@ class Task:
         study_folder: Where the study file lies, and imported code is looked for first; no part of the key, either.
         file: The user's file that the step reads, such as a mask; likewise, its content is part of the specification.
         seeds: All seeds that determine the result, its parents' included.
-        key: SHA-256, in hex, over canonical JSON of kind, version, specification and parents.
+        key: See `key_of`.
     """
 
     kind: str
@@ -44,8 +55,12 @@ class Task:
     key: str = field(init=False)
 
     def __post_init__(self) -> None:
-        identity = {name: getattr(self, name) for name in ("kind", "version", "specification", "parents")}
-        object.__setattr__(self, "key", hashlib.sha256(_CANONICAL.encode(identity).encode()).hexdigest())
+        object.__setattr__(self, "key", key_of(self.identity))
+
+    @property
+    def identity(self) -> Specification:
+        """What its key is made of."""
+        return {name: getattr(self, name) for name in IDENTITY}
 
     @classmethod
     def from_json(cls, described: Specification) -> "Task":

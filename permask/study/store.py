@@ -22,8 +22,10 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from permask.errors import StoreError
+from permask.study.step import key_of
 
 MANIFEST = "manifest.json"
+IN_USE = "in-use"  # the file that runs lock together, and who removes results alone
 Manifest = Mapping[str, Any]  # JSON values by name: kind, specification, parents, checksums, provenance, seconds
 LOCKED = 16  # hex digits of a key that a claim locks, and that begin the name of what is unfinished
 
@@ -91,32 +93,51 @@ class Store:
         return (self.folder(key) / MANIFEST).exists()
 
     def manifest(self, key: str) -> Manifest:
-        """The manifest of a complete result: kind, specification, parents, checksums, provenance."""
+        """The manifest of a complete result, unchecked: kind, specification, parents, checksums, provenance."""
         return json.loads((self.folder(key) / MANIFEST).read_text())
 
     def damage(self, key: str) -> str | None:
         """What is wrong with a result that is there, naming the file; None if it is as it was written."""
-        folder = self.folder(key)
+        path = self.folder(key) / MANIFEST
         try:
-            text = (folder / MANIFEST).read_text()
-            manifest = json.loads(text)
-            seal = manifest.pop("seal")
-            if seal != _seal(manifest) or text != _as_text({**manifest, "seal": seal}):
-                raise ValueError
-            if any(Path(name).name != name for name in manifest["files"]):  # elsewhere: written by no store
-                raise ValueError
-        except OSError as error:
-            return f"{folder / MANIFEST} cannot be read: {error.strerror}"
-        except (ValueError, KeyError, AttributeError):
-            return f"{folder / MANIFEST} is truncated or altered"
-        for name, checksum in manifest["files"].items():
-            try:
-                content = (folder / name).read_bytes()
-            except OSError as error:
-                return f"{folder / name} cannot be read: {error.strerror}"
-            if hashlib.sha256(content).hexdigest() != checksum:
-                return f"{folder / name} is truncated or altered"
+            manifest = self.sealed_manifest(key)
+            if path.read_text() != _as_text(manifest):
+                return f"{path} is truncated or altered"
+            for name, checksum in manifest["files"].items():
+                _read(path.with_name(name), checksum)
+        except StoreError as error:
+            return str(error)
         return None
+
+    def sealed_manifest(self, key: str) -> Manifest:
+        """The manifest of a complete result, seen to be as it was written, and to be that of this key.
+
+        Raises:
+            StoreError: What is wrong with it.
+        """
+        path = self.folder(key) / MANIFEST
+        try:
+            manifest = json.loads(path.read_text())
+            if manifest["seal"] != _seal({name: value for name, value in manifest.items() if name != "seal"}):
+                raise ValueError
+            if any(Path(name).name != name or name == ".." for name in manifest["files"]):  # written by no store
+                raise ValueError
+            belongs = key_of(manifest)
+        except OSError as error:
+            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise StoreError(f"{path} is truncated or altered") from error
+        if belongs != key:
+            raise StoreError(f"{path} belongs to the result {belongs[:LOCKED]}, whose folder this is not")
+        return manifest
+
+    def read(self, key: str, name: str) -> bytes:
+        """A file of a complete result, seen to be as it was written.
+
+        Raises:
+            StoreError: What is wrong with it, or with the manifest.
+        """
+        return _read(self.folder(key) / name, self.sealed_manifest(key)["files"].get(name))
 
     def note(self, folder: str, text: str) -> None:
         """Keep a text beside the results, once however often it is noted."""
@@ -181,6 +202,44 @@ class Store:
         return True
 
     @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Keep every result from being removed, as a run does to its end; waits while another process removes some.
+
+        Any number of processes may. The right ends with the process, as a claim does.
+
+        Raises:
+            StoreError: The file system has no locks, or takes no more.
+        """
+        with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
+            self._lock_all(file, fcntl.LOCK_SH)
+            yield
+
+    @contextmanager
+    def to_oneself(self) -> Iterator[None]:
+        """Hold the right to remove results: no run is under way, and none begins.
+
+        Raises:
+            StoreError: A run is under way, or the file system has no locks.
+        """
+        with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
+            try:
+                self._lock_all(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise StoreError(
+                    f"{self.root}: expected no run under way on this store, which may need what would be removed; "
+                    "nothing was removed: wait for the run to end"
+                ) from error
+            yield
+
+    def _lock_all(self, file: BinaryIO, sort: int) -> None:
+        try:
+            fcntl.lockf(file, sort)
+        except (BlockingIOError, PermissionError) as error:  # as for a claim
+            raise BlockingIOError from error
+        except OSError as error:
+            raise StoreError(f"{file.name}: cannot be locked: {error.strerror}") from error
+
+    @contextmanager
     def writing(self, key: str, manifest: Manifest) -> Iterator[Path]:
         """Yield an empty folder to write a result into, and complete the result when the block ends well.
 
@@ -242,6 +301,16 @@ class Store:
 
 _KEY = re.compile("[0-9a-f]{64}")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+def _read(path: Path, checksum: str | None) -> bytes:
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != checksum:
+        raise StoreError(f"{path} is truncated or altered")
+    return content
 
 
 def _offset(key: str) -> int:

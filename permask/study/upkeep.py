@@ -105,15 +105,20 @@ def find_garbage(store: Store, needed: Collection[str] | None = None) -> Garbage
 
 
 def remove_garbage(store: Store, garbage: Garbage) -> None:
-    """Remove what was found, but for what a process has begun to work at since."""
-    for folder in garbage.leftovers:
-        with store.claim(folder.name[:LOCKED]) as mine:
-            if mine:
-                shutil.rmtree(folder, ignore_errors=True)
-    for key in garbage.unneeded:
-        with store.claim(key) as mine:
-            if mine:
-                store.discard(key)
+    """Remove what was found, but for what a process is at.
+
+    Raises:
+        StoreError: A run is under way, which may need it.
+    """
+    with store.to_oneself():
+        for folder in garbage.leftovers:
+            with store.claim(folder.name[:LOCKED]) as mine:
+                if mine:
+                    shutil.rmtree(folder, ignore_errors=True)
+        for key in garbage.unneeded:
+            with store.claim(key) as mine:
+                if mine:
+                    store.discard(key)
 
 
 def export(store: Store, keys: Iterable[str], target: Store, tell: Callable[[], object] = lambda: None) -> int:
@@ -147,11 +152,11 @@ def _copy(store: Store, key: str, target: Store) -> None:
     damage = store.damage(key)
     if damage:
         raise StoreError(f"{damage}; run the study again to compute it anew")
-    manifest = store.manifest(key)
+    manifest = store.sealed_manifest(key)
     unsealed = {name: value for name, value in manifest.items() if name not in ("files", "seal")}
     with target.writing(key, unsealed) as folder:
         for name in manifest["files"]:
             shutil.copyfile(store.folder(key) / name, folder / name)
-    if target.manifest(key) != store.manifest(key):
+    if target.manifest(key) != manifest:
         target.discard(key)
         raise StoreError(f"{store.folder(key) / MANIFEST}: the result changed while it was copied")

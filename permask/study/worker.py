@@ -102,14 +102,7 @@ class Worker:
 
     def _compute(self, task: Task, progress: Heard) -> None:
         store, made_with = self.store, {**self.provenance, "threads": self.threads}
-        manifest = {
-            "kind": task.kind,
-            "version": task.version,
-            "specification": task.specification,
-            "parents": task.parents,
-            "epochs": task.epochs,
-            "provenance": made_with,
-        }
+        manifest = {**task.identity, "epochs": task.epochs, "provenance": made_with}
         track = Track(store, task, made_with, make_trackers(self.trackers, store, task, made_with))
 
         def tell(done: int, total: int, note: str = "", /, **values: float) -> None:

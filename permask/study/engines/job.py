@@ -68,8 +68,10 @@ def complete(task: Task, tasks: dict[str, Task], store: Store, setting: Specific
 def main(folder: Path, array: int, index: int) -> int:
     """Complete one step of a submission; the exit code."""
     tasks, arrays, setting = read_tasks(folder)
+    store = Store(Path(setting["store"]))
     try:
-        complete(tasks[arrays[array][index]], tasks, Store(Path(setting["store"])), setting)
+        with store.in_use():
+            complete(tasks[arrays[array][index]], tasks, store, setting)
     except Exception as error:
         traceback.print_exc()
         return FOR_GOOD if isinstance(error, PermaskError) else AGAIN
