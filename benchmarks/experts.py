@@ -7,7 +7,7 @@ uv run python benchmarks/experts.py                               # of what docs
 import csv
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,25 +51,38 @@ these, and hidden units that are matched by weights between experts of the same 
 TABLE = """
 ## {title}
 
-Losses at the ends: {ends} nats.
+{finding}
 
-| moved | {by} |
-|---|{rules}|
-{rows}
+| barrier in nats | by weights | by activations |
+|---|--:|--:|
+{barriers}
+| **difference** | | |
+{differences}
+| **same expert first** | | |
+{agreement}
 
-Barrier in nats, mean ± standard deviation over {n} pairs. With experts paired minus with unpaired ones, the barrier is
-{paired}; with all that permask moves minus with nothing, it is {whole}
-(mean of paired differences with Student's 95% interval). Of all tokens, a share of {before} has the expert of the same
-number first in both networks before matching, and {after} after.
+Mean ± standard deviation over {n} pairs; of paired differences the mean with Student's 95% interval. Losses at the
+ends are {ends} nats. The last rows are the share of tokens for which the routers of both networks prefer experts of the
+same number.
 """
+
+FINDINGS = {
+    "one mixture": """\
+Matching by activations pairs experts that get the same tokens, and the barrier is lower than with unpaired experts.
+Matching by weights lowers the barrier, too, but routers agree about as rarely as before, and the barrier is that of
+units within unpaired experts. To match mixtures, take activations first.""",
+    "language model": """\
+Nothing is gained by experts here, paired or not: what matching takes off the barrier, it takes off by other units, and
+by weights experts add to it. Routers agree hardly more than before.""",
+}
 
 TAIL = """
 ## How it was run
 
 Seeds from {first} on, two for each pair; matched on {batches} batches of {samples} samples, by weights with 3 restarts.
 Sizes, learning rate and the weight of the loss that balances experts were chosen on other seeds, by the loss of single
-networks and by whether routers send different centres to different experts. `benchmarks/experts.py` wrote the page from
-[`results/{file}`](results/{file}).
+networks and by whether routers send different centres to different experts; barriers on those seeds were seen as well.
+`benchmarks/experts.py` wrote the page from [`results/{file}`](results/{file}).
 
 {machines}
 """
@@ -149,31 +162,28 @@ def _table(network: str, rows: list[dict[str, str]]) -> str:
         found = (one for one in rows if (one["network"], one["by"], one["moved"]) == (network, by, moved))
         return [float(one[key]) for one in found]
 
-    def difference(first: str, second: str) -> str:
-        pairs = {by: zip(values("barrier", by, first), values("barrier", by, second), strict=True) for by in MATCHERS}
-        found = {by: t_interval([a - b for a, b in both]) for by, both in pairs.items()}
-        return " and ".join(f"{format_difference(one)} nats by {by}" for by, one in found.items())
+    def means(key: str, moved: str) -> str:
+        return _row(moved, (format_summary(summarise(values(key, by, moved))) for by in MATCHERS))
 
-    def agreement(moved: str) -> str:
-        return " and ".join(f"{format_summary(summarise(values('agreement', by, moved)))} by {by}" for by in MATCHERS)
+    def difference(moved: str) -> str:
+        pairs = (zip(values("barrier", by, EXTENTS[-1]), values("barrier", by, moved), strict=True) for by in MATCHERS)
+        found = (format_difference(t_interval([a - b for a, b in both])) for both in pairs)
+        return _row(f"{EXTENTS[-1]} − {moved}", found)
 
-    lines = [
-        f"| {moved} | {' | '.join(format_summary(summarise(values('barrier', by, moved))) for by in MATCHERS)} |"
-        for moved in EXTENTS
-    ]
-    ends = [*values("source", MATCHERS[0], EXTENTS[0]), *values("target", MATCHERS[0], EXTENTS[0])]
+    ends = [x for end in ("source", "target") for x in values(end, MATCHERS[0], EXTENTS[0])]
     return TABLE.format(
         title=network.capitalize(),
-        ends=format_summary(summarise(ends)),
-        by=" | ".join(f"by {by}" for by in MATCHERS),
-        rules="|".join("--:" for _ in MATCHERS),
-        rows="\n".join(lines),
+        finding=FINDINGS[network],
+        barriers="\n".join(means("barrier", moved) for moved in EXTENTS),
+        differences="\n".join(difference(moved) for moved in EXTENTS[:-1]),
+        agreement="\n".join(means("agreement", moved) for moved in (EXTENTS[0], EXTENTS[-1])),
         n=len(values("barrier", MATCHERS[0], EXTENTS[0])),
-        paired=difference(EXTENTS[3], EXTENTS[2]),
-        whole=difference(EXTENTS[3], EXTENTS[0]),
-        before=format_summary(summarise(values("agreement", MATCHERS[0], EXTENTS[0]))),
-        after=agreement(EXTENTS[3]),
+        ends=format_summary(summarise(ends)),
     )
+
+
+def _row(name: str, cells: Iterable[str]) -> str:
+    return f"| {name} | {' | '.join(cells)} |"
 
 
 if __name__ == "__main__":
