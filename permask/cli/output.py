@@ -36,7 +36,9 @@ def _check_replaceable(path: Path) -> None:
     if path.is_dir():
         raise PermaskError(f"{path}: expected a file to write, this is a folder")
     if path.exists() and not path.is_file():
-        raise PermaskError(f"{path}: expected a file to write, this is a device, a pipe or a socket; choose another name")
+        raise PermaskError(
+            f"{path}: expected a file to write, this is a device, a pipe or a socket; choose another name"
+        )
     if not path.parent.is_dir():
         raise PermaskError(f"{path}: cannot write there: {path.parent} is not a folder")
     if not os.access(path.parent, os.W_OK):
