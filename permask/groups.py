@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Int
 
+from permask.errors import PermaskError
+
 
 @dataclass(frozen=True, eq=False)
 class Axis:
@@ -100,3 +102,51 @@ def moving(groups: Sequence[Group]) -> Mapping[tuple[str, int], Bool[np.ndarray,
     for axis in (axis for group in groups for axis in group.axes):
         found.setdefault((axis.parameter, axis.dim), np.zeros(axis.length, bool))[axis.table] = True
     return found
+
+
+def are_same(groups: Sequence[Group], others: Sequence[Group]) -> bool:
+    """Whether groups are the same units on the same axes; where they are observed does not count."""
+    return len(groups) == len(others) and all(map(_is_same, groups, others))
+
+
+def _is_same(one: Group, other: Group) -> bool:
+    return one is other or (
+        [getattr(one, name) for name in ("name", "size", "parent", "blocks")]
+        == [getattr(other, name) for name in ("name", "size", "parent", "blocks")]
+        and len(one.axes) == len(other.axes)
+        and all(
+            (a.parameter, a.dim, a.length, a.convolution_groups) == (b.parameter, b.dim, b.length, b.convolution_groups)
+            and np.array_equal(a.table, b.table)
+            for a, b in zip(one.axes, other.axes, strict=True)
+        )
+    )
+
+
+def check_groups(groups: Sequence[Group], shapes: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise a `PermaskError` that names the first group that cannot be one of a network with tensors of these shapes.
+
+    Every unit has places of its own along every axis, as many as the others, within the tensor; parents come first.
+    """
+    before: dict[str, Group] = {}
+    for group in groups:
+        parent = before.get(group.parent) if group.parent is not None else None
+        if group.name in before or (group.parent is not None and parent is None):
+            raise PermaskError(f"group {group.name}: expected names that stand once, after the parent's")
+        if group.size < 1 or group.blocks != (parent.size * parent.blocks if parent else 1):
+            raise PermaskError(f"group {group.name}: {group.size} units in {group.blocks} blocks do not fit its parent")
+        for axis in group.axes:
+            what = f"group {group.name}: dim {axis.dim} of {axis.parameter}"
+            shape = shapes.get(axis.parameter, ())
+            if not 0 <= axis.dim < len(shape) or axis.length != shape[axis.dim] * axis.convolution_groups:
+                raise PermaskError(f"{what}: {axis.length} positions are not those of a tensor of shape {list(shape)}")
+            _check_table(what, axis.table, group, axis.length)
+        if group.site is not None:
+            _check_table(f"group {group.name}: its site", group.site.table, group, group.site.length)
+        before[group.name] = group
+
+
+def _check_table(what: str, table: np.ndarray, group: Group, length: int | None) -> None:
+    if table.shape[:-1] != group.index_shape or not table.size:
+        raise PermaskError(f"{what}: expected a table of shape {[*group.index_shape, 'M']}, got {list(table.shape)}")
+    if table.min() < 0 or (length is not None and table.max() >= length) or len(np.unique(table)) != table.size:
+        raise PermaskError(f"{what}: expected different positions, from 0 and below {length}, in its table")

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from permask.errors import DataError
 
 Example = Any  # what `Inputs.of` takes
+Described = list[dict[str, Any]]  # JSON values by name, for every argument: `name`, `shape`, `dtype`, `below`
 
 EXPECTED = "expected a tensor, a tuple of tensors, a dict of keyword arguments, or a batch of a DataLoader"
 _P = inspect.Parameter
@@ -79,6 +80,38 @@ class Inputs:
     def double(self) -> "Inputs":
         """The same with floating-point tensors in float64."""
         return self.map(lambda x: x.double() if x.is_floating_point() else x)
+
+    @property
+    def described(self) -> Described | None:
+        """Shape, type, and of whole numbers the range of every argument; None unless all are tensors with values."""
+        named = [*(("", x) for x in self.args), *self.kwargs.items()]
+        if not all(type(x) is Tensor and x.numel() and not x.is_meta for _, x in named):
+            return None
+        return [
+            {
+                "name": name,
+                "shape": list(x.shape),
+                "dtype": str(x.dtype).removeprefix("torch."),
+                "below": None if x.is_floating_point() or x.is_complex() else int(x.max()) + 1,
+            }
+            for name, x in named
+        ]
+
+    @classmethod
+    def drawn(cls, described: Described) -> Self:
+        """Random arguments, the same every time, of which `described` said this."""
+        generator = torch.Generator().manual_seed(0)
+        args, kwargs = [], {}
+        for one in described:
+            shape, dtype = one["shape"], getattr(torch, one["dtype"])
+            x = torch.randn(shape, generator=generator)
+            if one["below"] is not None:
+                x = torch.randint(max(1, one["below"]), shape, generator=generator)
+            if one["name"]:
+                kwargs[one["name"]] = x.to(dtype)
+            else:
+                args.append(x.to(dtype))
+        return cls(tuple(args), kwargs)
 
     def call(self, model: nn.Module) -> Any:
         """What the network returns for them."""

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from permask.display import bar, card, table
 from permask.errors import NetworkError, PermaskError
-from permask.groups import Axis, Group
+from permask.groups import Axis, Group, are_same
 from permask.wrapped import copied, refresh, tensors_of, unwrap
 
 Index = Int[np.ndarray, "*blocks units"]
@@ -53,7 +53,10 @@ class Permutation:
         self.index: dict[str, Index] = {}
         for group in groups:
             still = np.broadcast_to(np.arange(group.size), group.index_shape)
-            vector = np.asarray(index.get(group.name, still), dtype=np.int64)
+            vector = np.asarray(index.get(group.name, still))
+            if vector.dtype.kind not in "iu":
+                raise PermaskError(f"group {group.name}: expected whole numbers, got a vector of {vector.dtype}")
+            vector = vector.astype(np.int64)
             if vector.shape != group.index_shape or not np.array_equal(np.sort(vector, axis=-1), still):
                 raise PermaskError(
                     f"group {group.name}: expected a permutation of shape {list(group.index_shape)}, "
@@ -89,7 +92,13 @@ class Permutation:
         return type(self)(self.groups, index)
 
     def compose(self, other: Self) -> Self:
-        """The permutation that applies `other` first and this one second."""
+        """The permutation that applies `other` first and this one second.
+
+        Raises:
+            PermaskError: A permutation of other groups, such as those of another network.
+        """
+        if not are_same(self.groups, other.groups):
+            raise PermaskError("expected two permutations of the same groups, as a network's symmetry gives them")
         index = {}
         for group in self.groups:
             first, second = other.index[group.name], self.index[group.name]
@@ -107,7 +116,7 @@ class Permutation:
                 `state_dict` or a `Mask`. Names without a permutable axis pass through.
 
         Raises:
-            NetworkError: A tensor whose shape does not fit the symmetry.
+            NetworkError: A tensor whose shape does not fit the symmetry, a network that lacks one that would move.
         """
         if not isinstance(x, Mapping):
             return self._permuted_copy(unwrap(x))  # pyright: ignore[reportReturnType]
@@ -119,6 +128,11 @@ class Permutation:
     def _permuted_copy(self, network: nn.Module) -> nn.Module:
         permuted = copied(network)
         tensors, masks = tensors_of(permuted)
+        if lacking := [name for name, _ in self._sources if name not in tensors]:
+            raise NetworkError(
+                f"{lacking[0]}: its units would move, but the network has no such tensor; was the symmetry found on "
+                "another network?"
+            )
         moved = self.permute_tensors(tensors)
         moved_masks = self.permute_tensors({**tensors, **masks}) if masks else {}
         for name, tensor in tensors.items():

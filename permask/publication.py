@@ -95,13 +95,7 @@ def publish(
     folder = Path(folder)
     front = _metadata(metadata or {})
     symmetry = symmetry or (alignment.symmetry if alignment else None)
-    if alignment and symmetry and symmetry.hash != alignment.symmetry.hash:
-        raise PermaskError(
-            "expected the symmetry that the alignment belongs to, got another one; without one, the alignment's own is "
-            "published"
-        )
-    if symmetry:
-        check_fits(mask, {name: torch.empty(shape, device="meta") for name, shape in symmetry.shapes.items()})
+    _check_together(mask, symmetry, alignment)
     if not title.strip() or "\n" in title:
         raise PermaskError(f"title: expected one line of text, got {title!r}")
     try:
@@ -133,7 +127,9 @@ def load_published(folder: str | Path) -> Publication:
     """Read a folder that `publish` wrote, or a copy of it from the Hub; every file is checked first. Needs no network.
 
     Raises:
-        PermaskError: A folder or file that is missing, altered, or of a version not known here.
+        NetworkError: A mask that does not fit the symmetry.
+        PermaskError: A folder or file that is missing, altered, or of a version not known here; files that do not
+            belong together.
 
     Example:
         ```python
@@ -156,12 +152,22 @@ def load_published(folder: str | Path) -> Publication:
         # the card is for people, who may have edited it
         if name != CARD and _checksum(path) != files.get(name):
             raise PermaskError(f"{path}: not the file that was published: its checksum differs")
-    return Publication(
-        Mask.load(folder / MASK),
-        Symmetry.load(folder / SYMMETRY) if SYMMETRY in files else None,
-        Alignment.load(folder / ALIGNMENT) if ALIGNMENT in files else None,
-        _front_matter(folder / CARD) if CARD in files else {},
-    )
+    mask = Mask.load(folder / MASK)
+    symmetry = Symmetry.load(folder / SYMMETRY) if SYMMETRY in files else None
+    alignment = Alignment.load(folder / ALIGNMENT) if ALIGNMENT in files else None
+    _check_together(mask, symmetry or (alignment.symmetry if alignment else None), alignment)
+    return Publication(mask, symmetry, alignment, _front_matter(folder / CARD) if CARD in files else {})
+
+
+def _check_together(mask: Mask, symmetry: Symmetry | None, alignment: Alignment | None) -> None:
+    """Raise an error unless mask, symmetry and alignment are of one network."""
+    if alignment and symmetry and symmetry.hash != alignment.symmetry.hash:
+        raise PermaskError(
+            "expected the symmetry that the alignment belongs to, got another one; without one, the alignment's own is "
+            "published"
+        )
+    if symmetry:
+        check_fits(mask, {name: torch.empty(shape, device="meta") for name, shape in symmetry.shapes.items()})
 
 
 def _metadata(given: Mapping[str, Any]) -> dict[str, Any]:

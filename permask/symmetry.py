@@ -13,8 +13,9 @@ from torch import nn
 
 from permask.display import card, folded_by, groups_table, listed
 from permask.errors import NetworkError, PermaskError
-from permask.groups import Axis, Group, Site, moving
+from permask.groups import Axis, Group, Site, check_groups, moving
 from permask.permutation import Permutation
+from permask.seal import check_seal, sealed
 from permask.wrapped import tensors_of, unwrap
 
 SCHEMA_VERSION = 2
@@ -57,7 +58,7 @@ class Symmetry:
         report: What discovery measured: `seconds` by phase; `error`, the change of the outputs relative to their
             spread, or None without any evidence; `float32`, that change in float32 if it is rounding that the network
             amplifies; `failed`, groups that failed the certificate; `unseen`, groups and `idle`, axes of which it could
-            see nothing; `unused` parameters; the `outputs` that count.
+            see nothing; `unused` parameters; the `outputs` that count; the `inputs`, as `Inputs.described` has them.
     """
 
     groups: tuple[Group, ...]
@@ -140,33 +141,43 @@ class Symmetry:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Write the symmetry as JSON."""
-        Path(path).write_text(json.dumps(self.to_json(), sort_keys=True))
+        """Write the symmetry as JSON, with a checksum of all of it."""
+        Path(path).write_text(json.dumps(sealed(self.to_json()), sort_keys=True))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a symmetry that `save` wrote.
 
         Raises:
-            PermaskError: A file that is missing, or not a symmetry of a schema version known here.
+            PermaskError: A file that is missing, altered, or not a symmetry of a schema version known here.
         """
         try:
-            return cls.from_json(json.loads(Path(path).read_text()))
-        except (OSError, ValueError, KeyError, TypeError, PermaskError) as error:
+            content = json.loads(Path(path).read_text())
+            symmetry = cls.from_json(content)
+            check_seal(content)
+            return symmetry
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PermaskError) as error:
             raise PermaskError(f"{path}: expected a symmetry saved by permask: {error}") from error
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The symmetry that `to_json` described; a schema version not known here raises a `PermaskError`."""
+        """The symmetry that `to_json` described.
+
+        Raises:
+            PermaskError: A schema version not known here, or groups that no network of these shapes has.
+        """
         if content["schema"] not in READABLE:
             raise PermaskError(
                 f"schema version {content['schema']}, this permask reads versions up to {SCHEMA_VERSION}"
             )
+        groups = tuple(_group(entry) for entry in content["groups"])
+        shapes = {name: tuple(shape) for name, shape in content["shapes"].items()}
+        check_groups(groups, shapes)
         return cls(
-            groups=tuple(_group(entry) for entry in content["groups"]),
+            groups=groups,
             pinned=tuple(Pin(**entry) for entry in content["pinned"]),
             movable=content["movable"],
-            shapes={name: tuple(shape) for name, shape in content["shapes"].items()},
+            shapes=shapes,
             report=content["report"],
         )
 
@@ -197,11 +208,18 @@ def _entry(group: Group) -> dict[str, Any]:
 
 
 def _group(entry: dict[str, Any]) -> Group:
-    axes = tuple(Axis(**axis | {"table": np.asarray(axis["table"], dtype=np.int64)}) for axis in entry["axes"])
+    axes = tuple(Axis(**axis | {"table": _table(axis["table"])}) for axis in entry["axes"])
     rest = dict(entry)
     seen = rest.pop("activation") if "activation" in rest else rest["site"]  # as version 1 calls it
-    site = seen and Site(**seen | {"table": np.asarray(seen["table"], dtype=np.int64), "moved": tuple(seen["moved"])})
+    site = seen and Site(**seen | {"table": _table(seen["table"]), "moved": tuple(seen["moved"])})
     return Group(**rest | {"axes": axes, "site": site})
+
+
+def _table(positions: Any) -> np.ndarray:
+    table = np.asarray(positions)
+    if table.dtype.kind != "i":
+        raise PermaskError(f"expected whole numbers in a table of positions, got {table.dtype}")
+    return table
 
 
 def _hashed(group: Group) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from permask.masks.formats import load_weights
 from permask.masks.scores import magnitude_mask
 from permask.matching.alignment import Alignment
 from permask.matching.matchers import MATCHERS
+from permask.symmetry import Symmetry
 from permask.training.imported import load_callable
 
 NETWORKS = """
@@ -394,6 +395,9 @@ def damage(folder, stock):
     name = next(iter(content["permutation"]))
     content["permutation"][name][0] = content["permutation"][name][1]
     (folder / "twice.json").write_text(json.dumps(content))
+    told = Symmetry.load(stock / "symmetry.json").to_json()
+    told["groups"][0]["axes"][0]["table"].reverse()
+    Symmetry.from_json(told).save(folder / "wrong.json")
 
 
 MATCH = "match @net.py:mlp @a.pt @b.safetensors"
@@ -458,6 +462,7 @@ BAD = {
     "learning without labels": (f"{MATCH} --by straight-through --data @inputs.npy", "needs labels"),
     "a mask of another network": (f"{MATCH} --input 6 --source-mask other_mask.safetensors", "mask of 0.weight"),
     "masks with activations": (f"{MATCH} --data @data.npz --source-mask @mask.safetensors", "go with --by weights"),
+    "a symmetry of another function": (f"{MATCH} --symmetry wrong.json", "not a symmetry of this network"),
     "a symmetry that is none": (f"{MATCH} --symmetry other.json", "expected a symmetry"),
     "a folder that is not there": (f"{MATCH} --input 6 -o nowhere/out.json", "nowhere is not a folder"),
     "a folder as a file": (f"{MATCH} --input 6 -o .", "this is a folder"),

@@ -44,6 +44,15 @@ def test_what_differs_is_warned_of_with_how_many_steps_there_are_of_each() -> No
     assert warning(replace(mixed(), provenance={"computed_with": alike})) == ""
 
 
+def test_what_is_stale_is_warned_of() -> None:
+    told = {"computed_with": {"commit": {"abc": 2}, "cpu": {"one": 2}, "torch": {"2.14.0": 1, "2.15.0": 1}}}
+    results = replace(mixed(), provenance=told | {"commit": "", "cpu": "one", "torch": "2.15.1"})
+    assert warning(results).endswith(
+        "Warning: the store had these results, computed with another commit and torch than is here. commit: abc "
+        "(2 steps), here unknown; torch: 2.14.0 (1 step), 2.15.0 (1 step), here 2.15.1."
+    )
+
+
 def test_every_form_of_the_report_states_it(tmp_path: Path) -> None:
     results = mixed()
     html = page(results, [])

@@ -1,5 +1,7 @@
 """Permutations compose and invert as what they do to tensors does, structured ones too."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 import torch
@@ -75,3 +77,21 @@ def test_what_does_not_fit_is_refused(found):
         Permutation(symmetry.groups, {symmetry.groups[0].name: np.zeros(symmetry.groups[0].size, np.int64)})
     with pytest.raises(PermaskError, match="no such group: nobody"):
         Permutation(symmetry.groups, {"nobody": np.arange(3)})
+
+
+def perceptron(*widths):
+    layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.ReLU())]
+    return nn.Sequential(*layers[:-1])
+
+
+def test_what_does_not_belong_together_is_refused():
+    deep, shallow = perceptron(4, 5, 5, 2), perceptron(4, 5, 2)
+    of_deep, of_shallow = (permask.discover(network, torch.zeros(2, 4)) for network in (deep, shallow))
+    with pytest.raises(PermaskError, match="expected two permutations of the same groups"):
+        of_deep.random(0).compose(of_shallow.random(0))
+    again = permask.discover(deep, torch.zeros(2, 4))
+    assert of_deep.random(0).compose(again.random(1)).moved  # the same groups, found twice
+    with pytest.raises(NetworkError, match=r"4\.weight: its units would move, but the network has no such tensor"):
+        of_deep.random(0).apply(perceptron(4, 5, 5))
+    with pytest.raises(PermaskError, match="expected whole numbers"):
+        Permutation(of_shallow.groups, {of_shallow.groups[0].name: np.array([0.0, 1.2, 2.0, 3.0, 4.0])})

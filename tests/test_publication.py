@@ -1,5 +1,6 @@
 """What is published comes back as it was, and nothing bad goes out or in."""
 
+import hashlib
 import json
 import sys
 
@@ -10,7 +11,7 @@ from torch import nn
 
 from permask.cli.main import main
 from permask.discovery.discover import discover
-from permask.errors import PermaskError
+from permask.errors import NetworkError, PermaskError
 from permask.masks.scores import magnitude_mask
 from permask.masks.transport import transport
 from permask.matching.weights import match_weights
@@ -96,6 +97,23 @@ def test_what_cannot_be_published_is_refused_and_leaves_nothing(parts, tmp_path)
             publish(folder, mask, **options)
     assert [path.name for path in tmp_path.iterdir()] == ["full"]
     assert [path.name for path in full.iterdir()] == ["file"]
+
+
+def test_files_of_different_networks_are_not_loaded_together(parts, tmp_path):
+    mask, alignment, _ = parts
+    other = discover(mlp(0, width=9), (torch.zeros(2, 6),))
+    for name, save, error, message in [
+        ("mask.safetensors", magnitude_mask(mlp(0, width=9), 0.5).save, NetworkError, "expected shape"),
+        ("symmetry.json", other.save, PermaskError, "expected the symmetry that the alignment belongs to"),
+    ]:
+        folder = tmp_path / name
+        publish(folder, mask, alignment)
+        save(folder / name)
+        manifest = json.loads((folder / "permask.json").read_text())
+        manifest["files"][name] = hashlib.sha256((folder / name).read_bytes()).hexdigest()
+        (folder / "permask.json").write_text(json.dumps(manifest))
+        with pytest.raises(error, match=message):
+            load_published(folder)
 
 
 def test_what_was_altered_is_not_loaded(parts, tmp_path):

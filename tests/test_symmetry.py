@@ -1,5 +1,6 @@
 """A symmetry as a value and as a file."""
 
+import copy
 import json
 from math import factorial, log10, prod
 
@@ -12,6 +13,7 @@ from torch import nn
 import permask
 from permask.errors import NetworkError, PermaskError
 from permask.matching.alignment import Alignment
+from permask.permutation import Permutation
 from permask.symmetry import Symmetry
 
 
@@ -75,6 +77,51 @@ def test_a_file_of_version_1_still_loads_with_its_hash(tmp_path):
     symmetry.save(path)
     assert json.loads(path.read_text())["schema"] == 2
     assert Symmetry.load(path).hash == HASH_1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda group, axis: axis.update(table=[[0], [0]]), "expected different positions, from 0 and below 2"),
+        (lambda group, axis: axis.update(table=[[0], [2]]), "expected different positions, from 0 and below 2"),
+        (lambda group, axis: axis.update(table=[[0], [-1]]), "expected different positions"),
+        (lambda group, axis: axis.update(table=[[0.0], [1.5]]), "expected whole numbers in a table"),
+        (lambda group, axis: axis.update(table=[[0]]), "expected a table of shape"),
+        (lambda group, axis: axis.update(table=[[0], [1, 2]]), "expected a symmetry"),
+        (lambda group, axis: axis.update(dim=2), "not those of a tensor of shape"),
+        (lambda group, axis: axis.update(length=3), "not those of a tensor of shape"),
+        (lambda group, axis: axis.update(parameter="5.weight"), "not those of a tensor of shape"),
+        (lambda group, axis: group.update(parent="1"), "after the parent's"),
+        (lambda group, axis: group.update(blocks=2), "do not fit its parent"),
+        (lambda group, axis: group["activation"].update(table=[[0], [0]]), "its site: expected different positions"),
+    ],
+)
+def test_tables_that_no_network_has_are_refused(tmp_path, change, message):
+    content = copy.deepcopy(VERSION_1)
+    group = content["groups"][0]
+    change(group, group["axes"][0])
+    (tmp_path / "symmetry.json").write_text(json.dumps(content))
+    with pytest.raises(PermaskError, match=message):
+        Symmetry.load(tmp_path / "symmetry.json")
+
+
+def test_what_is_altered_anywhere_in_a_file_is_refused(tmp_path):
+    path, symmetry = tmp_path / "file.json", Symmetry.from_json(VERSION_1)
+    swapped = Permutation(symmetry.groups, {"0": np.array([1, 0])})
+    alignment = Alignment(symmetry, swapped, "weights", 1.0, (), used={"seed": 0})
+    for value, changes in (
+        (symmetry, {"movable": 0.5, "report": {"error": 0.0}}),
+        (alignment, {"objective": 2.0, "used": {}, "method": "activations", "permutation": {"0": [0, 1]}}),
+    ):
+        value.save(path)
+        content = json.loads(path.read_text())
+        for name, change in changes.items():
+            assert content[name] != change
+            path.write_text(json.dumps(content | {name: change}))
+            with pytest.raises(PermaskError, match="the file was altered; make it anew"):
+                type(value).load(path)
+        path.write_text(json.dumps(content, indent=1))  # the same content, laid out in another way
+        type(value).load(path)
 
 
 def test_an_alignment_of_version_1_still_loads(tmp_path):

@@ -59,7 +59,7 @@ def match(
     `permask match net.py:make_net a.pt b.pt --data net.py:batches --by straight-through --aligned a_in_b.safetensors`
     """
     from permask.cli.data import Shown, example_of, read_for
-    from permask.cli.network import example_inputs, load_ends
+    from permask.cli.network import check_symmetry, example_inputs, load_ends
     from permask.cli.output import bar, check_writable, write_whole
     from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
@@ -76,12 +76,14 @@ def match(
     source, target = load_ends(ends)
     batches = read_for(by, MATCHERS[by].needs, examples, source)
     options = replace(options, **{name: read_mask(file) for name, file in masks.items() if file})
+    example = None
+    if batches or examples.inputs:
+        example = example_of(batches) if batches else example_inputs(source, examples.inputs or [])
     if symmetry:
         units = Symmetry.load(symmetry)
-    elif batches or examples.inputs:
-        units = discover_cached(
-            source, example_of(batches) if batches else example_inputs(source, examples.inputs or [])
-        )
+        check_symmetry(units, source, example, str(symmetry))
+    elif example:
+        units = discover_cached(source, example)
     else:
         raise PermaskError("to find out what may move, give --data, --input or --symmetry")
     with bar(as_json) as progress:

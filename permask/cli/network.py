@@ -10,14 +10,17 @@ import torch
 from torch import Tensor, nn
 
 from permask.cli.arguments import Ends
+from permask.discovery.verify import verify
 from permask.errors import NetworkError, PermaskError
 from permask.inputs import Inputs
 from permask.masks.formats import load_weights
+from permask.symmetry import Symmetry
 from permask.training.imported import summary
 from permask.training.networks.imported import import_network
 
 BATCH = 2
 BELOW = 10
+ROUNDING = 1e-6  # what a symmetry changes of outputs in float64 at most, where a network amplifies rounding
 INPUT = re.compile(r"((?P<name>[A-Za-z_]\w*)=)?(?P<sizes>\d+(x\d+)*)(:(?P<dtype>[a-z]+\d*)(:(?P<below>[1-9]\d*))?)?")
 
 
@@ -90,6 +93,33 @@ def check_takes(network: nn.Module, inputs: Inputs, origin: str) -> None:
         raise NetworkError(f"{origin}: the network does not take its inputs, {inputs}: {summary(error)}") from error
     finally:
         network.train(training)
+
+
+def check_symmetry(symmetry: Symmetry, network: nn.Module, example: Inputs | None, origin: str) -> None:
+    """See that a symmetry that somebody saved is one of a network: move its units at random, and compare outputs.
+
+    Args:
+        symmetry: The symmetry.
+        network: The network.
+        example: What the network takes; None for inputs such as those that the symmetry was found with.
+        origin: Where the symmetry comes from.
+
+    Raises:
+        PermaskError: There are no inputs.
+        NetworkError: The symmetry changes what the network computes, or does not fit it, or it cannot be told.
+    """
+    if example is None:
+        if not (described := symmetry.report.get("inputs")):
+            raise PermaskError(
+                f"{origin}: does not say what the network takes; give --input or --data to verify it with"
+            )
+        example = Inputs.drawn(described)
+    check_takes(network, example, origin)
+    if not (change := verify(symmetry, network, example)) <= ROUNDING:
+        raise NetworkError(
+            f"{origin}: not a symmetry of this network: moving its units changes the outputs by {change:.2g} of their "
+            "spread; find it anew with permask inspect --save, or leave --symmetry out"
+        )
 
 
 def _argument(text: str) -> tuple[str, Any]:

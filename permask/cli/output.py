@@ -1,6 +1,7 @@
 """What commands write: files, whole or not at all, tables, and bars of how far they are."""
 
 import os
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,19 +15,40 @@ from permask.progress import inside
 
 
 def check_writable(*paths: Path | None) -> None:
-    """Raise a `PermaskError` if one of the files that are wanted cannot be written, before any work is done."""
-    for path in filter(None, paths):
-        if path.is_dir():
-            raise PermaskError(f"{path}: expected a file to write, this is a folder")
-        if not path.parent.is_dir():
-            raise PermaskError(f"{path}: cannot write there: {path.parent} is not a folder")
-        if not os.access(path.parent, os.W_OK):
-            raise PermaskError(f"{path}: cannot write there: no permission for {path.parent}")
+    """Raise a `PermaskError` if one of the files that are wanted cannot be written, before any work is done.
+
+    A link stays what it is, and so does what it leads to; a device, a pipe or a socket is not replaced by a file.
+    """
+    wanted = [path for path in paths if path is not None]
+    for number, path in enumerate(wanted):
+        try:
+            _check_replaceable(path)
+            same = path.resolve() in {other.resolve() for other in wanted[:number]}
+        except (OSError, ValueError, RuntimeError) as error:  # a name too long, with a NUL in it, a circle of links
+            raise PermaskError(f"{path}: cannot write there: {error}") from error
+        if same:
+            raise PermaskError(f"{path}: expected a file for each output, this is another one's; choose another name")
+
+
+def _check_replaceable(path: Path) -> None:
+    if path.is_symlink():
+        raise PermaskError(f"{path}: expected a file to write, this is a link; name the file that it leads to")
+    if path.is_dir():
+        raise PermaskError(f"{path}: expected a file to write, this is a folder")
+    if path.exists() and not path.is_file():
+        raise PermaskError(
+            f"{path}: expected a file to write, this is a device, a pipe or a socket; choose another name"
+        )
+    if not path.parent.is_dir():
+        raise PermaskError(f"{path}: cannot write there: {path.parent} is not a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise PermaskError(f"{path}: cannot write there: no permission for {path.parent}")
 
 
 def write_whole(path: Path, save: Callable[[Path], object]) -> None:
     """Write a file under a temporary name and move it into place when it is complete."""
-    partial = path.with_name(f".{path.stem}.partial{path.suffix}")
+    check_writable(path)
+    partial = path.with_name(f".{path.stem[:100]}-{secrets.token_hex(4)}.partial{path.suffix}")
     try:
         save(partial)
         partial.replace(path)

@@ -71,7 +71,9 @@ def verify(
     root: Annotated[Path, STORE] = Path("store"),
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Compare every file with its checksum, and every result with its key; exit code 1 if one is damaged. Running the study computes it anew.
+    """Compare files with their checksums, and results with their keys; exit code 1 if one is damaged.
+
+    Running the study computes it anew.
 
     Example: `permask store verify studies/digits.yaml`
     """

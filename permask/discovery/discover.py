@@ -20,7 +20,7 @@ from permask.discovery.rules import RULES
 from permask.discovery.solve import solve
 from permask.errors import NetworkError
 from permask.groups import moving
-from permask.inputs import Example
+from permask.inputs import Described, Example, Inputs
 from permask.progress import progress
 from permask.symmetry import Symmetry
 from permask.wrapped import readable
@@ -65,12 +65,14 @@ class Captured:
         program: What was captured.
         readable: The same with composite ops decomposed.
         aliases: All names of every tensor in the `state_dict`, by the first of them.
+        inputs: What it was captured with, as `Inputs.described` has it.
         seconds: What it took.
     """
 
     program: Program
     readable: Program
     aliases: Mapping[str, Sequence[str]]
+    inputs: Described | None
     seconds: float
 
 
@@ -79,7 +81,8 @@ def captured(model: nn.Module, example: Example, outputs: Wanted = None) -> Capt
     started = time.perf_counter()
     with progress("  capture"):
         program = capture(model, example, outputs=outputs)
-    return Captured(program, decomposed(program, RULES), tied(model), time.perf_counter() - started)
+    inputs = Inputs.of(model, example).described
+    return Captured(program, decomposed(program, RULES), tied(model), inputs, time.perf_counter() - started)
 
 
 def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
@@ -133,6 +136,7 @@ def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
             "unseen": list(certificate.unseen),
             "unused": sorted(set(sizes) - set(used)),
             "outputs": network.program.returned,
+            "inputs": network.inputs,
         },
     )
 

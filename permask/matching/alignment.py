@@ -15,6 +15,7 @@ from permask.display import card, one_line, table
 from permask.errors import PermaskError
 from permask.matching.assignment import Score, unit_sources
 from permask.permutation import Permutation
+from permask.seal import check_seal, sealed
 from permask.symmetry import Symmetry
 
 FORMAT = "permask-alignment"
@@ -128,7 +129,7 @@ class Alignment:
         self.symmetry.check(model)
 
     def save(self, path: str | Path) -> None:
-        """Write the alignment as JSON, with the symmetry that it belongs to and that symmetry's hash."""
+        """Write the alignment as JSON, with the symmetry that it belongs to, that symmetry's hash, and a checksum."""
         content = {
             "format": FORMAT,
             "schema": SCHEMA_VERSION,
@@ -140,7 +141,7 @@ class Alignment:
             "history": list(self.history),
             "used": dict(self.used),
         }
-        Path(path).write_text(json.dumps(content, sort_keys=True))
+        Path(path).write_text(json.dumps(sealed(content), sort_keys=True))
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -157,7 +158,7 @@ class Alignment:
             if not symmetry.has_hash(content["symmetry_hash"]):
                 raise PermaskError("its symmetry is not the one whose hash it carries; the file was altered")
             index = {name: np.asarray(vector) for name, vector in content["permutation"].items()}
-            return cls(
+            alignment = cls(
                 symmetry=symmetry,
                 permutation=Permutation(symmetry.groups, index),
                 method=content["method"],
@@ -167,5 +168,7 @@ class Alignment:
                 used=content["used"],
                 seconds=content["seconds"],
             )
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, PermaskError) as error:
+            check_seal(content)
+            return alignment
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PermaskError) as error:
             raise PermaskError(f"{path}: expected an alignment saved by permask: {error}") from error

@@ -2,11 +2,13 @@
 
 from collections.abc import Mapping
 
+from permask.study.join import JOINED
 from permask.study.results import Results
 
 Origins = Mapping[str, Mapping[str, int]]  # name to value to how many steps were computed with it
 
 # what numbers may depend on, and what should therefore be one and the same
+CURRENT = ("permask", "commit", "torch", "cpu")  # of these, also the same as where the results were gathered
 EQUAL = ("permask", "commit", "torch", "device", "precision", "compile", "deterministic", "cpu")
 
 
@@ -21,7 +23,7 @@ def sentences(results: Results) -> dict[str, str]:
 
 
 def warning(results: Results) -> str:
-    """What is missing, and in what the steps differ that numbers may depend on; empty if nothing."""
+    """What is missing, in what the steps differ that numbers may depend on, and what is stale; empty if nothing."""
     said = []
     if results.missing:
         said.append(f"results are missing here, as the store lacks {results.missing}.")
@@ -29,7 +31,24 @@ def warning(results: Results) -> str:
     if differing:
         values = "; ".join(f"{name}: {', '.join(_counted(values))}" for name, values in differing.items())
         said.append(f"not all of these results were computed alike, and may differ for that reason. {values}.")
+    if stale := _stale(results):
+        said.append(
+            f"the store had these results, computed with another {' and '.join(stale)} than is here. "
+            f"{'; '.join(stale.values())}."
+        )
     return " ".join(f"Warning: {sentence}" for sentence in said)
+
+
+def _stale(results: Results) -> dict[str, str]:
+    """By name, what no step was computed with although it was there when the results were gathered, in words."""
+    if JOINED in results.provenance:
+        return {}
+    found = {}
+    for name in CURRENT:
+        values, here = origins(results).get(name, {}), results.provenance.get(name)
+        if values and here is not None and str(here) not in values:
+            found[name] = f"{name}: {', '.join(_counted(values))}, here {here or 'unknown'}"
+    return found
 
 
 def origin_sentences(results: Results) -> list[str]:
