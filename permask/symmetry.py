@@ -55,10 +55,11 @@ class Symmetry:
         pinned: The axes, or parts of them, that cannot move.
         movable: Share of parameter elements with at least one permutable axis, in [0, 1].
         shapes: Every parameter and buffer of the network, with its shape.
-        report: What discovery measured: `seconds` by phase; `error`, the change of the outputs relative to their
-            spread, or None without any evidence; `float32`, that change in float32 if it is rounding that the network
-            amplifies; `failed`, groups that failed the certificate; `unseen`, groups and `idle`, axes of which it could
-            see nothing; `unused` parameters; the `outputs` that count; the `inputs`, as `Inputs.described` has them.
+        report: What discovery measured: `seconds` by phase; `certificate`, its kind: `full`, `narrow`, `off` or `none`;
+            `error`, the change of the outputs relative to their spread, or None without any evidence; `float32`, that
+            change in float32 if it is rounding that the network amplifies; `failed`, groups that failed the
+            certificate; `unseen`, groups and `idle`, axes of which it could see nothing; `unused` parameters; the
+            `outputs` that count; the `inputs`, as `Inputs.described` has them.
     """
 
     groups: tuple[Group, ...]
