@@ -10,7 +10,7 @@ from support.networks import NETWORKS
 from torch import nn
 
 import permask
-from permask.discovery import narrow, redraw
+from permask.discovery import certify, narrow, parts, redraw
 from permask.discovery.capture import capture
 from permask.discovery.certify import TOLERANCE, parameters_of, state_of, tried
 from permask.discovery.discover import captured
@@ -40,6 +40,13 @@ SOME = (
     "group_norm",
 )
 OTHERS = sorted(NETWORKS.keys() - set(SOME) - NO_COPY)
+
+
+@pytest.fixture
+def large(monkeypatch):
+    """No network is small."""
+    monkeypatch.setattr(certify, "SMALL", 0)
+    monkeypatch.setattr(parts, "SMALL", 0)
 
 
 @pytest.fixture
@@ -140,7 +147,7 @@ def deep(layers: int = 16) -> nn.Module:
 
 
 @pytest.mark.parametrize("call", ["discover", "verify"])
-def test_few_weights_exist_at_a_time(call, monkeypatch):
+def test_few_weights_exist_at_a_time(call, large, monkeypatch):
     """In verify, all of them in one copy of the network; what is drawn besides goes at once."""
     network, inputs, alive, most = deep(), torch.randn(3, 12), weakref.WeakSet(), 0
     symmetry = permask.discover(network, inputs)
@@ -161,7 +168,7 @@ def test_few_weights_exist_at_a_time(call, monkeypatch):
 @pytest.mark.parametrize(
     "name", ["vgg", "resnet", "lstm", "tied_embedding", "layer_applied_twice", "grouped_query_attention"]
 )
-def test_a_run_in_parts_gives_the_same_outputs_and_derivatives(name):
+def test_a_run_in_parts_gives_the_same_outputs_and_derivatives(name, large):
     network, inputs = NETWORKS[name].make(), NETWORKS[name].inputs()
     program, state = capture(network, inputs), in_float64(state_of(network))
     found = {}
@@ -183,7 +190,7 @@ def test_a_run_in_parts_gives_the_same_outputs_and_derivatives(name):
             assert torch.allclose(found[state.memory[name]], x.grad, rtol=1e-10, atol=1e-13)
 
 
-def test_no_part_ends_between_a_tensor_and_what_modifies_it():
+def test_no_part_ends_between_a_tensor_and_what_modifies_it(large):
     network = nn.Sequential(*(m for _ in range(8) for m in (nn.Linear(6, 6), nn.ReLU(inplace=True), nn.LayerNorm(6))))
     nodes = capture(network, torch.randn(2, 6))._in_order
     ends = cuts(nodes)
@@ -191,7 +198,7 @@ def test_no_part_ends_between_a_tensor_and_what_modifies_it():
     assert not [end for end in ends[1:-1] if nodes[end].writes]
 
 
-def test_what_is_modified_until_the_end_is_never_cut():
+def test_what_is_modified_until_the_end_is_never_cut(large):
     def forward(net, x):
         sums = torch.zeros(4, 6)
         for _ in range(8):
@@ -202,6 +209,15 @@ def test_what_is_modified_until_the_end_is_never_cut():
     nodes = capture(Net(forward, a=nn.Linear(6, 6), b=nn.Linear(6, 3)), torch.randn(4, 6))._in_order
     last = max(i for i, node in enumerate(nodes) if node.writes)
     assert len(nodes) > 20 and not [end for end in cuts(nodes) if 4 < end <= last]
+
+
+@pytest.mark.parametrize("name", ["resnet", "grouped_query_attention"])
+def test_a_large_network_is_certified_as_a_small_one_is(name, request):
+    network, inputs = NETWORKS[name].make(), NETWORKS[name].inputs()
+    small = permask.discover(network, inputs).report
+    request.getfixturevalue("large")
+    large = permask.discover(network, inputs).report
+    assert small | {"seconds": None} == large | {"seconds": None}
 
 
 def test_drawn_weights_are_the_same_every_time_and_tied_ones_alike():

@@ -15,7 +15,7 @@ from permask.discovery.influence import Influence
 from permask.discovery.program import Program, tensors_in
 from permask.discovery.redraw import in_float64, moves, randomised
 from permask.discovery.trial import TOLERANCE, Trial
-from permask.discovery.weights import Weights
+from permask.discovery.weights import SMALL, Weights
 from permask.errors import NetworkError
 from permask.groups import Group
 from permask.inputs import Inputs
@@ -88,6 +88,8 @@ def tried(
     held, found = groups, None
     for attempt in range(3):
         weights = randomised(state, parameters, seed + attempt) if attempt < last else in_float64(state)
+        if sum(x.numel() for x in state.values()) * 8 <= SMALL:
+            weights = weights.held()
         claim = _Claim(program, held, weights, given, parameters=parameters, seed=seed)
         if claim.trial.finite or (found is None and attempt == 2):
             before, new = found, claim.certificate()

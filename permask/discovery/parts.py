@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from math import isqrt
 from typing import TYPE_CHECKING
 
+from permask.discovery.weights import SMALL
+
 if TYPE_CHECKING:
     from permask.discovery.program import Node
 
@@ -11,13 +13,21 @@ if TYPE_CHECKING:
 def cuts(nodes: Sequence["Node"]) -> list[int]:
     """The numbers of the nodes at which parts begin, and their count at the end.
 
-    There are about as many parts as nodes in each. The cuts are where the fewest bytes are known that are needed later,
-    and never between a tensor and what modifies it: a part can be computed twice.
+    A program whose values are `SMALL` is one part. Of others, there are about as many parts as nodes in each. The cuts
+    are where the fewest bytes are known that are needed later, and never between a tensor and what modifies it: a part
+    can be computed twice.
     """
+    if sum(map(_bytes, nodes)) <= SMALL:
+        return [0, len(nodes)]
     size, costs = isqrt(len(nodes)) + 1, _costs(nodes)
     windows = (range(begin, min(begin + size, len(nodes))) for begin in range(1, len(nodes), size))
     cheapest = (min(window, key=costs.__getitem__) for window in windows)
     return [0, *(cut for cut in cheapest if costs[cut] < float("inf")), len(nodes)]
+
+
+def _bytes(node: "Node") -> int:
+    """What the values of a node take, in float64."""
+    return sum(x.numel() * 8 for x in node.outputs if x is not None)
 
 
 def _costs(nodes: Sequence["Node"]) -> list[float]:
@@ -32,9 +42,8 @@ def _costs(nodes: Sequence["Node"]) -> list[float]:
             made.setdefault(memory, i)
         for memory in (memory for name in node.writes for memory in by_name[name].storages):
             forbidden.update(range(made[memory] + 1, i + 1))
-        size = sum(x.numel() * x.element_size() for x in node.outputs if x is not None)
-        changes[i + 1] += size
-        changes[last_use.get(node.name, i) + 1] -= size
+        changes[i + 1] += _bytes(node)
+        changes[last_use.get(node.name, i) + 1] -= _bytes(node)
     costs, total = [], 0.0
     for i, change in enumerate(changes[:-1]):
         total += change

@@ -203,8 +203,11 @@ class Program:
             return environment
 
         known: dict[str, Any] = {}
+        parts = list(pairwise(cuts(self._in_order)))
+        if len(parts) == 1:
+            return run_part(*parts[0], known)[self.nodes[-1].name]
         with set_checkpoint_early_stop(False):  # which it does by an exception that is taken for one of an op
-            for begin, end in pairwise(cuts(self._in_order)):
+            for begin, end in parts:
                 known = checkpoint(run_part, begin, end, known, use_reentrant=False, preserve_rng_state=False)
         return known[self.nodes[-1].name]
 

@@ -1,7 +1,7 @@
 """Weights that are made one tensor at a time, so that a trial of a large network needs little memory.
 
-A trial runs a network many times, with weights that are drawn at random, permuted or rounded. None of them is kept:
-each tensor is made when it is asked for, and is the same every time.
+A trial runs a network many times, with weights that are drawn at random, permuted or rounded. None of them is kept,
+unless all of them are `SMALL`: each tensor is made when it is asked for, and is the same every time.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping
@@ -9,6 +9,8 @@ from typing import Self
 
 import torch
 from torch import Tensor
+
+SMALL = 2**24  # bytes that need not be spared
 
 
 class Weights(Mapping[str, Tensor]):
@@ -31,6 +33,11 @@ class Weights(Mapping[str, Tensor]):
         device = next((x.device for x in state.values() if not x.is_meta), torch.device("cpu"))
         memory = {name: memory_of(name, x) for name, x in state.items()}
         return cls(memory, lambda name: change(name, state[name]), torch.empty(0, dtype=dtype, device=device))
+
+    def held(self) -> Self:
+        """The same, made once and for all: for small networks, whose weights take longer to make than to read."""
+        tensors = dict(self)
+        return type(self)(self.memory, tensors.__getitem__, self.like)
 
     def map(self, change: Callable[[str, Tensor], Tensor], dtype: torch.dtype | None = None) -> Self:
         """The same with every tensor changed, and floating-point ones of another type if one is given."""
