@@ -99,6 +99,16 @@ class Symmetry:
                 expected, got = _shape(self.shapes.get(name)), _shape(state.get(name))
                 raise NetworkError(f"{name}: the symmetry expects {expected}, the network has {got}")
 
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise a `NetworkError` that names the first tensor of a checkpoint that the network does not have so.
+
+        A checkpoint need not hold all of them, such as those that are tied to others.
+        """
+        for name, shape in shapes.items():
+            if self.shapes.get(name) != shape:
+                expected, got = _shape(self.shapes.get(name)), _shape(shape)
+                raise NetworkError(f"{name}: the symmetry expects {expected}, the checkpoint has {got}")
+
     @property
     def freedom(self) -> float:
         """log10 of the number of symmetries: Σ B · log10(N!) over groups of N units, each in B blocks.

@@ -149,15 +149,15 @@ def deep(layers: int = 16) -> nn.Module:
 @pytest.mark.parametrize("call", ["discover", "verify"])
 def test_few_weights_exist_at_a_time(call, large, monkeypatch):
     """In verify, all of them in one copy of the network; what is drawn besides goes at once."""
-    network, inputs, alive, most = deep(), torch.randn(3, 12), weakref.WeakSet(), 0
+    network, inputs, made, most = deep(), torch.randn(3, 12), [], 0
     symmetry = permask.discover(network, inputs)
     drawn = redraw._redrawn
 
     def watched(*arguments):
         nonlocal most
         x = drawn(*arguments)
-        alive.add(x)
-        most = max(most, sum(one.ndim > 1 for one in alive))
+        made.extend([weakref.ref(x)] if x.ndim > 1 else [])
+        most = max(most, sum(ref() is not None for ref in made))
         return x
 
     monkeypatch.setattr(redraw, "_redrawn", watched)
