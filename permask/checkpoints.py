@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import load_file
 from torch import Tensor
 
 from permask.errors import PermaskError
+from permask.shards import Shards, in_shards, is_safetensors
 
 OWN = "permask"  # in the metadata of a mask that permask wrote
 # where training scripts put the state_dict inside a checkpoint
@@ -21,7 +21,7 @@ ZIPPED, PICKLED = b"P", b"\x80"
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file, of whatever name, or of a `state_dict` saved by `torch.save`.
+    """Read the tensors of a safetensors file, of whatever name, of several with an index, or of a saved `state_dict`.
 
     A checkpoint that holds the `state_dict` under one of the usual names is looked into, and the prefix
     `module.` of distributed training is taken off.
@@ -101,19 +101,12 @@ def _kept_by_sparsifier(content: Any) -> dict[str, Tensor] | None:
     return None
 
 
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (OSError, SafetensorError) as error:
-        raise PermaskError(f"{path}: expected a safetensors file: {error}") from error
-
-
 def _is_own(path: Path) -> bool:
-    """Whether a file is a mask that permask wrote."""
+    """Whether a file is a mask that permask wrote; of several, the first."""
     try:
-        with safe_open(path, framework="pt") as file:
+        with safe_open(Shards(path).files[0], framework="pt") as file:
             return OWN in (file.metadata() or {})
-    except (OSError, SafetensorError):
+    except (OSError, SafetensorError, PermaskError):
         return False
 
 
@@ -142,14 +135,15 @@ def _plain_dict(_factory: type) -> dict[Any, Any]:
 
 
 def _content(path: Path) -> Any:
+    if in_shards(path):
+        return dict(Shards(path))
     if not path.is_file():
         raise PermaskError(f"{path}: no such file")
     try:
-        with path.open("rb") as file:
-            header = file.read(10)[8:]  # in safetensors, a JSON object follows its length
+        path.open("rb").close()
     except OSError as error:
         raise PermaskError(f"{path}: cannot read: {error.strerror}") from error
-    return _load_safetensors(path) if header == b'{"' or path.suffix == ".safetensors" else _load_pickle(path)
+    return dict(Shards(path)) if is_safetensors(path) else _load_pickle(path)
 
 
 def _first_line(error: Exception) -> str:

@@ -81,6 +81,10 @@ class Inputs:
         """The same with floating-point tensors in float64."""
         return self.map(lambda x: x.double() if x.is_floating_point() else x)
 
+    def float(self) -> "Inputs":
+        """The same with floating-point tensors in float32."""
+        return self.map(lambda x: x.float() if x.is_floating_point() else x)
+
     @property
     def described(self) -> Described | None:
         """Shape, type, and of whole numbers the range of every argument; None unless all are tensors with values."""

@@ -177,18 +177,22 @@ class Permutation:
                 sources[key] = (axis, before[step])
         return sources
 
-    def permute_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Permute tensors by the name of a parameter, as `apply` does a `state_dict`."""
-        # a state_dict keeps its metadata: `load_state_dict` of some modules needs it
-        permuted = copy.copy(tensors) if isinstance(tensors, OrderedDict) else dict(tensors)
-        if self._sources and not any(name in permuted for name, _ in self._sources):
-            expected, got = next(iter(self._sources))[0], next(iter(permuted), "nothing")
-            raise NetworkError(f"none of the symmetry's parameters is here: expected {expected} …, got {got} …")
-        # rows first: the virtual axis of a grouped convolution is read off the rows that are there already
+    @cached_property
+    def _axes(self) -> dict[str, list[tuple[int, Axis, Index]]]:
+        """For every parameter, the dims along which it moves, in order: the axis of each, and the source."""
+        axes: dict[str, list[tuple[int, Axis, Index]]] = {}
         for (name, dim), (axis, source) in sorted(self._sources.items(), key=lambda item: item[0]):
-            if name not in permuted:
-                continue
-            x = permuted[name]
+            axes.setdefault(name, []).append((dim, axis, source))
+        return axes
+
+    def permute_tensor(self, name: str, x: Tensor) -> Tensor:
+        """Permute one tensor, as `apply` does that of its name in a `state_dict`.
+
+        Raises:
+            NetworkError: Its shape does not fit the symmetry.
+        """
+        # rows first: the virtual axis of a grouped convolution is read off the rows that are there already
+        for dim, axis, source in self._axes.get(name, ()):
             per_row = axis.length // axis.convolution_groups
             if dim >= x.ndim or x.shape[dim] != per_row:
                 raise NetworkError(
@@ -196,9 +200,21 @@ class Permutation:
                     "was the symmetry found on another network?"
                 )
             if axis.convolution_groups == 1:
-                permuted[name] = x.index_select(dim, torch.as_tensor(source, device=x.device))
+                x = x.index_select(dim, torch.as_tensor(source, device=x.device))
             else:
-                permuted[name] = _select_within_blocks(x, dim, source, axis.convolution_groups)
+                x = _select_within_blocks(x, dim, source, axis.convolution_groups)
+        return x
+
+    def permute_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
+        """Permute tensors by the name of a parameter, as `apply` does a `state_dict`."""
+        # a state_dict keeps its metadata: `load_state_dict` of some modules needs it
+        permuted = copy.copy(tensors) if isinstance(tensors, OrderedDict) else dict(tensors)
+        if self._sources and not any(name in permuted for name, _ in self._sources):
+            expected, got = next(iter(self._sources))[0], next(iter(permuted), "nothing")
+            raise NetworkError(f"none of the symmetry's parameters is here: expected {expected} …, got {got} …")
+        for name in self._axes:
+            if name in permuted:
+                permuted[name] = self.permute_tensor(name, permuted[name])
         return permuted
 
 

@@ -55,10 +55,11 @@ class Symmetry:
         pinned: The axes, or parts of them, that cannot move.
         movable: Share of parameter elements with at least one permutable axis, in [0, 1].
         shapes: Every parameter and buffer of the network, with its shape.
-        report: What discovery measured: `seconds` by phase; `error`, the change of the outputs relative to their
-            spread, or None without any evidence; `float32`, that change in float32 if it is rounding that the network
-            amplifies; `failed`, groups that failed the certificate; `unseen`, groups and `idle`, axes of which it could
-            see nothing; `unused` parameters; the `outputs` that count; the `inputs`, as `Inputs.described` has them.
+        report: What discovery measured: `seconds` by phase; `certificate`, its kind: `full`, `narrow`, `off` or `none`;
+            `error`, the change of the outputs relative to their spread, or None without any evidence; `float32`, that
+            change in float32 if it is rounding that the network amplifies; `failed`, groups that failed the
+            certificate; `unseen`, groups and `idle`, axes of which it could see nothing; `unused` parameters; the
+            `outputs` that count; the `inputs`, as `Inputs.described` has them.
     """
 
     groups: tuple[Group, ...]
@@ -97,6 +98,16 @@ class Symmetry:
             if state.get(name) != self.shapes.get(name):
                 expected, got = _shape(self.shapes.get(name)), _shape(state.get(name))
                 raise NetworkError(f"{name}: the symmetry expects {expected}, the network has {got}")
+
+    def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Raise a `NetworkError` that names the first tensor of a checkpoint that the network does not have so.
+
+        A checkpoint need not hold all of them, such as those that are tied to others.
+        """
+        for name, shape in shapes.items():
+            if self.shapes.get(name) != shape:
+                expected, got = _shape(self.shapes.get(name)), _shape(shape)
+                raise NetworkError(f"{name}: the symmetry expects {expected}, the checkpoint has {got}")
 
     @property
     def freedom(self) -> float:

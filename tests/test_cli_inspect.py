@@ -145,6 +145,14 @@ def test_says_where_there_is_no_evidence(file, inspect):
     assert "; no evidence: the outputs do not vary; took" in out
 
 
+def test_says_what_the_certificate_was_made_on(file, inspect):
+    _, out, _ = inspect(f"{file}:mlp", "--input", "6", "--certify", "narrow")
+    assert "change the output of a narrow copy by" in out
+    with pytest.warns(UserWarning, match="nothing is certified"):
+        _, out, _ = inspect(f"{file}:mlp", "--input", "6", "--certify", "off")
+    assert "not certified" in out and "no evidence" not in out
+
+
 def test_saves_the_symmetry_and_draws_the_network(file, inspect, tmp_path):
     saved, drawn = tmp_path / "symmetry.json", tmp_path / "network.html"
     code, out, _ = inspect(f"{file}:mlp", "--input", "6", "--save", saved, "--html", drawn)

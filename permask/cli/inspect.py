@@ -1,7 +1,7 @@
 """`permask inspect`: what may move in a network."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -36,6 +36,14 @@ def inspect(
     strict: Annotated[
         bool, typer.Option("--strict", help="Fail on an op without a rule, instead of pinning what it touches.")
     ] = False,
+    certify: Annotated[
+        Literal["full", "narrow", "off"] | None,
+        typer.Option(
+            help="How to verify what was found: on the network itself, on a copy with few units in every group, "
+            "which is quick for large networks, or not at all. [default: full]",
+            show_default=False,
+        ),
+    ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every axis of every group.")] = False,
     as_json: Annotated[bool, JSON] = False,
     save: Annotated[
@@ -69,7 +77,8 @@ def inspect(
     network = load_network(model, arguments or [])
     batches = read(Data(data=data, batches=1, batch_size=2), network)
     examples = example_of(batches) if batches else example_inputs(network, inputs or [])
-    symmetry = discover_cached(network, examples, strict=strict, outputs=outputs and list(map(_place_or_name, outputs)))
+    wanted = outputs and list(map(_place_or_name, outputs))
+    symmetry = discover_cached(network, examples, strict=strict, outputs=wanted, certify=certify)
     title = " ".join([model, *(arguments or [])])
     inspection = Inspection(title, examples, sum(x.numel() for x in network.parameters()), symmetry)
     if save is not None:

@@ -53,12 +53,16 @@ class Inspection:
     def _certified(self) -> str:
         """What the certificate says."""
         error, float32 = self.symmetry.report["error"], self.symmetry.report.get("float32")
+        kind = self.symmetry.report.get("certificate", "full")
+        if kind in ("off", "none"):
+            return "not certified"
         if error is None:
             return "no evidence: the outputs do not vary"
         if len(self.symmetry.report.get("unseen", ())) == len(self.symmetry.groups) > 0:
             return "no evidence: with these inputs, the units have no influence on the outputs"
         amplified = "" if float32 is None else f"; {float32:.0e} in float32, so that this is rounding"
-        return f"random permutations change the output by {error:.1e} of its spread (float64{amplified})"
+        whose = "the output of a narrow copy" if kind == "narrow" else "the output"
+        return f"random permutations change {whose} by {error:.1e} of its spread (float64{amplified})"
 
     def json(self) -> str:
         """All of it as JSON; the tables of positions are in the file that `--save` writes."""
@@ -84,7 +88,7 @@ class Inspection:
         report = self.symmetry.report
         if report["failed"]:
             console.print(f"[bold red]failed the certificate and left out:[/] {escape(', '.join(report['failed']))}")
-        if report.get("unseen"):
+        if report.get("unseen") and report.get("certificate") not in ("off", "none"):
             console.print(f"[bold yellow]no evidence for[/] {escape(_some(report['unseen'], every))}")
         if report["unused"]:
             console.print(f"not used in evaluation mode: {escape(_some(report['unused'], every))}")

@@ -13,6 +13,7 @@ from permask.cli.ensemble import ensemble
 from permask.cli.inspect import inspect
 from permask.cli.mask import mask
 from permask.cli.match import match
+from permask.cli.permute import permute
 from permask.cli.plan import plan
 from permask.cli.publish import publish
 from permask.cli.report import report
@@ -31,7 +32,22 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-VERBS = (demo, run, plan, status, report, compare, studies, inspect, match, transport, connect, ensemble, publish)
+VERBS = (
+    demo,
+    run,
+    plan,
+    status,
+    report,
+    compare,
+    studies,
+    inspect,
+    match,
+    permute,
+    transport,
+    connect,
+    ensemble,
+    publish,
+)
 for verb in VERBS:
     app.command(verb.__name__)(verb)
 app.add_typer(mask, name="mask")

@@ -116,9 +116,18 @@ def export(
         Literal["safetensors", "prune", "zeros", "2:4"],
         typer.Option(help="prune: torch.nn.utils.prune buffers; zeros: pruned weights set to zero."),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write; .pt or .safetensors.")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="Where to write; .pt or .safetensors; zeros in a checkpoint in shards, a new folder.",
+        ),
+    ],
     weights: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="The checkpoint that the mask belongs to.")
+        Path | None,
+        typer.Option(metavar="FILE", help="The checkpoint that the mask belongs to; in shards, the folder or index."),
     ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -129,15 +138,22 @@ def export(
     `permask mask export mask.safetensors --to prune --weights checkpoint.pt -o pruned.pt`
 
     `permask mask export mask.safetensors --to 2:4 --weights checkpoint.pt -o compressed.safetensors`
+
+    `permask mask export mask.safetensors --to zeros --weights llama/ -o llama-pruned`
     """
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
-    from permask.masks.exports import state_with_buffers, state_with_two_four, state_with_zeros
+    from permask.masks.exports import shards_with_zeros, state_with_buffers, state_with_two_four, state_with_zeros
     from permask.masks.formats import plain_state, read_mask, read_state
+    from permask.shards import Shards, in_shards
     from permask.tensors import save_pickled, save_tensors
 
-    check_writable(out)
     found = read_mask(path)
+    if to == "zeros" and weights is not None and in_shards(weights):
+        shards_with_zeros(Shards(weights), found, out)
+        _tell(_summary(found) | {"out": str(out)}, as_json)
+        return
+    check_writable(out)
     if to == "safetensors":
         write_whole(out, found.save)
         _tell(_summary(found) | {"out": str(out)}, as_json)

@@ -13,7 +13,13 @@ def transport(
     mask: Annotated[Path, typer.Argument(help="A mask of the alignment's source, in any form.", metavar="MASK")],
     alignment: Annotated[Path, typer.Argument(help="What `permask match` wrote.", metavar="ALIGNMENT.json")],
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="Where to write the permuted mask.")
+        Path,
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FILE.safetensors",
+            help="Where to write the permuted mask; of one in shards, a new folder.",
+        ),
     ] = Path("transported.safetensors"),
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -24,17 +30,26 @@ def transport(
     `permask transport mask.safetensors alignment.json -o mask_b.safetensors`
 
     `permask transport pruned_checkpoint.pt alignment.json`
+
+    `permask transport llama-mask/ alignment.json -o llama-mask-b`
     """
     from permask.cli.output import check_writable, write_whole
     from permask.masks.formats import read_mask
     from permask.masks.transport import transport as transport_mask
+    from permask.masks.transport import transport_shards
     from permask.matching.alignment import Alignment
+    from permask.shards import Shards, in_shards
 
-    check_writable(out)
-    moved = transport_mask(read_mask(mask), Alignment.load(alignment))
-    write_whole(out, moved.save)
-    if as_json:
-        content = {"kept": moved.count, "size": moved.size, "sparsity": moved.sparsity, "out": str(out)}
-        typer.echo(json.dumps(content, indent=1))
+    found = Alignment.load(alignment)
+    if in_shards(mask):
+        kept, size = transport_shards(Shards(mask), found, out)
     else:
-        typer.echo(f"wrote {out}: {moved.count:,} of {moved.size:,} weights kept, sparsity {moved.sparsity:.4f}")
+        check_writable(out)
+        moved = transport_mask(read_mask(mask), found)
+        write_whole(out, moved.save)
+        kept, size = moved.count, moved.size
+    sparsity = 1 - kept / size if size else 0.0
+    if as_json:
+        typer.echo(json.dumps({"kept": kept, "size": size, "sparsity": sparsity, "out": str(out)}, indent=1))
+    else:
+        typer.echo(f"wrote {out}: {kept:,} of {size:,} weights kept, sparsity {sparsity:.4f}")

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from permask.cache import cache_place
 from permask.discovery.discover import Captured, captured, find
+from permask.discovery.evidence import How, chosen
 from permask.discovery.outputs import Wanted
 from permask.discovery.program import Node, Ref
 from permask.discovery.rules import RULES
@@ -34,7 +35,12 @@ PLAIN = (bool, int, float, complex, str, torch.dtype, torch.device, torch.layout
 
 
 def discover_cached(
-    model: nn.Module, example_inputs: Example, strict: bool = False, *, outputs: Wanted = None
+    model: nn.Module,
+    example_inputs: Example,
+    strict: bool = False,
+    *,
+    outputs: Wanted = None,
+    certify: How | None = None,
 ) -> Symmetry:
     """As `discover`, but a network of the same structure is not solved and certified twice on a machine.
 
@@ -48,25 +54,27 @@ def discover_cached(
         example_inputs: Likewise.
         strict: Likewise.
         outputs: Likewise.
+        certify: Likewise.
     """
     model = readable(model)
+    how = chosen(certify, model)
     network = captured(model, example_inputs, outputs)
     started = time.perf_counter()
-    key = structure_key(network, model, strict)
+    key = structure_key(network, model, strict, how)
     place = _place(key) if key else None
     if key is None or place is None:
-        return find(network, model, strict)
+        return find(network, model, strict, how)
     kept = _read(place, key)
     if kept is not None:
         seconds = {"capture": network.seconds, "cache": time.perf_counter() - started}
         return replace(kept, report={**kept.report, "seconds": seconds})
-    symmetry = find(network, model, strict)
+    symmetry = find(network, model, strict, how)
     if not symmetry.report["failed"] and not symmetry.report["unseen"]:
         _write(place, key, symmetry)
     return symmetry
 
 
-def structure_key(network: Captured, model: nn.Module, strict: bool) -> str | None:
+def structure_key(network: Captured, model: nn.Module, strict: bool, how: How = "full") -> str | None:
     """SHA-256 of all that a symmetry depends on; None if something cannot be told, such as the rule of a user.
 
     Weights are not among it, nor running statistics; the contents of other buffers and of constants are.
@@ -81,7 +89,7 @@ def structure_key(network: Captured, model: nn.Module, strict: bool) -> str | No
     numbers: dict[int, int] = {}  # memory -> how many others there were before
     content = hashlib.sha256()
     try:
-        for part in (FORMAT, torch.__version__, _sources(), strict, shapes, network.aliases):
+        for part in (FORMAT, torch.__version__, _sources(), strict, how, shapes, network.aliases):
             content.update(f"{part!r}\n".encode())
         for node in program.nodes:
             memory = sorted(numbers.setdefault(one, len(numbers)) for one in node.storages)

@@ -10,7 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stderr
+from contextlib import ExitStack, contextmanager, redirect_stderr
 from pathlib import Path
 
 import torch
@@ -22,6 +22,8 @@ from permask.discovery.program import Node, Program
 from permask.discovery.reader import TORCH, Reader, outputs_of
 from permask.errors import NetworkError
 from permask.inputs import Example, Inputs
+
+META = torch.device("meta")
 
 
 def capture(model: nn.Module, example: Example, training: bool = False, *, outputs: Wanted = None) -> Program:
@@ -39,9 +41,20 @@ def capture(model: nn.Module, example: Example, training: bool = False, *, outpu
             names the line of the network's code. No such output.
     """
     inputs = Inputs.of(model, example)
-    with _mode(model, training), _readable_attention(), _without_caches(model), torch.no_grad(), quiet():
+    meta = any(x.is_meta for x in (*model.parameters(), *model.buffers()))
+    traced = inputs.to(META) if meta else inputs
+    with (
+        _mode(model, training),
+        _readable_attention(),
+        _without_caches(model),
+        torch.no_grad(),
+        quiet(),
+        ExitStack() as on,
+    ):
+        if meta:
+            on.enter_context(META)  # what the network makes itself goes there, too
         try:
-            exported = torch.export.export(model, inputs.args, dict(inputs.kwargs), strict=False)
+            exported = torch.export.export(model, traced.args, dict(traced.kwargs), strict=False)
         except Exception as error:
             raise NetworkError(_explain(error, model)) from error
     program = _program(exported, inputs, outputs)

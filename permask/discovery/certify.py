@@ -4,16 +4,18 @@ The weights are randomised first, since fresh ones hide errors: heads that start
 that are all alike. Everything runs in float64. Where nothing could have been noticed, nothing is certified.
 """
 
-from collections.abc import Sequence, Set
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from typing import Self
 
 import torch
 from torch import Tensor, nn
 
-from permask.discovery.influence import Gradients, derivatives, idle_axes
-from permask.discovery.program import Program
-from permask.discovery.redraw import State, in_float64, moves, randomised
-from permask.discovery.trial import TOLERANCE, Trial, tensors
+from permask.discovery.influence import Influence
+from permask.discovery.program import Program, tensors_in
+from permask.discovery.redraw import in_float64, moves, randomised
+from permask.discovery.trial import TOLERANCE, Trial
+from permask.discovery.weights import SMALL, Weights
 from permask.errors import NetworkError
 from permask.groups import Group
 from permask.inputs import Inputs
@@ -40,14 +42,26 @@ class Certificate:
     unseen: tuple[str, ...] = ()
     float32: float | None = None
 
+    def together(self, other: Self) -> Self:
+        """What two trials of the same groups with different weights showed; the second of those that held in both."""
+        failed = {*self.failed, *other.failed}
+        return replace(
+            self,
+            error=_largest(self.error, other.error),
+            failed=(*self.failed, *other.failed),
+            idle=tuple(x for x in self.idle if x in other.idle),
+            unseen=tuple(x for x in self.unseen if x in other.unseen and x not in failed),
+            float32=_largest(self.float32, other.float32),
+        )
+
 
 def certify(
     program: Program, groups: tuple[Group, ...], model: nn.Module, inputs: Sequence[Tensor], seed: int = 0
 ) -> Certificate:
     """Permute all groups and compare outputs; find the groups that fail by bisection.
 
-    Other weights are tried where outputs are not finite, or show nothing of any group: others drawn at random, then the
-    network's own.
+    Other weights are tried where outputs are not finite, or show nothing of some group: others drawn at random, then
+    the network's own; until all groups were seen, or others than before were not.
 
     Args:
         program: The network.
@@ -56,23 +70,50 @@ def certify(
         inputs: Example inputs.
         seed: For the random weights and permutations.
     """
-    state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
-    parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
+    return tried(program, groups, state_of(model), parameters_of(model), inputs, seed=seed)
+
+
+def tried(
+    program: Program,
+    groups: tuple[Group, ...],
+    state: Mapping[str, Tensor],
+    parameters: Set[str],
+    inputs: Sequence[Tensor],
+    *,
+    seed: int = 0,
+) -> Certificate:
+    """As `certify`, with the tensors of a network and the names of its parameters in place of the network."""
     given = Inputs(tuple(inputs)).double()
-    failed: set[str] = set()
-    found = None
+    last = 2 if not any(x.is_meta for x in state.values()) else 3
+    held, found = groups, None
     for attempt in range(3):
-        weights = randomised(state, parameters, seed + attempt) if attempt < 2 else in_float64(state)
-        held = tuple(group for group in groups if group.name not in failed)
+        weights = randomised(state, parameters, seed + attempt) if attempt < last else in_float64(state)
+        if sum(x.numel() for x in state.values()) * 8 <= SMALL:
+            weights = weights.held()
         claim = _Claim(program, held, weights, given, parameters=parameters, seed=seed)
         if claim.trial.finite or (found is None and attempt == 2):
-            found = claim.certificate()
-            failed.update(found.failed)
-            left = len(held) - len(found.failed)
-            if not left or len(found.unseen) < left:
+            before, new = found, claim.certificate()
+            found = before.together(new) if before else new
+            held = tuple(group for group in held if group.name not in new.failed)
+            stuck = before is not None and before.unseen == found.unseen
+            if not found.unseen or (stuck and len(found.unseen) < len(held)):
                 break
     assert found is not None
-    return replace(found, failed=tuple(group.name for group in groups if group.name in failed))
+    return found
+
+
+def _largest(*numbers: float | None) -> float | None:
+    return max((x for x in numbers if x is not None), default=None)
+
+
+def state_of(model: nn.Module) -> dict[str, Tensor]:
+    """The tensors of a network's `state_dict`."""
+    return {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
+
+
+def parameters_of(model: nn.Module) -> set[str]:
+    """All names of a network's parameters."""
+    return {name for name, _ in model.named_parameters(remove_duplicate=False)}
 
 
 class _Claim:
@@ -82,7 +123,7 @@ class _Claim:
         self,
         program: Program,
         groups: tuple[Group, ...],
-        state: State,
+        weights: Weights,
         inputs: Inputs,
         *,
         parameters: Set[str],
@@ -91,27 +132,23 @@ class _Claim:
         self.program = program
         self.groups = groups
         self.moves = moves(groups, seed)
-        leaves = {id(x): x.detach().requires_grad_() for name, x in state.items() if name in parameters}
-        tied = {name: leaves.get(id(x), x) for name, x in state.items()}
+        used = {node.key for node in program.nodes if node.kind == "state"}
+        self.influence = Influence(groups, weights, parameters, used)
         outputs: list[Tensor] = []
 
         def expected() -> list[Tensor]:
             try:
-                with torch.enable_grad():
-                    outputs.extend(tensors(program.run([tied], inputs.tensors)[0]))
+                outputs.extend(self.influence.outputs(lambda w: tensors_in(program.run_in_parts(w, inputs.tensors))))
             except NetworkError:  # an op that runs without derivatives only
-                outputs.extend(self._run(state, inputs))
+                outputs.extend(self._run(weights, inputs))
             return [y.detach() for y in outputs]
 
-        self.trial = Trial(self._run, state, inputs, groups, expected=expected, seed=seed)
-        scales = {k: self.trial.scales[k] for k in self.trial.telling}
-        found = derivatives({name: tied[name] for name in parameters}, outputs, scales)
-        self.derivable = bool(found)
-        self.gradients: Gradients = found or dict.fromkeys(parameters)
+        self.trial = Trial(self._run, weights, inputs, groups, expected=expected, seed=seed)
+        self.influence.follow(outputs, {k: self.trial.scales[k] for k in self.trial.telling})
 
     @torch.no_grad()
-    def _run(self, state: State, inputs: Inputs) -> list[Tensor]:
-        return tensors(self.program.run([state], inputs.tensors)[0])
+    def _run(self, weights: Weights, inputs: Inputs) -> list[Tensor]:
+        return tensors_in(self.program.run([weights], inputs.tensors)[0])
 
     def certificate(self) -> Certificate:
         """What holds of the claim, and how much of that could be noticed."""
@@ -124,7 +161,9 @@ class _Claim:
         held = [group for group in self.groups if group.name not in failed]
         if failed:
             error, _ = self._change([group.name for group in held])
-        idle = idle_axes(held, self.trial.state, self.gradients, max(TOLERANCE, error))
+        least = max(TOLERANCE, error)  # that a trial can notice
+        responses = [(group, axis, self.influence.of(axis)) for group in held for axis in group.axes]
+        idle = [(group, axis) for group, axis, response in responses if response is not None and response <= least]
         unseen = self._unseen(held, {id(axis) for _, axis in idle}, error)
         return Certificate(
             error=error if self.trial.telling or not held else None,
@@ -158,8 +197,8 @@ class _Claim:
         names = [group.name for group in held]
         if not self.trial.telling:
             return names
-        if not self.derivable:
+        if not self.influence.known:
             index = {name: self.moves[0][name] for name in names}
             return [] if self.trial.notices(index, error) else names
-        told = {g.name: {id(axis) for axis in g.axes if axis.parameter in self.gradients} for g in held}
+        told = {g.name: {id(axis) for axis in g.axes if self.influence.of(axis) is not None} for g in held}
         return [name for name in names if told[name] and told[name] <= idle]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, field
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -50,9 +51,20 @@ class ColouredGraph:
         colour[atoms] = self._colours + _pairs(colour[atoms], labels)
         self._colours += len(atoms)
 
+    @cached_property
+    def _part(self) -> Integers:
+        """Number of the connected part of the graph that every atom lies in."""
+        return components(self.count, self.parent, self.child)
+
+    @cached_property
+    def _edges_by_part(self) -> tuple[Integers, Integers]:
+        """Numbers of all edges, part after part, and where those of every part begin."""
+        part = self._part[self.parent]
+        return np.argsort(part, kind="stable"), np.r_[0, np.cumsum(np.bincount(part))]
+
     def connected_families(self) -> list[list[int]]:
         """The block families, by the connected part of the graph that they lie in."""
-        part = components(self.count, self.parent, self.child)
+        part = self._part
         by_part: dict[int, list[int]] = {}
         for family in sorted(self.blocks):
             by_part.setdefault(int(part[self.parent[self.start[family]]]), []).append(family)
@@ -60,8 +72,9 @@ class ColouredGraph:
 
     def around(self, families: Sequence[int]) -> "Part":
         """The connected part of the graph that some families lie in."""
-        part = components(self.count, self.parent, self.child)
-        inside = part[self.parent] == part[self.parent[self.start[families[0]]]]
+        which = int(self._part[self.parent[self.start[families[0]]]])
+        edges, start = self._edges_by_part
+        inside = edges[start[which] : start[which + 1]]
         atoms, ends = np.unique(np.stack([self.parent[inside], self.child[inside]]), return_inverse=True)
         parent, child = ends.reshape(2, -1)
         free = np.isin(self.family[inside], list(self.blocks))

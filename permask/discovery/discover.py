@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from permask.discovery.capture import capture
-from permask.discovery.certify import certify
 from permask.discovery.decompose import decomposed
+from permask.discovery.evidence import How, certificate_of, chosen
 from permask.discovery.hierarchy import arrange
 from permask.discovery.naming import named
 from permask.discovery.outputs import Wanted
@@ -18,6 +18,7 @@ from permask.discovery.program import Program
 from permask.discovery.propagate import propagate
 from permask.discovery.rules import RULES
 from permask.discovery.solve import solve
+from permask.discovery.weights import memory_of
 from permask.errors import NetworkError
 from permask.groups import moving
 from permask.inputs import Described, Example, Inputs
@@ -26,7 +27,14 @@ from permask.symmetry import Symmetry
 from permask.wrapped import readable
 
 
-def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *, outputs: Wanted = None) -> Symmetry:
+def discover(
+    model: nn.Module,
+    example_inputs: Example,
+    strict: bool = False,
+    *,
+    outputs: Wanted = None,
+    certify: How | None = None,
+) -> Symmetry:
     """Find the permutations of hidden units that leave a network's function unchanged.
 
     The network is looked at in evaluation mode and left as it is. The keys and values that a language model would reuse
@@ -39,6 +47,10 @@ def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *,
         strict: Raise if an op has no rule, rather than pin what it touches.
         outputs: Which of the tensors that the network returns have to stay as they are, by name (`"logits"`) or place:
             one, or several. All by default; a pin names the output that causes it.
+        certify: `"full"` tries what was found on the network itself, with one of its weights in float64 at a time;
+            `"narrow"` on a copy with at most 8 units in every group, for large networks; `"off"` not at all. Full by
+            default, and narrow for a network on the meta device, which has no weights. `report["certificate"]` says
+            which it was, or `"none"` if there can be no such copy.
 
     Raises:
         DataError: Inputs of another form.
@@ -54,7 +66,8 @@ def discover(model: nn.Module, example_inputs: Example, strict: bool = False, *,
     """
     model = readable(model)
     with progress("discover"):
-        return find(captured(model, example_inputs, outputs), model, strict)
+        how = chosen(certify, model)
+        return find(captured(model, example_inputs, outputs), model, strict, how)
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,22 +98,19 @@ def captured(model: nn.Module, example: Example, outputs: Wanted = None) -> Capt
     return Captured(program, decomposed(program, RULES), tied(model), inputs, time.perf_counter() - started)
 
 
-def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
+def find(network: Captured, model: nn.Module, strict: bool, how: How = "full") -> Symmetry:
     """Find the symmetries of a network that was captured, and certify them; all further steps of `discover`."""
     started = time.perf_counter()
     aliases, names = network.aliases, {name: key for key, names in network.aliases.items() for name in names}
     with progress("  solve"):
         found = propagate(network.readable, names, network.readable.numbers(model.state_dict()))
         families = arrange(solve(found.constraints))
-    groups = named(families, found, network.program, aliases)
+    groups, family = named(families, found, network.program, aliases)
     seconds = {"capture": network.seconds, "solve": time.perf_counter() - started}
 
     started = time.perf_counter()
-    try:
-        with progress("  certify"):
-            certificate = certify(network.program, groups, model, network.program.example)
-    except NetworkError as error:
-        raise NetworkError(f"the network does not run in float64, so that nothing can be certified: {error}") from error
+    with progress("  certify"):
+        certificate, kind = certificate_of(how, network.program, found.values, (groups, family), model)
     if certificate.failed:
         warnings.warn(
             "a rule must be wrong: these groups change the network's output and are left out; please report them: "
@@ -108,7 +118,7 @@ def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
             stacklevel=3,
         )
         groups = tuple(group for group in groups if group.name not in certificate.failed)
-    if certificate.error is None:
+    if certificate.error is None and kind in ("full", "narrow"):
         warnings.warn(
             "there is no evidence for the symmetry that was found: no output varies; give other inputs",
             stacklevel=3,
@@ -129,6 +139,7 @@ def find(network: Captured, model: nn.Module, strict: bool) -> Symmetry:
         shapes={name: tuple(tensor.shape) for name, tensor in model.state_dict().items()},
         report={
             "seconds": seconds,
+            "certificate": kind,
             "error": certificate.error,
             "failed": list(certificate.failed),
             "float32": certificate.float32,
@@ -145,6 +156,5 @@ def tied(model: nn.Module) -> dict[str, Sequence[str]]:
     """All names of every tensor in a network's `state_dict`, by the first of them."""
     by_memory: dict[object, list[str]] = {}
     for name, tensor in model.state_dict(keep_vars=True).items():
-        memory = (tensor.untyped_storage().data_ptr(), tensor.storage_offset(), tensor.shape, tensor.stride())
-        by_memory.setdefault(memory if tensor.numel() else name, []).append(name)
+        by_memory.setdefault(memory_of(name, tensor), []).append(name)
     return {names[0]: names for names in by_memory.values()}

@@ -2,66 +2,139 @@
 
 If one axis is left out of its group, moving the units changes the weights by some Δ too little, and the outputs change
 if their derivative along Δ is not zero. One backward pass tells that of the axes of all parameters together.
+
+Neither the weights nor their derivatives are held: the network runs in parts, which are computed again one by one, with
+weights that are made again; and a derivative is dropped once the axes of its parameter have been looked at.
 """
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from permask.discovery.redraw import State
+from permask.discovery.weights import Weights
 from permask.groups import Axis, Group
 from permask.permutation import Permutation
 
 UNITS = 16  # of each group that are moved
-Gradients = Mapping[str, Tensor | None]
+Told = Callable[[Hashable, Tensor, Tensor], None]  # what the weights in some memory are, and their derivative
 
 
-def derivatives(leaves: Mapping[str, Tensor], outputs: Sequence[Tensor], scales: Mapping[int, float]) -> Gradients:
-    """Derivatives of a random sum of outputs along all parameters; none if an op has no derivative.
-
-    A sum of N entries with random signs is about √N times as large as one of them; every output is divided by that, and
-    by the scale of its changes.
+class Influence:
+    """What derivatives tell of the axes of all groups.
 
     Args:
-        leaves: The parameters that the outputs were computed from.
-        outputs: All outputs.
-        scales: Numbers of the outputs that count, and what changes of them are relative to.
+        groups: The groups.
+        weights: What the network is run with.
+        parameters: Names of those that derivatives are taken along.
+        used: Names of all tensors that the network reads.
     """
-    generator = torch.Generator().manual_seed(0)
-    parts = []
-    for k, scale in scales.items():
-        if outputs[k].requires_grad:
-            signs = torch.randn(outputs[k].shape, generator=generator, dtype=torch.float64).to(outputs[k])
-            parts.append((outputs[k] * signs / (scale * outputs[k].numel() ** 0.5)).sum().abs())
-    try:
-        if parts:
-            torch.stack(parts).sum().backward()
-    except RuntimeError:  # an op has no derivative
-        return {}
-    return {name: x.grad for name, x in leaves.items()} if parts else {}
+
+    def __init__(self, groups: Sequence[Group], weights: Weights, parameters: Set[str], used: Set[str]):
+        self._weights = weights
+        self._used = used
+        self._parameters = parameters & weights.keys()
+        self._names: dict[Hashable, list[str]] = {}  # of the parameters in every memory
+        for name in self._parameters:
+            self._names.setdefault(weights.memory[name], []).append(name)
+        self._axes: dict[str, list[tuple[Group, Axis]]] = {name: [] for name in self._parameters}
+        for group in groups:
+            for axis in group.axes:
+                if axis.parameter in self._axes:
+                    self._axes[axis.parameter].append((group, axis))
+        self._responses: dict[int, float] = {}
+        self.known = False
+
+    def outputs(self, run: Callable[[Weights], Sequence[Tensor]]) -> list[Tensor]:
+        """What the network gives, with what `follow` needs."""
+        with torch.enable_grad():
+            watched = _Watched(self._weights, self._names.keys(), self._used, self._responded)
+            return list(run(watched.weights))
+
+    def follow(self, outputs: Sequence[Tensor], scales: Mapping[int, float]) -> None:
+        """Take derivatives of a random sum of outputs; `known` says whether all ops had one.
+
+        A sum of N entries with random signs is about √N times as large as one of them; every output is divided by that,
+        and by the scale of its changes.
+
+        Args:
+            outputs: All outputs.
+            scales: Numbers of the outputs that count, and what changes of them are relative to.
+        """
+        generator = torch.Generator().manual_seed(0)
+        parts = []
+        for k, scale in scales.items():
+            if outputs[k].requires_grad:
+                signs = torch.randn(outputs[k].shape, generator=generator, dtype=torch.float64).to(outputs[k])
+                parts.append((outputs[k] * signs / (scale * outputs[k].numel() ** 0.5)).sum().abs())
+        try:
+            if parts:
+                torch.stack(parts).sum().backward()
+                self.known = True
+        except RuntimeError:  # an op has no derivative
+            self._responses.clear()
+
+    def of(self, axis: Axis) -> float | None:
+        """How much trading some units along this axis alone changes the outputs; None if it is no parameter's."""
+        return self._responses.get(id(axis), 0.0) if axis.parameter in self._parameters else None
+
+    def _responded(self, memory: Hashable, weights: Tensor, gradient: Tensor) -> None:
+        for group, axis in (pair for name in self._names[memory] for pair in self._axes[name]):
+            self._responses[id(axis)] = _response(group, axis, weights, gradient)
 
 
-def idle_axes(groups: Sequence[Group], state: State, gradients: Gradients, least: float) -> list[tuple[Group, Axis]]:
-    """The axes of parameters whose influence of their own is no more than the least that a trial can notice."""
-    return [
-        (group, axis)
-        for group in groups
-        for axis in group.axes
-        if axis.parameter in gradients
-        and _response(group, axis, state[axis.parameter], gradients[axis.parameter]) <= least
-    ]
+class _Watched:
+    """Weights that tell their derivative."""
+
+    def __init__(self, given: Weights, watched: Set[Hashable], used: Set[str], told: Told):
+        self.weights = Weights(given.memory, self._make, given.like)
+        self._given, self._memories, self._told = given, watched, told
+        self._tied: dict[Hashable, Tensor] = {}
+        # the derivative of a tensor that is read under several names is the sum of those under all of them
+        uses = Counter(given.memory[name] for name in used)
+        self._tied = {given.memory[name]: self._make(name) for name in used if uses[given.memory[name]] > 1}
+
+    def _make(self, name: str) -> Tensor:
+        memory = self._given.memory[name]
+        if memory in self._tied:
+            return self._tied[memory]
+        return self._watched(name) if memory in self._memories else self._given.make(name)
+
+    def _watched(self, name: str) -> Tensor:
+        memory, x = self._given.memory[name], self._given.make(name)
+        if not (x.is_floating_point() or x.is_complex()):
+            return x
+        # autograd only follows what depends on a tensor with a derivative
+        anchor = torch.zeros((), requires_grad=True, device=x.device)
+        return _Heard.apply(anchor, x, lambda weights, gradient: self._told(memory, weights, gradient))
 
 
-def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor | None) -> float:
+class _Heard(torch.autograd.Function):
+    """A tensor as it is, with somebody who is told its derivative."""
+
+    @staticmethod
+    def forward(ctx: Any, anchor: Tensor, x: Tensor, told: Callable[[Tensor, Tensor], None]) -> Tensor:
+        """The tensor; `anchor` makes autograd follow it."""
+        ctx.save_for_backward(x)
+        ctx.told = told
+        return x.detach()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Tell, and pass nothing on."""
+        ctx.told(*ctx.saved_tensors, gradient)
+        return None, None, None
+
+
+def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor) -> float:
     """How much, to first order, trading some units along this axis alone changes the outputs.
 
     Of a group with one axis, which may be traded, how much its entries count for.
     """
-    if gradient is None:
-        return 0.0
     if len(group.axes) == 1:
         counts = (gradient * weights).abs()
         here = torch.as_tensor(axis.table.ravel(), device=weights.device)
@@ -76,6 +149,5 @@ def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor | None
         gradient = gradient.index_select(axis.dim, here)
     else:
         alone = Group("alone", axis.length, (replace(axis, table=np.arange(axis.length)[:, None]),))
-        moved = Permutation((alone,), {"alone": source}).apply({axis.parameter: weights})
-        change = moved[axis.parameter] - weights
+        change = Permutation((alone,), {"alone": source}).permute_tensor(axis.parameter, weights) - weights
     return float((gradient * change).sum().abs())

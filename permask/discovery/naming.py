@@ -15,8 +15,10 @@ from permask.groups import Axis, Group
 Aliases = Mapping[str, Sequence[str]]
 
 
-def named(families: Sequence[Family], found: Propagation, program: Program, aliases: Aliases) -> tuple[Group, ...]:
-    """Groups with names, axes and sites, parents before children, in the order of the network.
+def named(
+    families: Sequence[Family], found: Propagation, program: Program, aliases: Aliases
+) -> tuple[tuple[Group, ...], dict[str, Family]]:
+    """Groups with names, axes and sites, parents before children, in the order of the network; the family of each name.
 
     Args:
         families: Parents before children.
@@ -38,7 +40,7 @@ def named(families: Sequence[Family], found: Propagation, program: Program, alia
         return (*(ancestry(number[parent]) if parent else ()), (first[i], i))
 
     names: dict[int, str] = {}
-    groups = []
+    groups: list[Group] = []
     for i in sorted(range(len(families)), key=ancestry):
         if not axes[i]:
             continue
@@ -55,7 +57,7 @@ def named(families: Sequence[Family], found: Propagation, program: Program, alia
                 blocks=family.atoms.shape[0],
             )
         )
-    return tuple(groups)
+    return tuple(groups), {name: families[i] for i, name in names.items()}
 
 
 def _axes(

@@ -1,16 +1,20 @@
 """A captured network: its nodes in order of execution, and how to run several networks through them at once."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
+from permask.discovery.parts import cuts
 from permask.discovery.precision import in_float64
+from permask.discovery.weights import Weights
 from permask.errors import NetworkError, PermaskError
 
 INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
@@ -121,6 +125,7 @@ class Program:
         self.device, self.dtype = floating.device, floating.dtype
         written = {name for node in nodes for name in node.writes}
         storages = set().union(*(node.storages for node in nodes if node.name in written))
+        self._in_order = _late(nodes)
         self._modified = {node.name for node in nodes if node.kind != "call" and node.storages & storages}
 
     def run(
@@ -154,15 +159,9 @@ class Program:
             if watch is not None
             else None
         )
-        nodes = self.nodes[:count]
-        last_use = {name: i for i, node in enumerate(nodes) for name in (node.name, *node.inputs)}
-        expiring: dict[int, list[str]] = {}
-        for name, i in last_use.items():
-            expiring.setdefault(i, []).append(name)
-        adapt = self._adaptation(states, inputs)
-        given = {
-            node.name: x for node, x in zip((node for node in self.nodes if node.kind == "input"), inputs, strict=True)
-        }
+        nodes = self._in_order if count is None else _late(self.nodes[:count], watch)
+        expiring = _expiring(nodes)
+        adapt, given = self._adaptation(states, inputs), self._given(inputs)
         environments: list[dict[str, Any]] = [{} for _ in states]
         for i, node in enumerate(nodes):
             if node.kind == "output":
@@ -178,6 +177,40 @@ class Program:
                     del environment[name]
         return []
 
+    def run_in_parts(self, state: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Any:
+        """Run one network, and keep for a backward pass only what lies between parts of it.
+
+        The backward pass computes every part again before it goes through it (Chen et al. 2016).
+
+        Args:
+            state: As in `run`, which raises the same errors.
+            inputs: Likewise.
+        """
+        self._check(inputs, None)
+        adapt, given = self._adaptation([state], inputs), self._given(inputs)
+        expiring = _expiring(self._in_order)
+
+        def run_part(begin: int, end: int, known: Mapping[str, Any]) -> dict[str, Any]:
+            environment = dict(known)
+            for i, node in enumerate(self._in_order[begin:end], begin):
+                if node.kind == "output":
+                    values = (node.arguments or {})["values"]
+                    environment[node.name] = substitute(values, lambda ref: environment[ref.name])
+                else:
+                    environment[node.name] = self._evaluate(node, state, environment, given, adapt)
+                    for name in expiring.get(i, ()):
+                        del environment[name]
+            return environment
+
+        known: dict[str, Any] = {}
+        parts = list(pairwise(cuts(self._in_order)))
+        if len(parts) == 1:
+            return run_part(*parts[0], known)[self.nodes[-1].name]
+        with set_checkpoint_early_stop(False):  # which it does by an exception that is taken for one of an op
+            for begin, end in parts:
+                known = checkpoint(run_part, begin, end, known, use_reentrant=False, preserve_rng_state=False)
+        return known[self.nodes[-1].name]
+
     def numbers(self, state: Mapping[str, Tensor], limit: int = 2**20) -> dict[str, np.ndarray]:
         """The integers that the network computes from constants alone, by node.
 
@@ -188,13 +221,15 @@ class Program:
         written = {name for node in self.nodes for name in node.writes}
         modified = set().union(*(node.storages for node in self.nodes if node.name in written))
         known: dict[str, Any] = {}
+        here = torch.device("cpu") if self.device.type == "meta" else self.device
         for node in self.nodes:
             (first, *rest) = node.outputs or (None,)
             if first is None or rest or node.many or first.numel() > limit or node.storages & modified:
                 continue
             exact = first.dtype in INTEGERS
             if node.kind == "constant" or (node.kind == "state" and exact and node.key in state):
-                known[node.name] = self.constants.get(node.name, state.get(node.key))
+                value = self.constants.get(node.name, state.get(node.key))
+                known |= {} if value is None or value.is_meta else {node.name: value}
             elif node.kind == "result" and exact and known.keys() >= set(node.inputs):
                 known[node.name] = known[node.inputs[0]]
             elif node.kind == "call" and exact and not node.writes and known.keys() >= set(node.inputs):
@@ -203,8 +238,14 @@ class Program:
                     torch.Tag.nondeterministic_seeded not in getattr(call.target, "tags", ())
                     and "empty" not in node.function
                 ):
-                    known[node.name] = self._evaluate(node, {}, known, {}, lambda x: x)
+                    known[node.name] = self._evaluate(
+                        node, {}, known, {}, lambda x: here if isinstance(x, torch.device) else x
+                    )
         return {name: x.numpy(force=True) for name, x in known.items() if x.dtype in INTEGERS}
+
+    def _given(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
+        names = (node.name for node in self.nodes if node.kind == "input")
+        return dict(zip(names, inputs, strict=True))
 
     def _check(self, inputs: Sequence[Tensor], watch: frozenset[str] | None) -> None:
         expected = [node.shape for node in self.nodes if node.kind == "input"]
@@ -249,7 +290,8 @@ class Program:
 
     def _adaptation(self, states: Sequence[Mapping[str, Tensor]], inputs: Sequence[Tensor]) -> Callable[[Any], Any]:
         """What turns the constants, devices and types of the capture into those of this run."""
-        tensors = [x for state in states[:1] for x in state.values()] + list(inputs)
+        weights = [x for s in states[:1] for x in ([s.like] if isinstance(s, Weights) else s.values())]
+        tensors = [*weights, *inputs]
         floating = next((x for x in tensors if x.is_floating_point()), None)
         device = tensors[0].device if tensors else self.device
         dtype = self.dtype if floating is None else floating.dtype
@@ -272,6 +314,26 @@ class Program:
         return adapt
 
 
+def _expiring(nodes: Sequence[Node]) -> dict[int, list[str]]:
+    """What is used for the last time by every node, by its number."""
+    last_use = {name: i for i, node in enumerate(nodes) for name in (node.name, *node.inputs)}
+    expiring: dict[int, list[str]] = {}
+    for name, i in last_use.items():
+        expiring.setdefault(i, []).append(name)
+    return expiring
+
+
+def _late(nodes: Sequence[Node], wanted: Set[str] | None = None) -> tuple[Node, ...]:
+    """The nodes with every parameter and buffer right before its first use; those without a use only if wanted."""
+    place = {node.name: k for k, node in enumerate(nodes)}
+    aside = {node.name: node for node in nodes if node.kind == "state"}
+    order: list[Node] = []
+    for node in nodes:
+        first = [aside.pop(name) for name in sorted(node.inputs, key=place.__getitem__) if name in aside]
+        order += [*first, node] if node.kind != "state" else []
+    return (*(aside[name] for name in wanted or () if name in aside), *order)
+
+
 def substitute(x: Any, value_of: Callable[[Ref], Any], adapt: Callable[[Any], Any] = lambda x: x) -> Any:
     """Replace every `Ref` inside nested arguments by its value, and everything else by `adapt` of it."""
     if isinstance(x, Ref):
@@ -281,3 +343,10 @@ def substitute(x: Any, value_of: Callable[[Ref], Any], adapt: Callable[[Any], An
     if isinstance(x, Mapping):
         return {key: substitute(item, value_of, adapt) for key, item in x.items()}
     return adapt(x)
+
+
+def tensors_in(output: Any) -> list[Tensor]:
+    """The tensors inside whatever a captured network, or a node of it, returns."""
+    if isinstance(output, Tensor):
+        return [output]
+    return [x for item in output for x in tensors_in(item)] if isinstance(output, list | tuple) else []

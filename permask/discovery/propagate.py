@@ -80,7 +80,7 @@ def propagate(program: Program, names: Mapping[str, str], numbers: Mapping[str, 
 
 def _given(node: Node, known: Tensor | None) -> Value:
     """What the network is given, or has of its own: pinned, but for digits along which all known entries are alike."""
-    if known is None:
+    if known is None or known.is_meta:
         return pinned(node.shape, "the network's input" if node.kind == "input" else "numbers of the network's own")
     dims = new_dims(tuple(known.shape), "numbers of the network's own")
     alike = {

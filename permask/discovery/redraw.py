@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from permask.discovery.weights import Weights, memory_of
 from permask.groups import Group
 
 State = Mapping[str, Tensor]
@@ -23,45 +24,74 @@ LEAST = 0.1
 VARIANCE = 12
 
 
-def randomised(state: State, parameters: Set[str], seed: int) -> dict[str, Tensor]:
+def randomised(state: State, parameters: Set[str], seed: int) -> Weights:
     """Other float64 weights of about the same scale, and running statistics; positive scales stay positive.
 
     Of other buffers every entry is scaled, so that zeros and signs, which masks are made of, remain. Tensors
-    that share memory get the same numbers.
+    that share memory get the same numbers. Those on the meta device, of which no scale is known, are drawn on the CPU.
     """
-    generator = torch.Generator().manual_seed(seed)
-    made: dict[Any, Tensor] = {}
-    result = {}
+    first: dict[object, tuple[int, bool]] = {}  # of every memory, its number, and whether noise is added to it
+    draws: dict[str, tuple[int, bool]] = {}
     for name, old in state.items():
-        memory = (old.untyped_storage().data_ptr(), old.storage_offset(), old.shape, old.stride())
-        if memory not in made:
-            free = name in parameters or name.endswith("running_mean")
-            made[memory] = _redrawn(old.detach(), free, generator) if old.is_floating_point() else old
-        result[name] = made[memory]
-    return result
+        free = name in parameters or name.endswith("running_mean")
+        draws[name] = first.setdefault(memory_of(name, old), (len(first), free))
+
+    def redrawn(name: str, old: Tensor) -> Tensor:
+        number, free = draws[name]
+        return _redrawn(old.detach(), free, np.random.SFC64([seed % 2**63, number]))
+
+    return Weights.of(state, redrawn, torch.float64)
 
 
-def _redrawn(old: Tensor, free: bool, generator: torch.Generator) -> Tensor:
+def _redrawn(old: Tensor, free: bool, bits: np.random.BitGenerator) -> Tensor:
     """A tensor plus noise, or times 1 + noise; made in place, since a large network has little memory to spare."""
-    noise = torch.empty(old.shape, dtype=torch.float64).uniform_(-0.5, 0.5, generator=generator).to(old.device)
+    if old.is_meta:
+        known = torch.zeros if not old.is_floating_point() or (free and old.ndim > 1) else torch.ones
+        old = known((), dtype=old.dtype).expand(old.shape)
+    if not old.is_floating_point():
+        return old
+    noise = torch.from_numpy(np.random.Generator(bits).random(tuple(old.shape))).sub_(0.5).to(old.device)
     if not free:
         return noise.add_(1).mul_(old)
     if not torch.isfinite(old.sum()):
         old = old.nan_to_num(0.0, 0.0, 0.0)  # memory that nobody has initialised
     if old.ndim < 2:
         return noise.add_(1).mul_(old.clamp_min(LEAST)) if (old > 0).all() else noise.add_(old)
-    return noise.mul_((VARIANCE / max(1, old.shape[1:].numel())) ** 0.5).add_(old)
+    return torch.add(old, noise, alpha=(VARIANCE / max(1, old.shape[1:].numel())) ** 0.5, out=noise)
 
 
-def in_float64(state: State) -> State:
+def in_float64(state: State) -> Weights:
     """The weights as they are."""
-    return {name: x.double() if x.is_floating_point() else x for name, x in state.items()}
+    return Weights.of(state, lambda _, x: x.detach().double() if x.is_floating_point() else x, torch.float64)
+
+
+def in_float32(state: Weights) -> Weights:
+    """The weights rounded."""
+    return state.map(lambda _, x: x.float() if x.is_floating_point() else x, torch.float32)
 
 
 def resampled(x: Tensor, generator: torch.Generator) -> Tensor:
     """A tensor whose entries are drawn from those of another, with replacement: type, shape and range stay."""
     chosen = torch.randint(max(1, x.numel()), x.shape, generator=generator)
     return x.flatten()[chosen.to(x.device)]
+
+
+def real_constant(x: Any, number: int) -> Any:
+    """A constant of a network; one on the meta device, of which nothing is known, becomes numbers above 0, or zeros."""
+    if not (isinstance(x, Tensor) and x.is_meta):
+        return x
+    return _redrawn(x, False, np.random.SFC64([number])).to(x.dtype)
+
+
+def real(x: Tensor, generator: torch.Generator) -> Tensor:
+    """A tensor; one on the meta device becomes numbers: normal ones, zeros and ones, or trues."""
+    if not x.is_meta:
+        return x
+    if x.dtype == torch.bool:
+        return torch.ones(x.shape, dtype=x.dtype)
+    if x.is_floating_point() or x.is_complex():
+        return torch.randn(x.shape, dtype=x.dtype, generator=generator)
+    return torch.randint(2, x.shape, dtype=x.dtype, generator=generator)
 
 
 def moves(groups: Sequence[Group], seed: int) -> list[Moves]:

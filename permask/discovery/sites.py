@@ -142,8 +142,10 @@ class _Index:
         key = atoms.tobytes()
         if key not in self._known:
             first, last = (np.searchsorted(self.atoms, atoms, side) for side in ("left", "right"))
-            numbers = {int(n) for a, b in zip(first, last, strict=True) for n in self.number[a:b]}
-            tables = ((number, _table(self.families[number], atoms)) for number in sorted(numbers))
+            most = int((last - first).max(initial=0))
+            held = [self.number[first[last - first > k] + k] for k in range(most)]
+            numbers = np.unique(np.concatenate([*held, np.empty(0, np.int64)])).tolist()
+            tables = ((number, _table(self.families[number], atoms)) for number in numbers)
             self._known[key] = [(number, table) for number, table in tables if table is not None]
         return self._known[key]
 

@@ -11,12 +11,12 @@ float32, where numbers have 29 bits fewer: rounding errors grow by about 2^29, t
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 import torch
 from torch import Tensor
 
-from permask.discovery.redraw import Moves, State, moves, resampled
+from permask.discovery.redraw import Moves, in_float32, moves, resampled
+from permask.discovery.weights import Weights
 from permask.groups import Group
 from permask.inputs import Inputs
 from permask.permutation import Permutation
@@ -29,7 +29,7 @@ AMPLIFIED = 1e-6
 # an entry that varies by less, relative to its size, is rounded by more than that
 CONSTANT = torch.finfo(torch.float64).eps / AMPLIFIED
 
-Run = Callable[[State, Inputs], list[Tensor]]
+Run = Callable[[Weights, Inputs], list[Tensor]]
 
 
 class Trial:
@@ -37,7 +37,7 @@ class Trial:
 
     Args:
         run: Gives the outputs of the network for weights and inputs, in the precision that these have.
-        state: Float64 weights.
+        weights: In float64.
         inputs: Float64 inputs.
         groups: The groups of units.
         expected: Gives the outputs for both; `run` by default.
@@ -53,17 +53,17 @@ class Trial:
     def __init__(
         self,
         run: Run,
-        state: State,
+        weights: Weights,
         inputs: Inputs,
         groups: tuple[Group, ...],
         *,
         seed: int,
         expected: Callable[[], list[Tensor]] | None = None,
     ):
-        self.run, self.state, self.inputs, self.groups = run, state, inputs, groups
+        self.run, self.weights, self.inputs, self.groups = run, weights, inputs, groups
         generator = torch.Generator().manual_seed(seed)
-        elsewhere = _attempted(run, state, inputs.map(lambda x: resampled(x, generator)))
-        self.expected = expected() if expected else run(state, inputs)
+        elsewhere = _attempted(run, weights, inputs.map(lambda x: resampled(x, generator)))
+        self.expected = expected() if expected else run(weights, inputs)
         self.spreads = [0.0] * len(self.expected)
         self._widen(elsewhere)
         if not all(self.spreads):
@@ -93,12 +93,12 @@ class Trial:
 
         An output that rounding alone changes by more than `AMPLIFIED` is left out from here on, and is telling no more.
         """
-        weights = Permutation(self.groups, index).apply(self.state)
-        changes = list(map(distance, self.run(weights, self.inputs), self.expected))
+        moved = self.weights.map(Permutation(self.groups, index).permute_tensor)
+        changes = list(map(distance, self.run(moved, self.inputs), self.expected))
         relative = list(map(_ratio, changes, self.scales))
         large = [k for k, x in enumerate(relative) if not x <= TOLERANCE and k not in self._blind]
         wrong = False
-        rounding = self._rounding(weights) if large else []
+        rounding = self._rounding(moved) if large else []
         for k in large:
             if not GROWTH * changes[k] <= rounding[k] < float("inf"):
                 wrong = True
@@ -109,11 +109,11 @@ class Trial:
         self.telling -= self._blind
         return max((x for k, x in enumerate(relative) if k not in self._blind), default=0.0), wrong
 
-    def _rounding(self, moved: State) -> list[float]:
+    def _rounding(self, moved: Weights) -> list[float]:
         """How far every output in float32 is from what it should be, with units moved or not: the larger of both."""
         worst = [0.0] * len(self.expected)
-        for state in (moved, self.state):
-            outputs = _attempted(self.run, _single(state), self.inputs.map(_single_tensor))
+        for weights in (moved, self.weights):
+            outputs = _attempted(self.run, in_float32(weights), self.inputs.float())
             errors = map(distance, outputs, self.expected) if outputs else [float("inf")] * len(worst)
             worst = list(map(max, worst, errors))
         return worst
@@ -145,14 +145,7 @@ class Trial:
         for part in (slice(1), slice(-1, None)) if several else ():
             partial = tuple(replace(g, axes=g.axes[part]) if g.name in several else g for g in self.groups)
             permutation = Permutation(partial, {name: index[name] for name in several})
-            yield self.run(permutation.apply(self.state), self.inputs)
-
-
-def tensors(output: Any) -> list[Tensor]:
-    """The tensors inside whatever a captured network returns."""
-    if isinstance(output, Tensor):
-        return [output]
-    return [x for item in output for x in tensors(item)] if isinstance(output, list | tuple) else []
+            yield self.run(self.weights.map(permutation.permute_tensor), self.inputs)
 
 
 def distance(a: Tensor, b: Tensor) -> float:
@@ -182,17 +175,9 @@ def _ratio(change: float, scale: float) -> float:
     return change / scale if scale else float("inf") if change else 0.0
 
 
-def _single(state: State) -> State:
-    return {name: _single_tensor(x) for name, x in state.items()}
-
-
-def _single_tensor(x: Tensor) -> Tensor:
-    return x.float() if x.is_floating_point() else x
-
-
-def _attempted(run: Run, state: State, inputs: Inputs) -> list[Tensor] | None:
+def _attempted(run: Run, weights: Weights, inputs: Inputs) -> list[Tensor] | None:
     """The outputs for weights or inputs that a network need not be made for; None if it cannot be run with them."""
     try:
-        return run(state, inputs)
+        return run(weights, inputs)
     except Exception:  # whatever the network's own code raises
         return None

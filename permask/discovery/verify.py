@@ -10,9 +10,12 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from permask.discovery.capture import capture
+from permask.discovery.evidence import with_entries
 from permask.discovery.outputs import named_tensors
-from permask.discovery.redraw import State, in_float64, moves, randomised
-from permask.discovery.trial import Trial, tensors
+from permask.discovery.program import tensors_in
+from permask.discovery.redraw import State, in_float64, moves, randomised, real
+from permask.discovery.trial import Trial
+from permask.discovery.weights import Weights
 from permask.errors import NetworkError
 from permask.inputs import Example, Inputs
 from permask.permutation import overwrite
@@ -45,7 +48,8 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
     """Permute all groups at random and compare outputs, in evaluation mode and float64.
 
     Works on copies with weights drawn at random, since fresh ones hide errors, or with the network's own if outputs are
-    not finite with these; the network stays as it is. If its own code does not run in float64, its captured graph may.
+    not finite with these; the network stays as it is. If its own code does not run in float64, its captured graph may,
+    which is run of a network on the meta device, too.
 
     Args:
         symmetry: What was found for this network, or for another of the same architecture.
@@ -67,7 +71,8 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
     symmetry.check(model)
     if not symmetry.groups:
         return 0.0
-    example = Inputs.of(model, example_inputs)
+    generator = torch.Generator().manual_seed(seed)
+    example = Inputs.of(model, example_inputs).map(lambda x: real(x, generator))
     state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
     parameters = {name for name, _ in model.named_parameters(remove_duplicate=False)}
     network = _Network(model, state, example, symmetry.report.get("outputs"))
@@ -94,29 +99,28 @@ class _Network:
     """A copy of a network, in float64 or in float32, that runs with given weights; or its graph."""
 
     def __init__(self, model: nn.Module, state: State, example: Inputs, wanted: Sequence[str] | None):
-        self.model, self.wanted = model, wanted
-        self.copies: dict[torch.dtype, nn.Module] = {}
+        self.wanted = wanted
+        self.copy = copy.deepcopy(model).eval()
+        self.program = None
         try:
+            if any(x.is_meta for x in state.values()):
+                raise NetworkError("there are no weights that its code could run with")
             self._own_outputs(in_float64(state), example.double())
-            self.program = None
         except Exception:  # an op of its code refuses float64
-            self.program = capture(model, example, outputs=wanted)
+            self.program = with_entries(capture(model, example, outputs=wanted))
 
     @torch.no_grad()
-    def outputs(self, state: State, inputs: Inputs) -> list[Tensor]:
+    def outputs(self, weights: Weights, inputs: Inputs) -> list[Tensor]:
         """What it returns; all of it or the outputs that count."""
         if self.program is None:
-            return self._own_outputs(state, inputs)
-        return tensors(self.program.run([state], inputs.tensors)[0])
+            return self._own_outputs(weights, inputs)
+        return tensors_in(self.program.run([weights], inputs.tensors)[0])
 
     @torch.no_grad()
-    def _own_outputs(self, state: State, inputs: Inputs) -> list[Tensor]:
-        dtype = next((x.dtype for x in state.values() if x.is_floating_point()), torch.float64)
-        if dtype not in self.copies:
-            model = copy.deepcopy(self.model).eval()
-            self.copies[dtype] = model.double() if dtype == torch.float64 else model.float()
-        network = self.copies[dtype]
-        overwrite(network, state)
-        with Float64() if dtype == torch.float64 else nullcontext():
+    def _own_outputs(self, weights: Weights, inputs: Inputs) -> list[Tensor]:
+        double = weights.like.dtype == torch.float64
+        network = self.copy.double() if double else self.copy.float()
+        overwrite(network, weights)
+        with Float64() if double else nullcontext():
             found = named_tensors(inputs.call(network))
         return [y.clone() for name, y in found.items() if self.wanted is None or name in self.wanted]

@@ -6,6 +6,7 @@ A mask that was made from a network names a tied weight once; what is here puts 
 
 from collections.abc import Callable, Mapping
 from operator import is_
+from pathlib import Path
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch.nn.utils import prune
 
 from permask.errors import NetworkError
 from permask.mask import Mask, check_fits
+from permask.shards import Shards
 from permask.wrapped import observable, tensors_of
 
 
@@ -53,6 +55,17 @@ def state_with_zeros(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tenso
     """
     mask = _under_all_names(mask, state)
     return {name: x.masked_fill(~mask[name].to(x.device), 0) if name in mask else x for name, x in state.items()}
+
+
+def shards_with_zeros(weights: Shards, mask: Mask, out: Path) -> None:
+    """As `state_with_zeros`, of safetensors files and into such, with one tensor in memory at a time.
+
+    Raises:
+        NetworkError: The mask does not fit.
+        PermaskError: It cannot be written.
+    """
+    mask = _under_all_names(mask, weights)
+    weights.rewrite(out, lambda name, x: x.masked_fill(~mask[name], 0) if name in mask else x)
 
 
 def state_with_two_four(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:

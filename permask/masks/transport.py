@@ -1,8 +1,13 @@
 """Carry a mask from the network that it was found on to another one."""
 
-from permask.errors import NetworkError
+from pathlib import Path
+
+from torch import Tensor
+
+from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask
 from permask.matching.alignment import Alignment
+from permask.shards import Shards
 
 
 def transport(mask: Mask, alignment: Alignment) -> Mask:
@@ -29,3 +34,31 @@ def transport(mask: Mask, alignment: Alignment) -> Mask:
                 f"got {list(kept.shape)}"
             )
     return mask.permuted(alignment.permutation)
+
+
+def transport_shards(mask: Shards, alignment: Alignment, out: Path) -> tuple[int, int]:
+    """As `transport`, of a mask in several files and into such, with one tensor in memory at a time.
+
+    Args:
+        mask: Boolean tensors.
+        alignment: As there.
+        out: A new folder.
+
+    Returns:
+        How many weights are kept, and how many there are.
+
+    Raises:
+        NetworkError: A mask of another network than the alignment's source.
+        PermaskError: No mask, or it cannot be written.
+    """
+    if not mask.boolean:
+        raise PermaskError(f"{mask.path}: expected boolean tensors, as a mask in shards has them")
+    alignment.symmetry.check_shapes(mask.shapes)
+    counts = []
+
+    def moved(name: str, kept: Tensor) -> Tensor:
+        counts.append((int(kept.sum()), kept.numel()))
+        return alignment.permutation.permute_tensor(name, kept)
+
+    mask.rewrite(out, moved)
+    return sum(kept for kept, _ in counts), sum(size for _, size in counts)

@@ -1,0 +1,60 @@
+"""`permask permute`: a checkpoint with its units in the order of another network's."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from permask.cli.arguments import JSON
+
+
+def permute(
+    weights: Annotated[
+        Path,
+        typer.Argument(
+            help="A checkpoint of the alignment's source; in shards, the folder or the index.", metavar="CHECKPOINT"
+        ),
+    ],
+    alignment: Annotated[Path, typer.Argument(help="What `permask match` wrote.", metavar="ALIGNMENT.json")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", metavar="PATH", help="Where to write: a file, or a new folder for shards."),
+    ] = Path("permuted.safetensors"),
+    as_json: Annotated[bool, JSON] = False,
+) -> None:
+    """Permute the weights of a checkpoint as its network was matched: the function stays the same.
+
+    Of safetensors files, one tensor at a time is in memory.
+
+    Examples:
+
+    `permask permute a.safetensors alignment.json -o a_in_b.safetensors`
+
+    `permask permute llama-a/ alignment.json -o llama-a-in-b`
+    """
+    from permask.checkpoints import read_state
+    from permask.cli.output import check_writable, write_whole
+    from permask.matching.alignment import Alignment
+    from permask.shards import Shards, is_safetensors
+    from permask.tensors import save_pickled, save_tensors
+
+    found = Alignment.load(alignment)
+    if is_safetensors(weights):
+        shards = Shards(weights)
+        shards.check_out(out)
+        found.symmetry.check_shapes(shards.shapes)
+        shards.rewrite(out, found.permutation.permute_tensor)
+        count = len(shards)
+    else:
+        check_writable(out)
+        state = read_state(weights)
+        found.symmetry.check_shapes({name: tuple(x.shape) for name, x in state.items()})
+        permuted = found.permutation.permute_tensors(state)
+        save = save_tensors if out.suffix == ".safetensors" else save_pickled
+        write_whole(out, lambda path: save(permuted, path))
+        count = len(permuted)
+    if as_json:
+        typer.echo(json.dumps({"tensors": count, "out": str(out)}, indent=1))
+    else:
+        typer.echo(f"wrote {out}: {count:,} tensors")

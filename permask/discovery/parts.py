@@ -1,0 +1,51 @@
+"""Where to cut a program so that little has to be remembered between its parts."""
+
+from collections.abc import Sequence
+from math import isqrt
+from typing import TYPE_CHECKING
+
+from permask.discovery.weights import SMALL
+
+if TYPE_CHECKING:
+    from permask.discovery.program import Node
+
+
+def cuts(nodes: Sequence["Node"]) -> list[int]:
+    """The numbers of the nodes at which parts begin, and their count at the end.
+
+    A program whose values are `SMALL` is one part. Of others, there are about as many parts as nodes in each. The cuts
+    are where the fewest bytes are known that are needed later, and never between a tensor and what modifies it: a part
+    can be computed twice.
+    """
+    if sum(map(_bytes, nodes)) <= SMALL:
+        return [0, len(nodes)]
+    size, costs = isqrt(len(nodes)) + 1, _costs(nodes)
+    windows = (range(begin, min(begin + size, len(nodes))) for begin in range(1, len(nodes), size))
+    cheapest = (min(window, key=costs.__getitem__) for window in windows)
+    return [0, *(cut for cut in cheapest if costs[cut] < float("inf")), len(nodes)]
+
+
+def _bytes(node: "Node") -> int:
+    """What the values of a node take, in float64."""
+    return sum(x.numel() * 8 for x in node.outputs if x is not None)
+
+
+def _costs(nodes: Sequence["Node"]) -> list[float]:
+    """The bytes that are known and needed later before every node; infinite where there must be no cut."""
+    last_use = {name: i for i, node in enumerate(nodes) for name in node.inputs}
+    changes = [0.0] * (len(nodes) + 1)
+    made: dict[int, int] = {}  # memory -> the first node that has it
+    by_name = {node.name: node for node in nodes}
+    forbidden: set[int] = set()
+    for i, node in enumerate(nodes):
+        for memory in node.storages:
+            made.setdefault(memory, i)
+        for memory in (memory for name in node.writes for memory in by_name[name].storages):
+            forbidden.update(range(made[memory] + 1, i + 1))
+        changes[i + 1] += _bytes(node)
+        changes[last_use.get(node.name, i) + 1] -= _bytes(node)
+    costs, total = [], 0.0
+    for i, change in enumerate(changes[:-1]):
+        total += change
+        costs.append(float("inf") if i in forbidden else total)
+    return costs
