@@ -59,11 +59,11 @@ def test_only_files_are_replaced(tmp_path, monkeypatch, make):
         message = make(path)
     except PermissionError:
         pytest.skip("only root may make a device")
-    before = path.lstat(), sorted(os.listdir(tmp_path))
+    before = path.lstat(), sorted(tmp_path.iterdir())
     for write in (check_writable, lambda path: write_whole(path, lambda partial: partial.write_text("new"))):
         with pytest.raises(PermaskError, match=f"out.json: expected a file to write, {re.escape(message)}"):
             write(path)
-    assert (path.lstat(), sorted(os.listdir(tmp_path))) == before
+    assert (path.lstat(), sorted(tmp_path.iterdir())) == before
     assert (tmp_path / "kept.json").read_text() == "kept"
 
 
@@ -95,4 +95,4 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path):
         write_whole(path, fail)
     assert path.read_text() == "old"
     write_whole(path, lambda partial: partial.write_text("new"))
-    assert path.read_text() == "new" and os.listdir(tmp_path) == ["out.json"]
+    assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
