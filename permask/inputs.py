@@ -48,7 +48,7 @@ class Inputs:
             given: The inputs.
 
         Raises:
-            DataError: Something else, or inputs without a tensor that `forward` takes.
+            DataError: Something else, inputs without a tensor that `forward` takes, or without one that it requires.
         """
         if isinstance(given, cls):
             return given
@@ -56,6 +56,10 @@ class Inputs:
         inputs = cls(*accepted.arguments(given))
         if not inputs.tensors:
             raise DataError(f"{EXPECTED}; got {_said(given)} without a tensor in it that forward{accepted} takes")
+        try:
+            inspect.signature(model.forward).bind(*inputs.args, **inputs.kwargs)
+        except TypeError as error:
+            raise DataError(f"expected inputs for forward{accepted}, got {inputs}: {error}") from None
         return inputs
 
     @property

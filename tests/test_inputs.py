@@ -78,6 +78,11 @@ def test_what_is_no_input_is_refused_in_one_sentence(given: Any) -> None:
     assert "\n" not in str(told.value)
 
 
+def test_what_is_missing_is_named() -> None:
+    with pytest.raises(DataError, match=r"for forward\(x, mask, scale\), got mask=float32 \[4, 6\]: missing .* 'x'"):
+        permask.discover(OneOrTwo(), {"mask": MASK})
+
+
 FORMS = [X, (X,), {"x": X}, {"mask": MASK, "x": X}, [X, LABELS], [{"x": X, "scale": 0.5}, LABELS]]
 
 
