@@ -2,6 +2,7 @@
 
 import pickle
 import warnings
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def kept_in_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     if all(x.dtype == torch.bool or ((x == 0) | (x == 1)).all() for x in state.values()):
         return {name: x.bool() for name, x in state.items()}
     buffers = {
-        name.removesuffix("_mask"): x.bool()
+        name.removesuffix("_mask"): as_kept(name, x)
         for name, x in state.items()
         if name.endswith("_mask") and f"{name.removesuffix('_mask')}_orig" in state
     }
@@ -73,7 +74,17 @@ def kept_in_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
     zeros = {name: x != 0 for name, x in weights.items() if (x == 0).any()}
     if not zeros:
         raise PermaskError("there is no mask here: no pruning buffers, and no weight is exactly zero")
+    for name in zeros:  # what is meant as a mask is not read as weights
+        if 2 * (weights[name] == 1).sum() > zeros[name].sum() or (weights[name] == weights[name].round()).all():
+            as_kept(name, weights[name])
     return zeros
+
+
+def as_kept(name: str, mask: Tensor) -> Tensor:
+    """Which weights a mask of any type keeps; a `PermaskError` for values other than 0 and 1."""
+    if len(grey := mask[(mask != 0) & (mask != 1)]):
+        raise PermaskError(f"{name}: expected a mask of zeros and ones, got {grey[0].item():g} in it")
+    return mask.bool()
 
 
 def _state_in(content: Any, path: str | Path) -> dict[str, Tensor]:
@@ -97,7 +108,7 @@ def _kept_by_sparsifier(content: Any) -> dict[str, Tensor] | None:
         entries = {name: entry for name, entry in state.items() if isinstance(entry, Mapping)}
         masks = {name: entry["mask"] for name, entry in entries.items() if isinstance(entry.get("mask"), Tensor)}
         if masks:
-            return {name: x.bool() for name, x in masks.items()}
+            return {name: as_kept(name, x) for name, x in masks.items()}
     return None
 
 
@@ -115,7 +126,14 @@ def _load_pickle(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about protocols, on files that are refused below anyway
             with torch.serialization.safe_globals([(_plain_dict, "collections.defaultdict"), dict]):
-                return torch.load(path, map_location="cpu", weights_only=True)
+                content = torch.load(path, map_location="cpu", weights_only=True)
+        if altered := _altered(path):
+            raise PermaskError(
+                f"{path}: damaged: {altered} in it is not what its checksum was computed from; copy it anew"
+            )
+        return content
+    except PermaskError:
+        raise
     except pickle.UnpicklingError as error:
         with path.open("rb") as file:
             first = file.read(1)
@@ -127,6 +145,15 @@ def _load_pickle(path: Path) -> Any:
         ) from error
     except Exception as error:  # the reader fails in any way on a file that is damaged or of another kind
         raise PermaskError(f"{path}: expected a safetensors file or a state_dict: {_first_line(error)}") from error
+
+
+def _altered(path: Path) -> str | None:
+    """The first part of an archive that differs from its checksum, which torch does not compare; None if all agree."""
+    if not zipfile.is_zipfile(path):
+        return None
+    with zipfile.ZipFile(path) as archive:
+        # all are 0 after torch.serialization.set_crc32_options(False)
+        return archive.testzip() if any(part.CRC for part in archive.infolist()) else None
 
 
 def _plain_dict(_factory: type) -> dict[Any, Any]:

@@ -71,7 +71,7 @@ def evaluate_ensemble(
         bins: Of the calibration error.
 
     Raises:
-        DataError: Fewer than two members, no samples, or labels that are not classes of the logits.
+        DataError: Fewer than two members, no samples, logits that are NaN, labels that are not classes of the logits.
 
     Example:
         ```python
@@ -87,6 +87,8 @@ def evaluate_ensemble(
     if labels.min() < 0 or labels.max() >= logits.shape[2]:
         raise DataError(f"expected labels from 0 to {logits.shape[2] - 1}, got {int(labels.min())} to {labels.max()}")
     members = F.log_softmax(logits.double(), dim=-1)
+    if broken := [number for number, member in enumerate(members, 1) if member.isnan().any()]:
+        raise DataError(f"expected logits that are numbers, got NaN or infinite ones from member {broken[0]}")
     whole, predictions = mean_prediction(members), members.argmax(-1)
     pairs = list(combinations(range(len(members)), 2))
     return Ensemble(

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
 
-from permask.checkpoints import OWN, read_kept
+from permask.checkpoints import OWN, as_kept, read_kept
 from permask.display import bar, card, table
 from permask.errors import NetworkError, PermaskError
 from permask.permutation import Permutation
@@ -51,19 +51,19 @@ class Mask(Mapping[str, Tensor]):
         embedding that stands for padding is zero in dense networks, too, and is no reason to count the embedding.
 
         Raises:
-            PermaskError: The network is dense.
+            PermaskError: The network is dense, or a buffer holds other values than 0 and 1.
         """
         model = unwrap(model)
         buffers = dict(model.named_buffers())
         suffix = "_mask"
         from_buffers = {
-            name.removesuffix(suffix): tensor.bool()
+            name.removesuffix(suffix): as_kept(name, tensor)
             for name, tensor in buffers.items()
             if name.endswith(suffix) and f"{name.removesuffix(suffix)}_orig" in dict(model.named_parameters())
         }
         for name, tensor in buffers.items():
             if match := SPARSIFIER_MASK.fullmatch(name):
-                from_buffers[".".join(filter(None, match.groups()))] = tensor.bool()
+                from_buffers[".".join(filter(None, match.groups()))] = as_kept(name, tensor)
         if from_buffers:
             return cls(from_buffers)
         zeros = _zeros(model)

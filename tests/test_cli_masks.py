@@ -366,6 +366,19 @@ def damage(folder, stock):
     torch.save({"epoch": 3}, folder / "no_tensors.pt")
     torch.save(mlp(width=17).state_dict(), folder / "wider.pt")
     torch.save({**state, "2.weight": torch.full_like(state["2.weight"], float("nan"))}, folder / "nan.pt")
+    infinite = state["2.weight"].clone()
+    infinite[3, 4] = float("-inf")
+    torch.save({**state, "2.weight": infinite}, folder / "infinite.pt")
+    for dtype in (torch.int64, torch.bool, torch.complex64):
+        torch.save({**state, "2.weight": state["2.weight"].to(dtype)}, folder / f"{dtype}.pt".removeprefix("torch."))
+    flipped = bytearray((stock / "a.pt").read_bytes())
+    flipped[flipped.index(state["2.weight"].numpy().tobytes()) + 5] ^= 1
+    (folder / "flipped.pt").write_bytes(flipped)
+    for name, value in (("soft", 0.25), ("twos", 2.0)):
+        values = torch.tensor([0.0, 1.0, value, 1.0, 1.0, 1.0]).repeat(16, 1)
+        save_file({"0.weight": values}, folder / f"{name}_mask.safetensors")
+    halves = {"inputs": torch.zeros(8, 6), "labels": torch.tensor([0, 1.5, 1, 1, 2, 0, 0, 0])}
+    save_file(halves, folder / "half_labels.safetensors")
     torch.save({n: x for n, x in state.items() if n != "4.bias"}, folder / "missing.pt")
     torch.save({**state, "9.weight": torch.ones(2)}, folder / "more.pt")
     torch.save({"state": {"2.weight": {"mask": Harmful()}}}, folder / "sparsifier.pt")
@@ -495,6 +508,20 @@ BAD = {
     "snip without data": ("mask make @a.pt --model @net.py:mlp -s 0.5 --by snip", "needs --data"),
     "pruning back": ("mask make @a.pt -s 0.5 --earlier @mask.safetensors", "ask for at least"),
     "pruning NaN": ("mask make nan.pt -s 0.5", "2.weight holds NaN"),
+    "pruning infinite weights": ("mask make infinite.pt -s 0.5", "2.weight holds infinite values"),
+    "pruning booleans": ("mask make bool.pt -s 0.5", "2.weight: expected floating-point weights, got torch.bool"),
+    **{
+        f"weights of {kind}": (f"match @net.py:mlp {kind}.pt @a.pt --input 6", f"as in the network, got torch.{kind}")
+        for kind in ("int64", "bool", "complex64")
+    },
+    "a bit that flipped": ("match @net.py:mlp flipped.pt @a.pt --input 6", "flipped.pt: damaged: a/data/"),
+    "a mask that is soft": ("mask show soft_mask.safetensors", "expected a mask of zeros and ones, got 0.25 in it"),
+    "a mask that counts": ("mask show twos_mask.safetensors", "expected a mask of zeros and ones, got 2 in it"),
+    "labels that are not whole": (f"{CONNECT} half_labels.safetensors", "labels that are whole numbers, got 1.5"),
+    "members that are not finite": (
+        "ensemble @net.py:mlp nan.pt @a.pt --data @data.npz",
+        "got NaN or infinite ones from member 1",
+    ),
     "showing a dense checkpoint": ("mask show @a.pt", "there is no mask here"),
     "comparing masks of two networks": ("mask compare @mask.safetensors other_mask.safetensors", "the network"),
     "exporting without weights": ("mask export @mask.safetensors --to prune -o x.pt", "needs --weights"),

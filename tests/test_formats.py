@@ -320,3 +320,21 @@ def test_weights_of_another_network_are_an_error_that_names_the_tensor(tmp_path)
     torch.save(nn.Sequential(nn.Conv2d(3, 5, 3)).state_dict(), tmp_path / "w.pt")
     with pytest.raises(NetworkError, match=r"0\.weight: the network has \[4, 3, 3, 3\], the file \[5, 3, 3, 3\]"):
         load_weights(network(), tmp_path / "w.pt")
+
+
+def test_an_archive_without_checksums_is_read(tmp_path):
+    path = tmp_path / "a.pt"
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(network().state_dict(), path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+    assert torch.equal(read_state(path)["0.weight"], network()[0].weight)
+
+
+def test_buffers_of_other_values_than_zero_and_one_are_no_mask():
+    model = pruned()
+    model[0].weight_mask[0, 0, 0, 0] = 0.5
+    for read in (lambda: Mask.of(model), lambda: mask_of_state(model.state_dict())):
+        with pytest.raises(PermaskError, match="expected a mask of zeros and ones, got"):
+            read()

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import json
 import os
 from pathlib import Path
 
@@ -166,6 +167,25 @@ def test_a_folder_of_other_things_is_left_alone(tmp_path):
     with pytest.raises(StoreError, match="expected a store or an empty folder"):
         Store(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_store_says_its_version_and_a_later_one_is_left_alone(tmp_path):
+    store = Store(tmp_path / "store")
+    about = store.root / "store.json"
+    assert json.loads(about.read_text()) == {"format": "permask-store", "version": 1}
+    about.unlink()  # as in a store of before
+    put(store)
+    assert Store(store.root, existing=True).damage(KEY) is None and not about.exists()
+    assert Store(store.root).damage(KEY) is None and about.exists()
+    for text, message in (
+        ('{"version": 2}', "a store of version 2, this permask reads version 1"),
+        ("[]", "expected the"),
+    ):
+        about.write_text(text)
+        for existing in (True, False):
+            with pytest.raises(StoreError, match=message):
+                Store(store.root, existing)
+        assert about.read_text() == text
 
 
 def test_a_store_that_another_process_creates_at_the_same_time(tmp_path, monkeypatch):

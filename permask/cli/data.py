@@ -147,7 +147,7 @@ def _from_file(path: Path, batch_size: int, limit: int | None, *, network: nn.Mo
         raise DataError(f"{path}: expected one label per sample, got inputs {list(inputs.shape)} and labels {shape}")
     for start in range(0, len(inputs), batch_size):
         rows = slice(start, start + batch_size)
-        yield Batch((_as_input(inputs[rows], path),), None if labels is None else labels[rows].long())
+        yield Batch((_as_input(inputs[rows], path),), None if labels is None else _whole(labels[rows], path))
 
 
 def _keyword_batches(tensors: dict[str, Tensor], path: Path, batch_size: int, network: nn.Module) -> Iterator[Batch]:
@@ -156,8 +156,16 @@ def _keyword_batches(tensors: dict[str, Tensor], path: Path, batch_size: int, ne
         raise DataError(f"{path}: expected as many samples in every tensor, got {counts}")
     for start in range(0, next(iter(counts.values())), batch_size):
         part = {name: x[start : start + batch_size] for name, x in tensors.items()}
-        named = {name: x.long() if name in LABELS else _as_input(x, path) for name, x in part.items()}
+        named = {name: _whole(x, path) if name in LABELS else _as_input(x, path) for name, x in part.items()}
         yield _batch(named, str(path), network)
+
+
+def _whole(labels: Tensor, path: Path) -> Tensor:
+    """Labels as integers; a `DataError` if they are not whole."""
+    if labels.is_complex() or (labels.is_floating_point() and not torch.equal(labels, labels.round())):
+        broken = labels[labels != labels.round()] if labels.is_floating_point() else labels.flatten()
+        raise DataError(f"{path}: expected labels that are whole numbers, got {broken[0].item()}")
+    return labels.long()
 
 
 def _as_input(x: Tensor, path: Path) -> Tensor:

@@ -29,7 +29,11 @@ def load_pruned(by: str, needs: Needs, pruned: Pruned, examples: Examples) -> tu
         if needs != "nothing":
             raise PermaskError(f"--by {by} runs the network: it needs --model")
         assert pruned.weights is not None
-        return {name: x for name, x in plain_state(read_state(pruned.weights)).items() if x.is_floating_point()}, []
+        state = plain_state(read_state(pruned.weights))
+        for name, x in state.items():
+            if x.ndim > 1 and name.endswith("weight") and not x.is_floating_point():
+                raise PermaskError(f"{pruned.weights}: {name}: expected floating-point weights, got {x.dtype}")
+        return {name: x for name, x in state.items() if x.is_floating_point()}, []
     network = load_network(pruned.model, pruned.arguments or [])
     if pruned.weights is not None:
         load_weights(network, pruned.weights)

@@ -47,15 +47,26 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
 
     Raises:
         PermaskError: A file that `read_state` cannot read.
-        NetworkError: Tensors that are missing, superfluous or of another shape.
+        NetworkError: Tensors that are missing, superfluous or of another shape, whole or complex numbers as weights.
     """
     state, own = plain_state(read_state(path)), model.state_dict()
     for name in [*own, *state]:
         if name not in state or name not in own or state[name].shape != own[name].shape:
             shapes = (list(x[name].shape) if name in x else "nothing" for x in (own, state))
             raise NetworkError(f"{path}: {name}: the network has {next(shapes)}, the file {next(shapes)}")
+        if _sort(own[name]) != _sort(state[name]):
+            raise NetworkError(
+                f"{path}: {name}: expected {_sort(own[name])} as in the network, got {state[name].dtype}; give the "
+                "weights as they were trained"
+            )
     model.load_state_dict(state)
     return model
+
+
+def _sort(x: Tensor) -> str:
+    if x.is_complex():
+        return "complex numbers"
+    return "floating-point numbers" if x.is_floating_point() else "whole numbers or booleans"
 
 
 def _joined(module: str, name: str) -> str:

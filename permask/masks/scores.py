@@ -99,12 +99,13 @@ def keep_largest(scores: Mapping[str, Tensor], sparsity: float, mask: Mask | Non
 
     Raises:
         PermaskError: A sparsity outside [0, 1), or below that of `mask`.
-        NetworkError: Scores that are not numbers.
+        NetworkError: Scores that are not finite.
     """
     check_sparsity(sparsity)
     for name, score in scores.items():
-        if score.isnan().any():
-            raise NetworkError(f"{name} holds NaN, so there is no order to prune it in")
+        if not score.isfinite().all():
+            what = "NaN" if score.isnan().any() else "infinite values"
+            raise NetworkError(f"{name} holds {what}, so there is no order to prune it in")
     count = kept_count(sum(score.numel() for score in scores.values()), sparsity)
     if mask is not None and count > mask.count:
         raise PermaskError(

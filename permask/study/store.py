@@ -8,7 +8,6 @@ it. No clock is read, so none has to be right.
 """
 
 import errno
-import fcntl
 import hashlib
 import json
 import os
@@ -19,12 +18,15 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from permask.errors import StoreError
+from permask.study.locks import ALONE, TOGETHER, lock
 from permask.study.step import key_of
 
 MANIFEST = "manifest.json"
+VERSION = 1  # of how results lie in the store; a store that does not say is of version 1
+ABOUT = "store.json"  # the file that says it
 IN_USE = "in-use"  # the file that runs lock together, and who removes results alone
 Manifest = Mapping[str, Any]  # JSON values by name: kind, specification, parents, checksums, provenance, seconds
 LOCKED = 16  # hex digits of a key that a claim locks, and that begin the name of what is unfinished
@@ -41,7 +43,8 @@ class Store:
         existing: Whether to expect a store there, only to read it, and to create nothing.
 
     Raises:
-        StoreError: The folder cannot be created or written, or holds other things than a store.
+        StoreError: The folder cannot be created or written, holds other things than a store, or a store of a later
+            version.
     """
 
     def __init__(self, root: Path, existing: bool = False):
@@ -49,20 +52,40 @@ class Store:
         if existing:
             if not self._lock_file.exists():
                 raise StoreError(f"{root}: expected a store that permask has written")
+            self._check_version()
             return
         try:
             root.mkdir(parents=True, exist_ok=True)
             names = {path.name for path in root.iterdir()}
             if names and self._lock_file.name not in names:
                 raise StoreError(f"{root}: expected a store or an empty folder; choose another with --store")
+            self._check_version()
             self._lock_file.touch()
             self._temporary.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=self._temporary):
                 pass
+            if ABOUT not in names:
+                _write_whole(root / ABOUT, json.dumps({"format": "permask-store", "version": VERSION}) + "\n")
         except OSError as error:
             raise StoreError(
                 f"{root}: cannot write to the store: {error.strerror}; choose another with --store"
             ) from error
+
+    def _check_version(self) -> None:
+        path = self.root / ABOUT
+        try:
+            version = json.loads(path.read_text())["version"]
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(
+                f"{path}: expected the version of the store; where it is {VERSION}, remove the file"
+            ) from error
+        if version != VERSION:
+            raise StoreError(
+                f"{path}: a store of version {version}, this permask reads version {VERSION}: use the permask that "
+                "wrote it, or choose another store with --store"
+            )
 
     @property
     def _temporary(self) -> Path:
@@ -146,9 +169,7 @@ class Store:
         if not path.exists():
             with self._refusals_told():
                 path.parent.mkdir(exist_ok=True)
-                partial = path.with_name(f"{name}-{secrets.token_hex(4)}.partial")
-                partial.write_text(text)
-                partial.rename(path)
+                _write_whole(path, text)
 
     def notes(self, folder: str) -> list[str]:
         """The texts that were kept so."""
@@ -180,7 +201,7 @@ class Store:
             StoreError: The file system has no locks, or takes no more.
         """
         with self._refusals_told(), self._lock_file.open("r+b") as file:
-            yield self._lock(file, fcntl.LOCK_EX, key)  # closing the file releases the lock
+            yield lock(file, ALONE, byte=_offset(key))  # closing the file releases the lock
 
     def is_claimed(self, key: str) -> bool:
         """Whether some process holds the right to compute a key; the lock that asks needs no write permission.
@@ -189,17 +210,7 @@ class Store:
             StoreError: The file system has no locks.
         """
         with self._lock_file.open("rb") as file:
-            return not self._lock(file, fcntl.LOCK_SH, key)
-
-    def _lock(self, file: BinaryIO, sort: int, key: str) -> bool:
-        """Lock the byte of a key unless another process has; whether it is locked now."""
-        try:
-            fcntl.lockf(file, sort | fcntl.LOCK_NB, 1, _offset(key))
-        except (BlockingIOError, PermissionError):  # what POSIX lets a system say of a lock that another holds
-            return False
-        except OSError as error:
-            raise StoreError(f"{self._lock_file}: cannot be locked: {error.strerror}") from error
-        return True
+            return not lock(file, TOGETHER, byte=_offset(key))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -211,7 +222,7 @@ class Store:
             StoreError: The file system has no locks, or takes no more.
         """
         with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
-            self._lock_all(file, fcntl.LOCK_SH)
+            lock(file, TOGETHER, wait=True)
             yield
 
     @contextmanager
@@ -222,22 +233,12 @@ class Store:
             StoreError: A run is under way, or the file system has no locks.
         """
         with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
-            try:
-                self._lock_all(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
+            if not lock(file, ALONE):
                 raise StoreError(
                     f"{self.root}: expected no run under way on this store, which may need what would be removed; "
                     "nothing was removed: wait for the run to end"
-                ) from error
+                )
             yield
-
-    def _lock_all(self, file: BinaryIO, sort: int) -> None:
-        try:
-            fcntl.lockf(file, sort)
-        except (BlockingIOError, PermissionError) as error:  # as for a claim
-            raise BlockingIOError from error
-        except OSError as error:
-            raise StoreError(f"{file.name}: cannot be locked: {error.strerror}") from error
 
     @contextmanager
     def writing(self, key: str, manifest: Manifest) -> Iterator[Path]:
@@ -301,6 +302,12 @@ class Store:
 
 _KEY = re.compile("[0-9a-f]{64}")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
+
+
+def _write_whole(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.partial")
+    partial.write_text(text)
+    partial.replace(path)
 
 
 def _read(path: Path, checksum: str | None) -> bytes:
