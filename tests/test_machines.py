@@ -19,7 +19,7 @@ from permask.study.network import NetworkSection, convolves
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.step import Task
-from permask.study.store import Store
+from permask.study.store import Store, _as_text, _seal
 from permask.training import machine
 from permask.training.execution import Execution, has_convolutions
 from permask.training.machine import KnownMachine, ThisMachine, decide
@@ -258,9 +258,12 @@ def test_the_commands_find_what_another_machine_computed(tmp_path):
     run("run", study, *quick, "--store", store, "--out", tmp_path / "out", "--jobs", 1)
     prepared = open_study(study, quick)
     other = prepared.on(Machines("0.1", prepared.machines.others))
-    for mine, theirs in zip(make_plan(prepared).steps, make_plan(other).steps, strict=True):
+    for mine, (theirs, step) in zip(make_plan(prepared).steps, make_plan(other).steps.items(), strict=True):
         (store / theirs[:2]).mkdir(exist_ok=True)
         (store / mine[:2] / mine).rename(store / theirs[:2] / theirs)
+        manifest = store / theirs[:2] / theirs / "manifest.json"
+        content = json.loads(manifest.read_text()) | step.task.identity
+        manifest.write_text(_as_text(content | {"seal": _seal({k: v for k, v in content.items() if k != "seal"})}))
     shutil.rmtree(store / "tracks")
     [record] = (store / "machines").iterdir()
     record.write_text(record.read_text().replace(torch_version(), "0.1"))

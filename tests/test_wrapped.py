@@ -134,7 +134,9 @@ def test_a_file_that_goes_by_the_order_of_parameters_still_loads(tmp_path):
     found.save(place)
     old = "8f60cd80b730842c457ade7ad22911d359f31f258e9fac028601d636c366e648"
     assert found.symmetry.hash != old
-    place.write_text(json.dumps(json.loads(place.read_text()) | {"symmetry_hash": old}))
+    content = json.loads(place.read_text()) | {"symmetry_hash": old}
+    del content["checksum"]  # files of then have none
+    place.write_text(json.dumps(content))
     assert permask.Alignment.load(place).symmetry.hash == found.symmetry.hash
 
 
