@@ -84,10 +84,10 @@ def tried(
 ) -> Certificate:
     """As `certify`, with the tensors of a network and the names of its parameters in place of the network."""
     given = Inputs(tuple(inputs)).double()
-    last = 2 if not any(x.is_meta for x in state.values()) else 3
+    draws = 3 if any(x.is_meta for x in state.values()) else 2
     held, found = groups, None
     for attempt in range(3):
-        weights = randomised(state, parameters, seed + attempt) if attempt < last else in_float64(state)
+        weights = randomised(state, parameters, seed + attempt) if attempt < draws else in_float64(state)
         if sum(x.numel() for x in state.values()) * 8 <= SMALL:
             weights = weights.held()
         claim = _Claim(program, held, weights, given, parameters=parameters, seed=seed)

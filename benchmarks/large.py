@@ -1,0 +1,157 @@
+"""Measure memory and time of discovery on large networks, and write what came out as docs/large-models.md.
+
+Run from the root of the repository on Linux, with torchvision and transformers installed, on a machine that does little
+else: `python benchmarks/large.py [NAME ...]`; with names, it prints their rows only. Nothing is downloaded: weights are
+random. Every row is measured in a process of its own.
+"""
+
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from measure import machine
+from torch import nn
+
+import permask
+
+ROOT = Path(__file__).parent.parent
+PAGE = ROOT / "docs" / "large-models.md"
+STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+INTRODUCTION = """# Large networks
+
+What `permask.discover` takes in memory and time, on networks with random weights. Inputs are two images of 224 × 224
+pixels, or two sequences of 32 tokens. `benchmarks/large.py` wrote this page.
+
+- **certificate**: `full` tries the symmetry on the network itself, `narrow` on a copy with at most 8 units in every
+  group; with `off`, nothing is tried ([what that means](discovery.md#large-networks)). Networks with `meta` in
+  their name are made without weights;
+- **peak**: the largest resident memory during `discover`, less that of the process just before (`VmHWM` of Linux, which
+  is set back then). The modules of torch that discovery loads are there before. Beside it, the peak as a multiple of
+  what the parameters take in float32;
+- **seconds** of processor time with one thread, in a single run: all of it, and the part of `torch.export`;
+- **error**: the largest change of an output by permutations of all groups, relative to its spread.
+
+| network | parameters | groups | movable | certificate | peak | × parameters | seconds | export | error |
+|---|--:|--:|--:|---|--:|--:|--:|--:|--:|
+"""
+
+
+@dataclass(frozen=True)
+class Large:
+    """A network to measure.
+
+    Attributes:
+        make: Makes it.
+        images: Whether it takes images, or else tokens.
+        meta: Whether it is made on the meta device.
+        certificates: Those that are measured.
+    """
+
+    make: Callable[[], nn.Module]
+    images: bool = False
+    meta: bool = False
+    certificates: Sequence[str] = ("off", "full", "narrow")
+
+
+def vision(name: str) -> Callable[[], nn.Module]:
+    """A network of torchvision."""
+
+    def make() -> nn.Module:
+        import torchvision
+
+        return getattr(torchvision.models, name)()
+
+    return make
+
+
+def language(kind: str, **settings: int) -> Callable[[], nn.Module]:
+    """A network of transformers, from its configuration; in float32."""
+
+    def make() -> nn.Module:
+        import transformers
+
+        model = getattr(transformers, kind)
+        return model(model.config_class(**settings))
+
+    return make
+
+
+LLAMA = {"num_attention_heads": 32, "vocab_size": 32000}
+BILLION = LLAMA | {"hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": 22, "num_key_value_heads": 4}
+SEVEN = LLAMA | {"hidden_size": 4096, "intermediate_size": 11008, "num_hidden_layers": 32}
+NETWORKS = {
+    "vit_b_16": Large(vision("vit_b_16"), images=True),
+    "vit_l_16": Large(vision("vit_l_16"), images=True),
+    "bert-base": Large(language("BertForMaskedLM")),
+    "gpt2-medium": Large(language("GPT2LMHeadModel", n_embd=1024, n_layer=24, n_head=16)),
+    "llama-1b": Large(language("LlamaForCausalLM", **BILLION)),
+    "llama-1b, meta": Large(language("LlamaForCausalLM", **BILLION), meta=True, certificates=("off", "narrow")),
+    "llama-7b, meta": Large(language("LlamaForCausalLM", **SEVEN), meta=True, certificates=("off", "narrow")),
+}
+
+
+def row(name: str, certificate: str) -> str:
+    """Measure a network in this process: a line of the table."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    large = NETWORKS[name]
+    # what torch loads for its first export
+    permask.discover(nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4)), torch.randn(2, 8))
+    with torch.device("meta" if large.meta else "cpu"):
+        network = large.make().eval()
+    inputs: Any = torch.randn(2, 3, 224, 224) if large.images else {"input_ids": torch.randint(0, 1000, (2, 32))}
+    size = sum(x.numel() for x in network.parameters())
+    before = resident("VmRSS")
+    RESET.write_text("5")
+    started = time.process_time()
+    symmetry = permask.discover(network, inputs, certify=certificate)
+    seconds, peak = time.process_time() - started, resident("VmHWM") - before
+    assert symmetry.report["certificate"] == certificate and not symmetry.report["failed"]
+    error = symmetry.report["error"]
+    capturing = seconds_of_export(network, inputs)
+    movable, spent = f"{100 * symmetry.movable:.1f}%", f"{seconds:.1f} | {capturing:.1f}"
+    memory = f"{peak / 1e9:.2f} GB | {peak / (4 * size):.2f}"
+    shown = "" if error is None else f"{error:.0e}"
+    return f"| {name} | {size:,} | {len(symmetry.groups)} | {movable} | {certificate} | {memory} | {spent} | {shown} |"
+
+
+def resident(which: str) -> int:
+    """Bytes of resident memory: `VmRSS` now, `VmHWM` at most."""
+    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(which)) * 1024
+
+
+def seconds_of_export(network: nn.Module, inputs: Any) -> float:
+    """What capturing the network takes, of which nearly all is `torch.export`."""
+    from permask.discovery.capture import capture
+
+    started = time.process_time()
+    capture(network, inputs)
+    return time.process_time() - started
+
+
+def main(names: Sequence[str]) -> None:
+    """Measure the networks that are named, or all of them, and write the page."""
+    rows = []
+    for name in names or NETWORKS:
+        for certificate in NETWORKS[name].certificates:
+            command = [sys.executable, __file__, "--one", name, certificate]
+            rows.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
+            print(rows[-1], flush=True)
+    torch.set_num_threads(1)
+    if not names:
+        PAGE.write_text(f"{INTRODUCTION}{chr(10).join(rows)}\n\n{machine('cpu', 'torchvision', 'transformers')}.\n")
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--one"]:
+        print(row(*sys.argv[2:]))
+    else:
+        main(sys.argv[1:])
