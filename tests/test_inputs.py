@@ -134,6 +134,19 @@ def test_outputs_that_there_are_not(outputs: Any) -> None:
         permask.discover(OneOrTwo(), X, outputs=outputs)
 
 
+class Dropped(OneOrTwo):
+    """Computes something that it does not return."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.other(torch.relu(x @ x.mT @ torch.ones(4, 8)))
+        return self.second(torch.relu(self.first(x)))
+
+
+def test_what_is_computed_and_not_returned_is_unused() -> None:
+    symmetry = permask.discover(Dropped(), X)
+    assert symmetry.report["unused"] == ["other.bias", "other.weight"] and symmetry.report["unseen"] == []
+
+
 class Writes(nn.Module):
     """One output is written into after it was computed, the other has nothing to do with it."""
 

@@ -134,7 +134,8 @@ def _apart(given: Any) -> tuple[Any, Any]:
 def _from_file(path: Path, batch_size: int, limit: int | None, *, network: nn.Module) -> Iterator[Batch]:
     tensors = read_folder(path, limit and limit * batch_size) if path.is_dir() else _tensors(path)
     named = [name for name in INPUTS if name in tensors]
-    taken = {name: tensors[name] for name in names_of(network) if name in tensors}
+    known = names_of(network)
+    taken = {name: x for name, x in tensors.items() if name in known}
     if not named and taken.keys() - set(LABELS):
         yield from _keyword_batches(taken | {n: tensors[n] for n in LABELS if n in tensors}, path, batch_size, network)
         return

@@ -147,8 +147,7 @@ def _program(exported: torch.export.ExportedProgram, inputs: Inputs, outputs: Wa
             reader.nodes.append(Node(node.name, "output", (), arguments=arguments))
         else:
             reader.read(node)
-    nodes = tuple(reader.nodes) if outputs is None else needed(reader.nodes)
-    return Program(nodes, reader.calls, reader.constants, inputs.tensors)
+    return Program(needed(reader.nodes), reader.calls, reader.constants, inputs.tensors)
 
 
 def _explain(error: BaseException, model: nn.Module) -> str:
