@@ -1,11 +1,10 @@
 """The permask command. Its verbs import what they need when they run, so that --help answers at once."""
 
-import sys
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
+from permask.cli.boundary import boundary
 from permask.cli.compare import compare
 from permask.cli.connect import connect
 from permask.cli.demo import demo
@@ -22,7 +21,6 @@ from permask.cli.status import status
 from permask.cli.store import store
 from permask.cli.studies import studies
 from permask.cli.transport import transport
-from permask.errors import PermaskError
 
 app = typer.Typer(
     name="permask",
@@ -73,12 +71,5 @@ def _options(
 
 def main() -> None:
     """Run the command line: exit code 2 for bad input, 1 for a failed step, 130 for Ctrl-C."""
-    try:
+    with boundary():
         app()
-    except PermaskError as error:
-        Console(stderr=True, highlight=False, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(error)}")
-        sys.exit(2)
-
-
-def _escaped(error: PermaskError) -> str:
-    return str(error).replace("[", "\\[")

@@ -1,0 +1,69 @@
+"""What a user sees of anything that goes wrong: one sentence, whatever it was."""
+
+import errno
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from traceback import extract_tb
+
+from rich.console import Console
+from rich.text import Text
+
+from permask.errors import PermaskError
+
+DEBUG = "PERMASK_DEBUG"
+OWN = Path(__file__).parents[1]
+
+
+@contextmanager
+def boundary() -> Iterator[None]:
+    """End the process with one sentence and exit code 2 in place of a traceback.
+
+    With PERMASK_DEBUG set, what is no error of permask's own shows its traceback, as a report of a defect needs it.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # text on any terminal, ASCII too
+    try:
+        yield
+        sys.stdout.flush()
+    except PermaskError as error:
+        _end(str(error))
+    except Exception as error:
+        if os.environ.get(DEBUG):
+            raise
+        _end(_sentence(error))
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return f"cannot write: {error}; make room there and run the command again"
+    if isinstance(error, MemoryError):
+        return "not enough memory; give smaller inputs, or run it on a machine with more"
+    place = next((f for f in reversed(extract_tb(error.__traceback__)) if OWN in Path(f.filename).parents), None)
+    where = "" if place is None else f" in {Path(place.filename).relative_to(OWN.parent)}, line {place.lineno}"
+    said = f"unexpected {type(error).__name__}{where}: {' '.join(str(error).split())}"
+    return f"{said}; this is a defect of permask, please report it with what {DEBUG}=1 shows"
+
+
+def _end(sentence: str) -> None:
+    """Say it and exit with code 2; what cannot even be said is not.
+
+    The standard output may be what failed: nothing waits in it to fail again at the end of the process.
+    """
+    with suppress(OSError):
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("error: ", "bold red"), printable(sentence)))
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(2)
+
+
+def printable(text: str) -> str:
+    """A text without control characters, which could move the cursor or change colours, but line breaks and tabs."""
+    return "".join(
+        c if c.isprintable() or c in "\n\t" else c.encode("unicode_escape", "surrogatepass").decode() for c in text
+    )

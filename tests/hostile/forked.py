@@ -1,0 +1,64 @@
+"""Commands in children of a process that has imported permask already, so that hundreds take minutes."""
+
+import importlib
+import os
+import resource
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+
+import torch
+from support.small_study import LONG
+
+CONTEXT = get_context("forkserver")
+PRELOADED = ("permask", "permask.cli.main", "permask.study.engine", "permask.report.page")
+PROCESSOR_TIME = 600  # seconds, far more than any of these commands takes on the slowest machine
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended.
+
+    Attributes:
+        code: Its exit code; negative if a signal ended it, None if it had to be killed because it hung.
+        out: What it printed.
+        err: What it printed on the standard error.
+    """
+
+    code: int | None
+    out: str
+    err: str
+
+
+def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+    """Run a command as `permask ARGUMENTS` in a folder, in a child of its own."""
+    CONTEXT.set_forkserver_preload(list(PRELOADED))
+    said = folder.parent / "said"
+    said.mkdir()
+    child = CONTEXT.Process(target=_child, args=(list(arguments), folder, dict(environment), said))
+    child.start()
+    child.join(LONG)
+    hung = child.is_alive()
+    if hung:
+        child.kill()
+        child.join()
+    out, err = ((said / name).read_text("utf-8", "backslashreplace") for name in ("out", "err"))
+    return Ended(None if hung else child.exitcode, out, err)
+
+
+def _child(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:
+    os.setsid()
+    for name, number in (("out", 1), ("err", 2)):
+        file = os.open(said / name, os.O_WRONLY | os.O_CREAT)
+        os.dup2(file, number)
+    resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_TIME, PROCESSOR_TIME))
+    os.environ.update(environment)
+    os.chdir(folder)
+    torch.set_num_threads(1)
+    sys.argv = ["permask", *arguments]
+    importlib.invalidate_caches()
+    from permask.cli.main import main
+
+    main()
