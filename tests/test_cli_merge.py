@@ -191,7 +191,7 @@ BAD = {
     "no network for a folder": ("merge nowhere c --input 6", "nowhere: expected MODEL"),
     "a folder that is taken": (f"merge net.py:mlp a b {USUAL} -o taken", "taken: expected a new or empty folder"),
     "a folder for a file": (f"merge net.py:mlp a.pt b.pt {USUAL} -o taken", "this is a folder"),
-    "aligned where something is": (f"merge net.py:mlp a b {USUAL} --aligned taken", "taken: expected a new or empty"),
+    "aligned where something is": (f"merge net.py:mlp a b {USUAL} --aligned taken", "taken: expected a new folder"),
     "aligned in nowhere": (f"merge net.py:mlp a b {USUAL} --aligned no/where", "no is not a folder"),
     "one inside the other": (
         f"merge net.py:mlp a b {USUAL} --aligned new -o new/out",

@@ -64,8 +64,8 @@ def merge(
     statistics: Annotated[
         Literal["keep", "reset", "repair", "none"] | None,
         typer.Option(
-            help="Rescale activations by REPAIR; recompute the statistics of BatchNorm; average them; or take those of "
-            "the first checkpoint. [default: repair if there is --data, else keep]",
+            help="keep averages the statistics of BatchNorm, reset recomputes them, repair rescales all activations, "
+            "none takes the first checkpoint's statistics. [default: repair if there is --data, else keep]",
             show_default=False,
         ),
     ] = None,

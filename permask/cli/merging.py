@@ -86,8 +86,8 @@ def check_new(first: Path, out: Path | None, aligned: Path | None) -> None:
         _check_out(first, out)
     if aligned is None:
         return
-    if aligned.exists() and not (aligned.is_dir() and not any(aligned.iterdir())):
-        raise PermaskError(f"{aligned}: expected a new or empty folder for the aligned checkpoints, there is something")
+    if aligned.exists() or aligned.is_symlink():
+        raise PermaskError(f"{aligned}: expected a new folder for the aligned checkpoints, there is something")
     if not aligned.parent.is_dir():
         raise PermaskError(f"{aligned}: cannot write there: {aligned.parent} is not a folder")
 
@@ -132,7 +132,7 @@ def write_all(
 
 def names_of(checkpoints: Sequence[Path]) -> list[str]:
     """What the aligned checkpoints are called: as they are, with a number in front if two have the same name."""
-    names = [path.parent.name if in_its_folder(path) else path.resolve().name for path in checkpoints]
+    names = [path.resolve().parent.name if in_its_folder(path) else path.resolve().name for path in checkpoints]
     return names if len(set(names)) == len(names) else [f"{i}-{name}" for i, name in enumerate(names, start=1)]
 
 
