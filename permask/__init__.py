@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     import permask.dynamic as dynamic
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import LinearPath, connect
-    from permask.connectivity.repair import repair
+    from permask.connectivity.merge import merge
+    from permask.connectivity.repair import repair, repair_many
     from permask.discovery.discover import discover
     from permask.discovery.verify import verify
     from permask.ensembles import Ensemble, evaluate_ensemble
@@ -50,9 +51,11 @@ _HOME = {
     "match_learned": "permask.matching.learned",
     "match_many": "permask.matching.many",
     "match_weights": "permask.matching.weights",
+    "merge": "permask.connectivity.merge",
     "publish": "permask.publication",
     "random_mask_like": "permask.masks.scores",
     "repair": "permask.connectivity.repair",
+    "repair_many": "permask.connectivity.repair",
     "rescale_fan_in": "permask.masks.rescale",
     "reset_batchnorm": "permask.connectivity.batchnorm",
     "transport": "permask.masks.transport",
@@ -82,9 +85,11 @@ __all__ = [
     "match_learned",
     "match_many",
     "match_weights",
+    "merge",
     "publish",
     "random_mask_like",
     "repair",
+    "repair_many",
     "rescale_fan_in",
     "reset_batchnorm",
     "transport",

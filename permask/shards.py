@@ -18,6 +18,8 @@ from torch import Tensor
 from permask.errors import PermaskError
 
 INDEX = ".safetensors.index.json"
+# how the names of files of weights end, also in formats that are not read here
+WEIGHTS = (".safetensors", ".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".onnx", ".gguf")
 Change = Callable[[str, Tensor], Tensor]  # gives a tensor of the same shape and type
 
 
@@ -35,14 +37,15 @@ class Shards(Mapping[str, Tensor]):
     """The tensors of a checkpoint, each read when it is asked for.
 
     Args:
-        path: A safetensors file, an index (`model.safetensors.index.json`), or a folder that holds one.
+        path: A safetensors file, an index (`model.safetensors.index.json`), or a folder that holds one of either.
 
     Raises:
         PermaskError: Something else, a file that is missing or damaged, an index that leads out of its folder.
     """
 
     def __init__(self, path: str | Path):
-        self.path = index_in(Path(path)) or Path(path)
+        self.in_folder = in_shards(Path(path))
+        self.path = index_in(Path(path)) or _only_file_in(Path(path)) or Path(path)
         self.index: dict[str, Any] | None = None
         if self.path.name.endswith(INDEX):
             self.index = _read_index(self.path)
@@ -96,19 +99,21 @@ class Shards(Mapping[str, Tensor]):
 
     def check_out(self, out: Path) -> None:
         """Raise a `PermaskError` if `rewrite` cannot write there, before any work is done."""
-        if self.index is None and out.is_dir():
+        if not self.in_folder and out.is_dir():
             raise PermaskError(f"{out}: expected a file to write, this is a folder")
-        if self.index is not None and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if self.in_folder and out.exists() and not (out.is_dir() and not any(out.iterdir())):
             raise PermaskError(f"{out}: expected a new or empty folder for a checkpoint in shards, there is something")
         if not out.parent.is_dir():
             raise PermaskError(f"{out}: cannot write there: {out.parent} is not a folder")
 
-    def rewrite(self, out: Path, change: Change) -> None:
+    def rewrite(self, out: Path, change: Change, companions: bool = False) -> None:
         """Write all tensors, changed, into files like those that they are from.
 
         Args:
-            out: A file for a checkpoint in one file; for one in shards, a folder, which may not hold anything yet.
+            out: A file for a checkpoint in one file; for one in a folder, a folder, which may not hold anything yet.
             change: Is called once for every tensor.
+            companions: Whether to copy what lies beside the tensors in a folder, such as the configuration and the
+                tokenizer: all files but weights in other formats, README.md and hidden files.
 
         Raises:
             PermaskError: `out` is in the way, or cannot be written; nothing is left there then.
@@ -117,13 +122,16 @@ class Shards(Mapping[str, Tensor]):
         partial = out.with_name(f".{out.name}.partial")
         _remove(partial)  # of a run that was killed
         try:
-            if self.index is None:
+            if not self.in_folder:
                 self._write(self.path, partial, change)
             else:
                 partial.mkdir()
                 for file in self._headers:
                     self._write(file, partial / file.name, change)
-                (partial / self.path.name).write_text(json.dumps(self.index, indent=2) + "\n")
+                if self.index is not None:
+                    (partial / self.path.name).write_text(json.dumps(self.index, indent=2) + "\n")
+                for file in _beside(self.path) if companions else ():
+                    shutil.copyfile(file, partial / file.name)
             partial.replace(out)
         except OSError as error:
             raise PermaskError(f"{out}: cannot write: {error}") from error
@@ -146,8 +154,8 @@ def index_in(path: Path) -> Path | None:
 
 
 def in_shards(path: Path) -> bool:
-    """Whether this is a checkpoint in shards: an index, or a folder with one."""
-    return path.name.endswith(INDEX) or index_in(path) is not None
+    """Whether this is a checkpoint in a folder: an index, or a folder with one, or with a single safetensors file."""
+    return path.name.endswith(INDEX) or index_in(path) is not None or _only_file_in(path) is not None
 
 
 def is_safetensors(path: Path) -> bool:
@@ -159,6 +167,23 @@ def is_safetensors(path: Path) -> bool:
             return file.read(10)[8:] == b'{"'  # a JSON object follows its length
     except OSError:
         return False
+
+
+def _only_file_in(path: Path) -> Path | None:
+    """The safetensors file in a folder; None if it is no folder, or holds none or several."""
+    found = sorted(path.glob("*.safetensors")) if path.is_dir() else []
+    return found[0] if len(found) == 1 and index_in(path) is None else None
+
+
+def _beside(path: Path) -> list[Path]:
+    """The files beside an index or a file of tensors, as `Shards.rewrite` copies them."""
+    return [
+        file
+        for file in sorted(path.parent.iterdir())
+        if file.is_file()
+        and not file.name.startswith((".", "README"))
+        and not file.name.endswith((*WEIGHTS, ".index.json"))
+    ]
 
 
 def _read_index(path: Path) -> dict[str, Any]:

@@ -12,7 +12,7 @@ import permask
 from permask.connectivity.barrier import barrier
 from permask.connectivity.batchnorm import reset_batchnorm
 from permask.connectivity.interpolate import connect
-from permask.connectivity.repair import repair
+from permask.connectivity.repair import repair, repair_many
 from permask.errors import NetworkError, PermaskError
 
 
@@ -276,4 +276,74 @@ def test_a_weight_that_is_computed_cannot_be_repaired():
     before = copy.deepcopy(merged.state_dict())
     with pytest.raises(NetworkError, match="remove_parametrizations"):
         repair(source, target, merged, images(4))
+    assert all(torch.equal(x, before[name]) for name, x in merged.state_dict().items())
+
+
+@pytest.mark.parametrize(("make", "layers"), [(plain_network, (0, 2, 5)), (batchnorm_network, (1, 6))])
+def test_repair_gives_every_layer_the_weighted_statistics_of_any_number_of_ends(make, layers):
+    ends, batches, shares = [make(seed) for seed in range(3)], images(48), (0.5, 0.3, 0.2)
+    for end in ends:
+        reset_batchnorm(end, batches)
+    merged = copy.deepcopy(ends[0])
+    with torch.no_grad():
+        for p, *others in zip(*(model.parameters() for model in (merged, *ends)), strict=True):
+            p.copy_(sum(share * q for share, q in zip(shares, others, strict=True)))
+    assert repair_many(ends, merged, batches, weights=shares) is merged
+    for layer in layers:
+        found = [channel_statistics(end, layer, batches) for end in ends]
+        mean, std = channel_statistics(merged, layer, batches)
+        for got, of_ends in ((mean, [m for m, _ in found]), (std, [s for _, s in found])):
+            expected = sum(share * x for share, x in zip(shares, of_ends, strict=True))
+            torch.testing.assert_close(got, expected, rtol=1e-2, atol=1e-3)
+
+
+def test_repair_wants_a_weight_for_every_network():
+    with pytest.raises(PermaskError, match="expected one for each of 2 networks, got 3"):
+        repair_many([plain_network(0), plain_network(1)], plain_network(2), images(4), weights=(0.5, 0.3, 0.2))
+
+
+def test_without_new_biases_layers_that_have_none_stay_as_they_are():
+    ends, merged = [plain_network(0), plain_network(1)], midpoint(plain_network(0), plain_network(1))
+    before = copy.deepcopy(merged.state_dict())
+    repair_many(ends, merged, images(16), new_biases=False)
+    changed = {name for name, x in merged.state_dict().items() if not torch.equal(x, before[name])}
+    assert merged.state_dict().keys() == before.keys()
+    assert changed == {"0.weight", "0.bias", "2.weight", "2.bias"}
+
+
+class WithActivation(nn.BatchNorm2d):
+    """A BatchNorm with the activation in it, as timm's networks have them."""
+
+    def forward(self, input):
+        return super().forward(input).relu_()
+
+
+def test_a_batchnorm_with_an_activation_in_it_is_repaired_before_the_activation():
+    def network(norm, seed):
+        torch.manual_seed(seed)
+        layers = nn.Sequential(nn.Conv2d(3, 4, 3), norm, nn.ReLU(), nn.Conv2d(4, 2, 3), nn.BatchNorm2d(2))
+        with torch.no_grad():
+            layers[1].weight.uniform_(-1, 1)
+            layers[1].bias.uniform_(-1, 1)
+        return reset_batchnorm(layers, batches)
+
+    batches = images(32, 16)
+    repaired = []
+    for norm in (nn.BatchNorm2d, WithActivation):
+        source, target = network(norm(4), 0), network(norm(4), 1)
+        repaired.append(repair(source, target, midpoint(source, target), batches).state_dict())
+    for name, x in repaired[0].items():
+        torch.testing.assert_close(repaired[1][name], x)
+
+
+def test_a_weight_that_two_layers_share_is_not_rescaled():
+    def network(seed):
+        torch.manual_seed(seed)
+        layers = nn.Sequential(nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 6), nn.ReLU(), nn.Linear(6, 2))
+        layers[2].weight = layers[0].weight
+        return layers
+
+    ends, merged = [network(0), network(1)], network(2)
+    before = copy.deepcopy(merged.state_dict())
+    repair(ends[0], ends[1], merged, [torch.randn(16, 6)])
     assert all(torch.equal(x, before[name]) for name, x in merged.state_dict().items())

@@ -88,7 +88,9 @@ PUBLIC: dict[str, Callable[[Networks], Any]] = {
     "match_learned": lambda n: matched(permask.match_learned, n, cross_entropy, LABELLED, epochs=1),
     "match_many": lambda n: permask.match_many(n.symmetry, [n(0), n(1)])[1].permutation.index,
     "match_weights": lambda n: matched(permask.match_weights, n),
+    "merge": lambda n: permask.merge([n(0), n(1)], X, symmetry=n.symmetry),
     "repair": lambda n: permask.repair(n(0), n(1), n(2), [X]),
+    "repair_many": lambda n: permask.repair_many([n(0), n(1)], n(2), [X]),
     "rescale_fan_in": lambda n: permask.rescale_fan_in(n(0), n.mask),
     "reset_batchnorm": lambda n: permask.reset_batchnorm(n(0), [X]),
     "verify": lambda n: permask.verify(n.symmetry, n(0), X) < 1e-9,
@@ -103,8 +105,8 @@ FUNCTIONS = PUBLIC | {
     "to_prune_buffers": lambda n: to_prune_buffers(n(0), n.mask),
 }
 # these read no code of a network, only its tensors, or leave calling it to a function of the caller
-OPEN = set(FUNCTIONS) - {"cost_of", "discover", "match_activations", "match_learned", "repair", "reset_batchnorm"}
-OPEN -= {"synflow_mask", "to_prune_buffers", "verify"}
+OPEN = set(FUNCTIONS) - {"cost_of", "discover", "match_activations", "match_learned", "merge", "repair"}
+OPEN -= {"repair_many", "reset_batchnorm", "synflow_mask", "to_prune_buffers", "verify"}
 LONG = {"discover", "match_activations", "match_learned", "verify"}
 
 

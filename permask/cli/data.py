@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from permask.inputs import Inputs, names_of
 from permask.masks.formats import read_state
 from permask.training.imported import load_callable
 
+T = TypeVar("T")
 INPUTS = ("inputs", "images", "x", "data")
 LABELS = ("labels", "label", "targets", "y")
 
@@ -86,15 +87,15 @@ def example_of(batches: Sequence[Batch]) -> Inputs:
     return given.map(lambda x: x[:2] if x.shape[:1] == first else x)
 
 
-class Shown(list[Batch]):
-    """Batches, and a progress bar that fills with every pass through them."""
+class Shown(list[T]):
+    """Batches, or their inputs, and a progress bar that fills with every pass through them."""
 
-    def __init__(self, batches: Sequence[Batch], progress: Progress, title: str):
+    def __init__(self, batches: Sequence[T], progress: Progress, title: str):
         super().__init__(batches)
         self._progress = progress
         self._task = progress.add_task(title, total=None)
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[T]:
         self._progress.reset(self._task, total=len(self))
         for batch in super().__iter__():
             yield batch

@@ -12,6 +12,7 @@ from permask.cli.ensemble import ensemble
 from permask.cli.inspect import inspect
 from permask.cli.mask import mask
 from permask.cli.match import match
+from permask.cli.merge import merge
 from permask.cli.permute import permute
 from permask.cli.plan import plan
 from permask.cli.publish import publish
@@ -43,6 +44,7 @@ VERBS = (
     permute,
     transport,
     connect,
+    merge,
     ensemble,
     publish,
 )

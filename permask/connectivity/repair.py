@@ -2,30 +2,27 @@
 
 Averaging two networks shrinks the variance of their activations, layer after layer. Jordan et al. 2022
 (arXiv 2211.08403) rescale every channel of the merged network so that its mean and standard deviation are
-interpolated between those of the end points, which lowers the barrier by a large factor.
+interpolated between those of the end points, which lowers the barrier by a large factor. The same holds for the
+weighted mean of any number of networks.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from functools import partial
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
-from torch.utils import _pytree as pytree
+from torch.nn.modules.conv import _ConvTransposeNd
 
 from permask.connectivity.batchnorm import Pooled, by_batch_statistics, run, set_statistics
-from permask.errors import NetworkError
-from permask.inputs import Example, Inputs
+from permask.connectivity.channels import Channels, channel_dim, channel_statistics, hooks, repaired_layers
+from permask.errors import PermaskError
+from permask.inputs import Example
 from permask.wrapped import observable
 
 # a channel whose standard deviation is below 1e-5 of its root mean square is constant
 CONSTANT = 1e-10
 
 
-@torch.no_grad()
 def repair(
     source: nn.Module,
     target: nn.Module,
@@ -36,9 +33,9 @@ def repair(
     """Rescale the channels of a merged network to the interpolated statistics of its end points, in place.
 
     For every BatchNorm, and every convolution or linear layer that no BatchNorm follows, but for the
-    network's output: mean = (1 − α)·mean_source + α·mean_target, and the same for the standard deviation,
-    over samples and positions. The correction is folded into the BatchNorm or into weight and bias (a
-    layer without a bias gets one), so the result is a plain network. Pruned weights stay zero.
+    network's output and for weights that several layers share: mean = (1 − α)·mean_source + α·mean_target, and the same
+    for the standard deviation, over samples and positions. The correction is folded into the BatchNorm or into weight
+    and bias (a layer without a bias gets one), so the result is a plain network. Pruned weights stay zero.
 
     Args:
         source: The network at α = 0, permuted to line up with the target.
@@ -55,125 +52,110 @@ def repair(
             whose code is closed, such as a scripted one.
         PermaskError: No batches.
     """
+    return repair_many([source, target], merged, batches, weights=(1 - alpha, alpha))
+
+
+@torch.no_grad()
+def repair_many(
+    networks: Sequence[nn.Module],
+    merged: nn.Module,
+    batches: Iterable[Example],
+    *,
+    weights: Sequence[float] | None = None,
+    new_biases: bool = True,
+) -> nn.Module:
+    """As `repair`, with any number of ends: mean = Σ w_i·mean_i, and the same for the standard deviation, in place.
+
+    Args:
+        networks: The ends, permuted to line up with each other.
+        merged: Their weighted mean.
+        batches: As of `repair`; they are read once for every end and once for the merged network.
+        weights: The share of every end, which sum to 1; equal ones by default.
+        new_biases: Whether a layer without a bias may get one. If not, such layers stay as they are, and the merged
+            network keeps the names of its tensors.
+
+    Returns:
+        The merged network.
+
+    Raises:
+        NetworkError: As `repair`.
+        PermaskError: As `repair`; or another number of weights than of networks.
+    """
+    shares = [1 / len(networks)] * len(networks) if weights is None else list(weights)
+    if len(shares) != len(networks):
+        raise PermaskError(f"weights: expected one for each of {len(networks)} networks, got {len(shares)}")
     batches = batches if isinstance(batches, Sequence) else list(batches)
     network = observable(merged)
-    layers = _repaired_layers(network, batches[:1])
-    goals = [_statistics(observable(model), layers, batches) for model in (source, target)]
+    layers = repaired_layers(network, batches[:1], new_biases)
     modules = {name: network.get_submodule(name) for name in layers}
+    goals = _means([channel_statistics(observable(end), layers, batches) for end in networks], shares)
     found = {name: Pooled() for name in layers}
-    goal = {
-        name: (
-            torch.lerp(goals[0][name].mean, goals[1][name].mean, alpha),
-            torch.lerp(goals[0][name].variance.sqrt(), goals[1][name].variance.sqrt(), alpha),
-        )
-        for name in layers
-    }
 
-    def correct(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> Tensor | None:
-        dim = _channel_dim(module)
-        seen = inputs[0] if isinstance(module, _BatchNorm) else output
+    def see(name: str, module: nn.Module, values: Tensor) -> Pooled:
         of_batch = Pooled()
-        of_batch.add_values(seen, dim)
+        of_batch.add_values(values, channel_dim(module))
         found[name].add(of_batch.mean, of_batch.variance, of_batch.count)
-        if module.weight is None:  # a BatchNorm without an affine map
-            return None
-        scale, shift = (x.to(seen.dtype) for x in _correction(module, of_batch, *goal[name]))
-        return (seen.movedim(dim, -1) * scale + shift).movedim(-1, dim)
+        return of_batch
+
+    def correct_norm(name: str, norm: _BatchNorm, inputs: tuple[Tensor, ...]) -> None:
+        # before it runs, as an activation may be part of it
+        of_batch = see(name, norm, inputs[0])
+        _set_affine(norm, of_batch, of_batch.variance, goals[name])
+
+    def correct(name: str, module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        dim = channel_dim(module)
+        scale, shift = (x.to(output.dtype) for x in _correction(module, see(name, module, output), goals[name]))
+        return (output.movedim(dim, -1) * scale + shift).movedim(-1, dim)
 
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]
-    with by_batch_statistics(network, norms), _hooks(modules, correct):
+    normalising = {name: m for name, m in modules.items() if isinstance(m, _BatchNorm)}
+    others = {name: m for name, m in modules.items() if name not in normalising}
+    with (
+        by_batch_statistics(network, norms),
+        hooks(normalising, before=correct_norm),
+        hooks(others, after=correct),
+    ):
         run(network, batches)
-    for name, module in modules.items():
-        if isinstance(module, _BatchNorm):
-            _set_batchnorm(module, found[name], *goal[name])
-        else:
-            _fold(module, *_correction(module, found[name], *goal[name]))
+    for name, norm in normalising.items():
+        set_statistics(norm, found[name])
+        _set_affine(norm, found[name], found[name].unbiased_variance, goals[name])
+    for name, module in others.items():
+        _fold(module, *_correction(module, found[name], goals[name]))
     return merged
 
 
-def _repaired_layers(model: nn.Module, batches: Sequence[Example]) -> list[str]:
-    """Names of the layers to correct, found by running a small batch and following the tensors."""
-    outputs: list[tuple[str, Tensor]] = []
-    normalised: list[Tensor] = []
-
-    def observe(name: str, module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        outputs.append((name, output))
-        if isinstance(module, _BatchNorm):
-            normalised.append(inputs[0])
-
-    def final(_module: nn.Module, _inputs: Any, output: Any) -> None:
-        normalised.extend(x for x in pytree.tree_leaves(output) if isinstance(x, Tensor))
-
-    few = [Inputs.of(model, batch).map(lambda x: x[:2]) for batch in batches]
-    kinds = (_BatchNorm, _ConvNd, nn.Linear)
-    modules: dict[str, nn.Module] = {n: m for n, m in model.named_modules() if isinstance(m, kinds)}
-    with by_batch_statistics(model, []), _hooks(modules, observe):
-        hook = model.register_forward_hook(final)
-        try:
-            run(model, few)
-        finally:
-            hook.remove()
-    left_out = {id(x) for x in normalised}
-    layers = [n for n, x in outputs if id(x) not in left_out or isinstance(modules[n], _BatchNorm)]
-    layers = list(dict.fromkeys(layers))
-    for name in layers:
-        if modules[name].weight is not None and "weight" not in modules[name]._parameters:
-            raise NetworkError(
-                f"{name}: its weight is computed from other tensors, so nothing can be folded into it: "
-                "make it a plain weight first (prune.remove, parametrize.remove_parametrizations)"
-            )
-    return layers
+def _means(found: Sequence[dict[str, Channels]], shares: Sequence[float]) -> dict[str, Channels]:
+    """The weighted means of what several networks have."""
+    return {
+        name: Channels(
+            _sum(shares, [one[name].mean for one in found]), _sum(shares, [one[name].deviation for one in found])
+        )
+        for name in found[0]
+    }
 
 
-def _statistics(model: nn.Module, layers: Sequence[str], batches: Iterable[Example]) -> dict[str, Pooled]:
-    """Mean and variance of every layer's output channels, in evaluation mode."""
-    found = {name: Pooled() for name in layers}
-    modules = dict(model.named_modules())
-    for name in layers:
-        if name not in modules:
-            raise NetworkError(f"{name}: the merged network has such a layer, the source or the target has none")
-
-    def observe(name: str, module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-        found[name].add_values(output, _channel_dim(module))
-
-    with by_batch_statistics(model, []), _hooks({name: modules[name] for name in layers}, observe):
-        run(model, batches)
-    return found
+def _sum(shares: Sequence[float], values: Sequence[Tensor]) -> Tensor:
+    return torch.stack([share * x for share, x in zip(shares, values, strict=True)]).sum(0)
 
 
-@contextmanager
-def _hooks(modules: dict[str, nn.Module], hook: Callable[..., Tensor | None]) -> Iterator[None]:
-    """Call `hook(name, module, inputs, output)` after every forward of some modules."""
-    handles = [m.register_forward_hook(partial(hook, name)) for name, m in modules.items()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
-
-
-def _channel_dim(module: nn.Module) -> int:
-    return -1 if isinstance(module, nn.Linear) else 1
-
-
-def _correction(module: nn.Module, seen: Pooled, mean: Tensor, deviation: Tensor) -> tuple[Tensor, Tensor]:
+def _correction(module: nn.Module, seen: Pooled, goal: Channels) -> tuple[Tensor, Tensor]:
     """Scale and shift per channel that turn what was seen into the wanted mean and standard deviation.
 
     What a BatchNorm sees is its input, so its scale takes over the sign of the layer's weight.
     """
     constant = seen.variance <= CONSTANT * (seen.variance + seen.mean.square())
-    scale = torch.where(constant, 1.0, deviation / seen.variance.sqrt())
+    scale = torch.where(constant, 1.0, goal.deviation / seen.variance.sqrt())
     if isinstance(module, _BatchNorm):
         scale = scale * module.weight.sign()
-    return scale, mean - seen.mean * scale
+    return scale, goal.mean - seen.mean * scale
 
 
-def _set_batchnorm(norm: _BatchNorm, seen: Pooled, mean: Tensor, deviation: Tensor) -> None:
-    set_statistics(norm, seen)
+def _set_affine(norm: _BatchNorm, seen: Pooled, variance: Tensor, goal: Channels) -> None:
+    """Make a BatchNorm that divides by the root of a variance of what it saw return what is wanted."""
     if norm.weight is not None:
-        scale, _ = _correction(norm, seen, mean, deviation)
-        norm.weight.copy_(scale * (seen.unbiased_variance + norm.eps).sqrt())
-        norm.bias.copy_(mean)
+        scale, _ = _correction(norm, seen, goal)
+        norm.weight.copy_(scale * (variance + norm.eps).sqrt())
+        norm.bias.copy_(goal.mean)
 
 
 def _fold(layer: nn.Module, scale: Tensor, shift: Tensor) -> None:

@@ -45,11 +45,17 @@ def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """Load a file's weights into a network, in place, folding in whatever pruned them.
 
+    Of weights that the network ties to each other, the file need not hold more than one.
+
     Raises:
         PermaskError: A file that `read_state` cannot read.
         NetworkError: Tensors that are missing, superfluous or of another shape, whole or complex numbers as weights.
     """
     state, own = plain_state(read_state(path)), model.state_dict()
+    tied = {id(x): state[name] for name, x in model.named_parameters(remove_duplicate=False) if name in state}
+    for name, x in model.named_parameters(remove_duplicate=False):
+        if id(x) in tied:
+            state.setdefault(name, tied[id(x)])
     for name in [*own, *state]:
         if name not in state or name not in own or state[name].shape != own[name].shape:
             shapes = (list(x[name].shape) if name in x else "nothing" for x in (own, state))

@@ -1,0 +1,248 @@
+"""Merge networks of one architecture into one: line them up, average their weights, mend the statistics."""
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import combinations
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from permask.batches import Batch
+from permask.connectivity.batchnorm import reset_batchnorm
+from permask.connectivity.repair import repair_many
+from permask.discovery.discover import discover
+from permask.errors import NetworkError, PermaskError
+from permask.inputs import Example, Inputs
+from permask.matching.alignment import Alignment
+from permask.matching.many import match_many
+from permask.matching.matchers import MATCHERS, MatchOptions
+from permask.symmetry import Symmetry
+from permask.wrapped import copied, plain, readable, tensors_of
+
+Statistics = Literal["keep", "reset", "repair", "none"]
+Match = Literal["activations", "weights", "none"]
+
+ROUNDED = 0.011  # shares such as 0.33, 0.33, 0.33 sum to 1
+
+
+def merge(
+    networks: Sequence[nn.Module],
+    inputs: Example | None = None,
+    *,
+    weights: Sequence[float] | None = None,
+    match: Match = "activations",
+    statistics: Statistics = "repair",
+    batches: Iterable[Example] | None = None,
+    symmetry: Symmetry | None = None,
+    seed: int = 0,
+) -> nn.Module:
+    """Merge networks of one architecture, trained apart, into one: Σ w_i·π_i(θ_i).
+
+    Permutations line all networks up with the first one; those of three and more are found together, by `match_many`.
+    Then weights are averaged, and the statistics of the activations mended, which averaging shrinks. No labels are
+    needed. The networks stay as they are.
+
+    Args:
+        networks: Two or more. The merged network has its units in the order of the first one's.
+        inputs: A batch of what they take, as `discover` takes it: real data, unless there are `batches` besides, or
+            weights alone are matched and averaged.
+        weights: The share of every network in the average, which sum to 1; equal ones by default.
+        match: How to line them up: by `activations` on the data, by `weights`, or not at all (`none`), if they line up
+            already, as fine-tunes of one network do.
+        statistics: What becomes of the statistics: `repair` rescales activations to those of the networks (see
+            `repair_many`) where a layer has a BatchNorm or a bias to hold that; `reset` recomputes those of BatchNorm;
+            `keep` averages those of BatchNorm as weights are; `none` takes the first network's.
+        batches: Data to match and mend with, such as a DataLoader; `inputs` alone by default. They are read several
+            times, so they are kept in memory.
+        symmetry: What `discover` found on one of the networks, not to find it again.
+        seed: For the order of the groups, when matching by weights.
+
+    Returns:
+        A network of the same class, with tensors of the same names, shapes and types.
+
+    Raises:
+        NetworkError: Networks of different architectures, or weights that are not finite.
+        PermaskError: Fewer than two networks, one of them twice, weights that do not sum to 1, or no data where they
+            are needed.
+
+    Example:
+        ```python
+        merged = permask.merge([a, b, c], images)
+        merged = permask.merge([a, b], batches=loader, weights=[0.7, 0.3], statistics="reset")
+        merged = permask.merge([a, b], images[:2], match="weights", statistics="keep")
+        ```
+    """
+    shares = shares_of(weights, len(networks))
+    if match not in get_args(Match) or statistics not in get_args(Statistics):
+        raise PermaskError(
+            f"expected match to be one of {', '.join(get_args(Match))} and statistics one of "
+            f"{', '.join(get_args(Statistics))}, got {match} and {statistics}"
+        )
+    run = match == "activations" or statistics in ("reset", "repair")
+    networks = [readable(network) if run else plain(network) for network in networks]
+    origins = [f"network {number}" for number in range(1, len(networks) + 1)]
+    check_mergeable(networks, origins)
+    given = [Inputs.of(networks[0], batch) for batch in ([inputs] if batches is None else batches) if batch is not None]
+    if match != "none" and symmetry is None:
+        if not given and inputs is None:
+            raise PermaskError("to find out what may move, give inputs, batches or a symmetry")
+        symmetry = discover(networks[0], _few(Inputs.of(networks[0], inputs) if inputs is not None else given[0]))
+    alignments = align(networks, symmetry, match, given, seed)
+    return combine(permuted(networks, alignments), shares, statistics, given)
+
+
+def align(
+    networks: Sequence[nn.Module],
+    symmetry: Symmetry | None,
+    match: Match,
+    batches: Sequence[Inputs],
+    seed: int = 0,
+) -> list[Alignment | None]:
+    """What lines networks up with the first one; None for those that stay as they are.
+
+    Args:
+        networks: Two or more.
+        symmetry: Of their architecture; is not looked at if nothing is matched.
+        match: As of `merge`.
+        batches: Data to match on.
+        seed: As of `merge`.
+
+    Raises:
+        NetworkError: A network that does not fit the symmetry.
+        PermaskError: No data to match on.
+    """
+    if match == "none":
+        return [None] * len(networks)
+    assert symmetry is not None
+    if len(networks) > 2:
+        return [None, *match_many(symmetry, networks, batches if match == "activations" else None, seed=seed)[1:]]
+    target, source = networks
+    without_labels = [Batch(given.args, keywords=given.kwargs) for given in batches]
+    return [None, MATCHERS[match](symmetry, source, target, without_labels, MatchOptions(seed=seed))]
+
+
+def permuted(networks: Sequence[nn.Module], alignments: Sequence[Alignment | None]) -> list[nn.Module]:
+    """Networks where they line up."""
+    return [
+        alignment.permutation.apply(network) if alignment else network
+        for network, alignment in zip(networks, alignments, strict=True)
+    ]
+
+
+def combine(
+    networks: Sequence[nn.Module], shares: Sequence[float], statistics: Statistics, batches: Sequence[Example]
+) -> nn.Module:
+    """The weighted mean of networks that line up, with its statistics mended.
+
+    Args:
+        networks: Two or more.
+        shares: One for each, which sum to 1.
+        statistics: As of `merge`.
+        batches: Data to mend them with.
+
+    Raises:
+        NetworkError: Networks whose tensors differ in name or shape.
+        PermaskError: No data, where they are needed.
+    """
+    merged = average(networks, shares)
+    if statistics == "reset":
+        return reset_batchnorm(merged, batches)
+    if statistics == "repair":
+        return repair_many(networks, merged, batches, weights=shares, new_biases=False)
+    if statistics == "none":
+        for name, norm in merged.named_modules():
+            if isinstance(norm, _BatchNorm):
+                norm.load_state_dict({**norm.state_dict(), **dict(networks[0].get_submodule(name).named_buffers())})
+    return merged
+
+
+@torch.no_grad()
+def average(networks: Sequence[nn.Module], shares: Sequence[float]) -> nn.Module:
+    """The network Σ w_i·θ_i: all floating-point parameters and buffers; any other tensor is the first network's.
+
+    The sum is taken in float32 at least, and the result has the types of the first network.
+
+    Raises:
+        NetworkError: Networks whose tensors differ in name or shape.
+    """
+    networks = [plain(network) for network in networks]
+    states = [tensors_of(network)[0] for network in networks]
+    for number, state in enumerate(states[1:], start=2):
+        for name in [*states[0], *state]:
+            shapes = [list(one[name].shape) if name in one else "nothing" for one in (states[0], state)]
+            if shapes[0] != shapes[1]:
+                raise NetworkError(f"{name}: network 1 has {shapes[0]}, network {number} has {shapes[1]}")
+    merged = copied(networks[0])
+    mean = {
+        name: _mean([state[name] for state in states], shares).to(x.dtype)
+        for name, x in states[0].items()
+        if x.is_floating_point()
+    }
+    merged.load_state_dict({**merged.state_dict(), **mean})
+    return merged
+
+
+def shares_of(weights: Sequence[float] | None, count: int) -> list[float]:
+    """The share of every network, which sum to 1; equal ones if no weights are given.
+
+    Raises:
+        PermaskError: Fewer than two networks, another number of weights, negative ones, or weights that do not sum to 1
+            but for their last digit.
+    """
+    if count < 2:
+        raise PermaskError(f"expected two networks or more to merge, got {count}")
+    if weights is None:
+        return [1 / count] * count
+    if len(weights) != count:
+        raise PermaskError(f"weights: expected one for each of {count} networks, got {len(weights)}")
+    total = sum(weights)
+    if not all(math.isfinite(w) and w >= 0 for w in weights):
+        raise PermaskError(f"weights: expected numbers from 0 to 1, got {', '.join(f'{w:g}' for w in weights)}")
+    if not abs(total - 1) < ROUNDED:
+        hint = f"; did you mean {', '.join(f'{w / total:.3g}' for w in weights)}?" if total else ""
+        raise PermaskError(f"weights: expected shares that sum to 1, got a sum of {total:g}{hint}")
+    return [w / total for w in weights]
+
+
+def check_mergeable(networks: Sequence[nn.Module], origins: Sequence[str]) -> None:
+    """Refuse networks that nothing can come of.
+
+    Args:
+        networks: The networks.
+        origins: What to call each of them.
+
+    Raises:
+        NetworkError: Weights that are not finite, or statistics that are not numbers.
+        PermaskError: Two networks with the same weights.
+    """
+    for network, origin in zip(networks, origins, strict=True):
+        for name, x in tensors_of(network)[0].items():
+            if x.isnan().any():
+                raise NetworkError(f"{origin}: {name} holds NaN, so it cannot be merged")
+        for name, x in network.named_parameters():
+            if x.isinf().any():
+                raise NetworkError(f"{origin}: {name} holds infinite values, so it cannot be merged")
+    states = [list(network.parameters()) for network in networks]
+    for i, j in combinations(range(len(networks)), 2):
+        if len(states[i]) == len(states[j]) and all(map(_same, states[i], states[j])):
+            raise PermaskError(f"{origins[j]} has the same weights as {origins[i]}: give every network once")
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.shape == b.shape and torch.equal(a, b.to(a))
+
+
+def _mean(tensors: Sequence[Tensor], shares: Sequence[float]) -> Tensor:
+    precise = torch.promote_types(tensors[0].dtype, torch.float32)
+    total = torch.zeros_like(tensors[0], dtype=precise)
+    for x, share in zip(tensors, shares, strict=True):
+        total.add_(x.to(total), alpha=share)
+    return total
+
+
+def _few(inputs: Inputs) -> Inputs:
+    """Two samples, to trace a network with."""
+    first = inputs.tensors[0].shape[:1]
+    return inputs.map(lambda x: x[:2] if x.shape[:1] == first else x)
