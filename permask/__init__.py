@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from permask.matching.learned import match_learned
     from permask.matching.many import match_many
     from permask.matching.weights import match_weights
+    from permask.patterns.pattern import pattern_mask
+    from permask.patterns.permute import permute_for_pattern
     from permask.permutation import Permutation
     from permask.publication import Publication, load_published, publish
     from permask.symmetry import Symmetry
@@ -50,6 +52,8 @@ _HOME = {
     "match_learned": "permask.matching.learned",
     "match_many": "permask.matching.many",
     "match_weights": "permask.matching.weights",
+    "pattern_mask": "permask.patterns.pattern",
+    "permute_for_pattern": "permask.patterns.permute",
     "publish": "permask.publication",
     "random_mask_like": "permask.masks.scores",
     "repair": "permask.connectivity.repair",
@@ -82,6 +86,8 @@ __all__ = [
     "match_learned",
     "match_many",
     "match_weights",
+    "pattern_mask",
+    "permute_for_pattern",
     "publish",
     "random_mask_like",
     "repair",
