@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from permask.matching.learned import match_learned
     from permask.matching.many import match_many
     from permask.matching.weights import match_weights
+    from permask.patterns.pattern import pattern_mask
+    from permask.patterns.permute import permute_for_pattern
     from permask.permutation import Permutation
     from permask.publication import Publication, load_published, publish
     from permask.symmetry import Symmetry
@@ -52,6 +54,8 @@ _HOME = {
     "match_many": "permask.matching.many",
     "match_weights": "permask.matching.weights",
     "merge": "permask.connectivity.merge",
+    "pattern_mask": "permask.patterns.pattern",
+    "permute_for_pattern": "permask.patterns.permute",
     "publish": "permask.publication",
     "random_mask_like": "permask.masks.scores",
     "repair": "permask.connectivity.repair",
@@ -86,6 +90,8 @@ __all__ = [
     "match_many",
     "match_weights",
     "merge",
+    "pattern_mask",
+    "permute_for_pattern",
     "publish",
     "random_mask_like",
     "repair",

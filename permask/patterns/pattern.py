@@ -1,0 +1,166 @@
+"""Patterns such as 2:4: which dim of a weight they run along, what they keep of it, and the mask that this makes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from permask.errors import NetworkError, PermaskError
+from permask.mask import Mask
+from permask.masks.scope import Prunable, scope_of, weights_by_name
+from permask.wrapped import plain
+
+Scores = Mapping[str, Tensor]
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# modules whose weight has its input along dim 0; the last is a linear layer of transformers, known by its name
+INPUTS_FIRST = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d)
+INPUTS_FIRST_NAMED = ("Conv1D",)
+
+
+@dataclass(frozen=True)
+class Pattern:
+    """At most `kept` of every `of` neighbours along the input dim of a weight.
+
+    Attributes:
+        kept: N, how many are kept.
+        of: M, of how many.
+
+    Raises:
+        PermaskError: Not 1 ≤ N < M.
+    """
+
+    kept: int
+    of: int
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.kept < self.of:
+            raise PermaskError(f"pattern {self}: expected N:M with 1 ≤ N < M, such as 2:4")
+
+    def __str__(self) -> str:
+        return f"{self.kept}:{self.of}"
+
+    @classmethod
+    def read(cls, given: "str | tuple[int, int] | Pattern") -> Self:
+        """A pattern as people write it: `"2:4"` or `(2, 4)`."""
+        parts = (
+            given.split(":") if isinstance(given, str) else [given.kept, given.of] if isinstance(given, cls) else given
+        )
+        try:
+            kept, of = (int(part) for part in parts)  # type: ignore[union-attr]
+        except (TypeError, ValueError):
+            raise PermaskError(f"pattern {given}: expected N:M, such as 2:4") from None
+        return cls(kept, of)
+
+    def kept_of(self, columns: Tensor) -> Tensor:
+        """Which entries are kept along the last dim: of each M neighbours the N largest, of equal ones the first.
+
+        What is left over at the end, fewer than M, is kept.
+        """
+        whole = columns.shape[-1] // self.of * self.of
+        kept = torch.ones_like(columns, dtype=torch.bool)
+        sets = columns[..., :whole].unflatten(-1, (-1, self.of))
+        pruned = sets.argsort(dim=-1, descending=True, stable=True)[..., self.kept :]
+        kept[..., :whole] = torch.ones_like(sets, dtype=torch.bool).scatter_(-1, pruned, False).flatten(-2)
+        return kept
+
+
+def pattern_mask(
+    model: Prunable,
+    pattern: "str | tuple[int, int] | Pattern" = (2, 4),
+    scores: Scores | None = None,
+    exclude: Sequence[str] = (),
+    *,
+    include: Sequence[str] = (),
+    layouts: Mapping[str, int] | None = None,
+) -> Mask:
+    """Keep exactly N of every M neighbours along the input dim of every weight: those with the largest scores.
+
+    Neighbours in convolutions are input channels, at each position of the kernel. Where M does not divide a weight's
+    inputs, those that are left over at the end are kept; a weight with fewer than M inputs, such as a depthwise
+    convolution's, is no part of the mask.
+
+    Args:
+        model: The network, or its `state_dict`.
+        pattern: N and M, as `(2, 4)` or `"2:4"`.
+        scores: Parameter name to a score for each weight; without it, the absolute values.
+        exclude: Shell patterns of the names of weights to leave dense.
+        include: Shell patterns of the names of other parameters to prune.
+        layouts: Shell patterns of the names of weights, and the dim of their inputs where it is not the usual one, such
+            as 2 for experts in one tensor `[experts, outputs, inputs]`.
+
+    Raises:
+        PermaskError: A pattern that is none.
+        NetworkError: Scores that do not fit the network or are not finite, or no weight with M inputs.
+    """
+    pattern = Pattern.read(pattern)
+    dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
+    scores = scores_of(model, dims, scores)
+    kept = {name: pattern.kept_of(scores[name].movedim(dim, -1)).movedim(-1, dim) for name, dim in dims.items()}
+    return Mask(kept)
+
+
+def pattern_dims(
+    model: Prunable,
+    pattern: Pattern,
+    exclude: Sequence[str] = (),
+    *,
+    include: Sequence[str] = (),
+    layouts: Mapping[str, int] | None = None,
+) -> dict[str, int]:
+    """The weights that a pattern prunes, and the dim of each along which it runs: that of its inputs.
+
+    Raises:
+        NetworkError: There are none.
+    """
+    network = model if isinstance(model, Mapping) else plain(model)
+    scope = scope_of(network, exclude, include)
+    usual = _inputs_of_modules(network) if isinstance(network, nn.Module) else {}
+    dims = {}
+    for name, weight in scope.items():
+        dim = next((dim for shape, dim in (layouts or {}).items() if fnmatchcase(name, shape)), None)
+        if dim is None:
+            # of three dims without a module that tells, experts may be stacked, either way round
+            dim = usual.get(id(weight), None if weight.ndim == 3 else 1)
+        if dim is not None and not -weight.ndim <= dim < weight.ndim:
+            raise NetworkError(f"{name}: expected one of its {weight.ndim} dims, got {dim}")
+        if dim is not None and weight.shape[dim] >= pattern.of:
+            dims[name] = dim % weight.ndim
+    if not dims:
+        raise NetworkError(f"no weight has the {pattern.of} inputs that the pattern {pattern} needs")
+    return dims
+
+
+def _inputs_of_modules(network: nn.Module) -> dict[int, int]:
+    """Identity of a layer's weight to the dim of its inputs."""
+    found = {}
+    for module in network.modules():
+        weight = getattr(module, "weight", None)
+        if isinstance(module, INPUTS_FIRST) or type(module).__name__ in INPUTS_FIRST_NAMED:
+            found[id(weight)] = 0
+        elif isinstance(module, CONVOLUTIONS):
+            found[id(weight)] = 1
+    return found
+
+
+def scores_of(model: Prunable, dims: Mapping[str, int], scores: Scores | None) -> dict[str, Tensor]:
+    """The score of every weight that a pattern prunes: those that are given, or absolute values.
+
+    Raises:
+        NetworkError: Scores that do not fit the network or are not finite.
+    """
+    weights = weights_by_name(model)
+    found = {}
+    for name in dims:
+        score = weights[name].detach().abs() if scores is None else scores.get(name)
+        if score is None:
+            raise NetworkError(f"{name}: expected a score for each of its weights, got none")
+        if score.shape != weights[name].shape:
+            raise NetworkError(f"{name}: expected scores {list(weights[name].shape)}, got {list(score.shape)}")
+        if not score.isfinite().all():
+            raise NetworkError(f"{name}: expected finite scores, got nan or inf")
+        found[name] = score
+    return found

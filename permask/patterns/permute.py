@@ -1,0 +1,116 @@
+"""The order of a network's units under which an N:M pattern keeps most of its weights' scores (Pool & Yu 2021)."""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from permask.groups import Group
+from permask.masks.scope import Prunable
+from permask.patterns.columns import columns_of
+from permask.patterns.pattern import Pattern, Scores, pattern_dims, scores_of
+from permask.patterns.search import best_order
+from permask.permutation import Permutation
+from permask.progress import progress
+from permask.symmetry import Symmetry
+
+
+def permute_for_pattern(
+    symmetry: Symmetry,
+    model: Prunable,
+    pattern: "str | tuple[int, int] | Pattern" = (2, 4),
+    scores: Scores | None = None,
+    *,
+    seconds: float | None = None,
+    seed: int = 0,
+    exclude: Sequence[str] = (),
+    include: Sequence[str] = (),
+    layouts: Mapping[str, int] | None = None,
+) -> Permutation:
+    """Find an order of the units under which an N:M pattern keeps more of the scores.
+
+    The function of the network stays what it is; which weights are neighbours along the input dim of a layer does not.
+    Units are searched group by group, over all layers that read them at once: channels of a residual stream, hidden
+    units, dims inside attention heads, channels inside the groups of a convolution.
+
+    Args:
+        symmetry: What `permask.discover` found of the network.
+        model: The network, or its `state_dict`.
+        pattern: N and M, as `(2, 4)` or `"2:4"`.
+        scores: Parameter name to a score of at least 0 for each weight; without it, the absolute values.
+        seconds: How long to search; without it, until little is found any more, which gives the same on every run.
+        seed: Of the search.
+        exclude: As in `pattern_mask`, likewise `include` and `layouts`.
+
+    Raises:
+        PermaskError: A pattern that is none.
+        NetworkError: A symmetry or scores that do not fit the network, or no weight with M inputs.
+
+    Example:
+        ```python
+        permutation = permask.permute_for_pattern(symmetry, model, (2, 4))
+        model = permutation.apply(model)
+        mask = permask.pattern_mask(model, (2, 4))
+        ```
+    """
+    pattern = Pattern.read(pattern)
+    dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
+    found = scores_of(model, dims, scores)
+    symmetry.check_shapes({name: tuple(score.shape) for name, score in found.items()})
+    search = _Search(symmetry.groups, dims, pattern, np.random.default_rng(seed), seconds)
+    return search.run(found)
+
+
+@dataclass
+class _Search:
+    groups: tuple[Group, ...]
+    dims: Mapping[str, int]
+    pattern: Pattern
+    rng: np.random.Generator
+    seconds: float | None
+
+    def run(self, scores: dict[str, Tensor]) -> Permutation:
+        """Search group after group, those inside others first."""
+        found = Permutation(self.groups, {})
+        work = {group.name: self._work(group, scores) for group in self.groups}
+        began, done, total = time.monotonic(), 0, max(1, sum(work.values()))
+        with progress("order units") as watch:
+            for group in watch([group for group in reversed(self.groups) if work[group.name]]):
+                done += work[group.name]
+                deadline = None if self.seconds is None else began + self.seconds * done / total
+                moved = self._ordered(group, scores, deadline)
+                before = {axis.parameter: scores[axis.parameter] for axis in group.axes if axis.parameter in scores}
+                after = moved.permute_tensors(before)
+                if self.kept(after) > self.kept(before):
+                    scores |= after
+                    found = moved.compose(found)
+        return found
+
+    def kept(self, scores: Scores) -> float:
+        """The sum of all scores that the pattern keeps."""
+        return sum(kept_score(score, self.dims[name], self.pattern) for name, score in scores.items())
+
+    def _work(self, group: Group, scores: Scores) -> int:
+        """Units, times the weights that they are multiplied by."""
+        read = [a.parameter for a in group.axes if self.dims.get(a.parameter) == a.dim]
+        return group.size * sum(scores[name].numel() for name in read)
+
+    def _ordered(self, group: Group, scores: Scores, deadline: float | None) -> Permutation:
+        index = np.broadcast_to(np.arange(group.size), group.index_shape).copy()
+        began = time.monotonic()
+        for block in range(group.blocks):
+            columns = columns_of(group, block, scores, self.dims, self.pattern)
+            if columns and group.size > 1:
+                until = None if deadline is None else began + (deadline - began) * (block + 1) / group.blocks
+                order = best_order(columns, self.pattern, group.size, self.rng, until)
+                index[... if group.parent is None else block] = order
+        return Permutation(self.groups, {group.name: index})
+
+
+def kept_score(score: Tensor, dim: int, pattern: Pattern) -> float:
+    """The sum of the scores of one weight that a pattern along a dim keeps, in float64."""
+    columns = score.movedim(dim, -1)
+    return float(torch.where(pattern.kept_of(columns), columns, 0).sum(dtype=torch.float64))
