@@ -24,6 +24,7 @@ def in_mounts(script, *arguments):
     return subprocess.run(command, capture_output=True, text=True, timeout=LONG)
 
 
+@pytest.mark.slow
 def test_a_full_disk(tmp_path):
     study = write_study(tmp_path)
     run("run", study, "pairs=1", "--store", tmp_path / "store", "--out", tmp_path / "clean", "--jobs", 2)
@@ -52,6 +53,7 @@ def test_a_full_disk(tmp_path):
     assert (tmp_path / "out" / "results.csv").read_bytes() == (tmp_path / "clean" / "results.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_a_read_only_store(tmp_path):
     study = write_study(tmp_path)
     (tmp_path / "disk").mkdir()

@@ -38,7 +38,7 @@ def test_killed_at_random_moments(tmp_path):
         return ["run", study, "--store", tmp_path / f"{name}-store", "--out", tmp_path / name, "--jobs", 2]
 
     run(*arguments("clean"))
-    killed = kill_at_random(arguments("killed"), tmp_path / "killed" / "results.csv", 5, 5.0, seed=0)
+    killed = kill_at_random(arguments("killed"), tmp_path / "killed" / "results.csv", 4, 5.0, seed=0)
     assert killed == (tmp_path / "clean" / "results.csv").read_bytes()
 
 
@@ -51,6 +51,7 @@ def test_the_demo_killed_at_20_random_moments(tmp_path):
     assert killed == (tmp_path / "clean" / "results.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_runs_at_the_same_time_share_the_work(tmp_path):
     study = write_study(tmp_path)
 

@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -280,6 +281,7 @@ def test_ctrl_c_in_a_function_that_takes_an_hour_loses_nothing(tmp_path):
     with permask("run", path, *where) as process:
         while not (tmp_path / "begun").exists():
             assert process.poll() is None
+            time.sleep(0.1)
         os.kill(process.pid, signal.SIGINT)
         out, err = process.communicate(timeout=LONG)
     assert process.returncode == 130, f"{out}\n{err}"
