@@ -1,4 +1,4 @@
-"""Measure memory and time of discovery on large networks, and write what came out as docs/large-models.md.
+"""Measure memory and time of discovery on large and small networks, and write what came out as docs/large-models.md.
 
 Run from the root of the repository on Linux, with torchvision and transformers installed, on a machine that does little
 else: `python benchmarks/large.py [NAME ...]`; with names, it prints their rows only. Nothing is downloaded: weights are
@@ -11,14 +11,17 @@ import time
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from measure import machine
+from measure import machine, seconds, take_turns, with_interval
 from torch import nn
 
 import permask
+from permask.training.networks import NETWORKS as SMALL
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "large-models.md"
@@ -41,6 +44,20 @@ pixels, or two sequences of 32 tokens. `benchmarks/large.py` wrote this page.
 | network | parameters | groups | movable | certificate | peak | × parameters | seconds | export | error |
 |---|--:|--:|--:|---|--:|--:|--:|--:|--:|
 """
+
+SMALL_ONES = """
+## Small networks
+
+Networks of the [studies](studies.md), beside `torch.export` alone of the same network: seconds of processor time with
+one thread, for two images. The **first call** is that of a process that has imported torch and permask, another one for
+either: most of it is what torch loads for its first export. **Later calls** take turns in one process; the table has
+the medians of n = {rounds} rounds, and the median of the ratios in each round with its 95% bootstrap interval.
+
+| network | parameters | first call: export | discover | later calls: export | discover | discover / export |
+|---|--:|--:|--:|--:|--:|--:|
+"""
+ROUNDS = 20
+SHAPES = {"mlp": (1, 28, 28), "cnn": (3, 32, 32), "resnet20": (3, 32, 32)}  # of the inputs of small networks
 
 
 @dataclass(frozen=True)
@@ -137,21 +154,59 @@ def seconds_of_export(network: nn.Module, inputs: Any) -> float:
     return time.process_time() - started
 
 
+def small_row(name: str) -> str:
+    """Measure a small network beside `torch.export` of it: a line of the table."""
+    network, ways = small(name)
+    first = [process("--first", name, way) for way in ways]
+    times = take_turns({way: partial(seconds, time.process_time, call) for way, call in ways.items()}, ROUNDS)
+    medians = [f"{np.median(times[way]):.3f}" for way in ways]
+    size = sum(x.numel() for x in network.parameters())
+    ratio = with_interval(times["discover"] / times["export"], "{:.2f}".format)
+    return f"| {name} | {size:,} | {' | '.join([*first, *medians])} | {ratio} |"
+
+
+def small(name: str) -> tuple[nn.Module, dict[str, Callable[[], object]]]:
+    """A small network, and what is done to it."""
+    warnings.simplefilter("ignore")
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    network, inputs = SMALL[name](SHAPES[name], 10).eval(), torch.randn(2, *SHAPES[name])
+
+    def export() -> object:
+        with torch.no_grad():
+            return torch.export.export(network, (inputs,), strict=False)
+
+    return network, {"export": export, "discover": lambda: permask.discover(network, inputs)}
+
+
+def process(*arguments: str) -> str:
+    """The last line that this script prints in a process of its own."""
+    command = [sys.executable, __file__, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1]
+
+
 def main(names: Sequence[str]) -> None:
     """Measure the networks that are named, or all of them, and write the page."""
-    rows = []
-    for name in names or NETWORKS:
-        for certificate in NETWORKS[name].certificates:
-            command = [sys.executable, __file__, "--one", name, certificate]
-            rows.append(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1])
-            print(rows[-1], flush=True)
+    tables: dict[str, list[str]] = {"--one": [], "--small": []}
+    for name in names or [*NETWORKS, *SHAPES]:
+        kind = "--one" if name in NETWORKS else "--small"
+        for options in [(certificate,) for certificate in NETWORKS[name].certificates] if name in NETWORKS else [()]:
+            tables[kind].append(process(kind, name, *options))
+            print(tables[kind][-1], flush=True)
     torch.set_num_threads(1)
     if not names:
-        PAGE.write_text(f"{INTRODUCTION}{chr(10).join(rows)}\n\n{machine('cpu', 'torchvision', 'transformers')}.\n")
+        large, small_ones = map(chr(10).join, tables.values())
+        made_with = machine("cpu", "torchvision", "transformers")
+        PAGE.write_text(f"{INTRODUCTION}{large}\n{SMALL_ONES.format(rounds=ROUNDS)}{small_ones}\n\n{made_with}.\n")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["--one"]:
-        print(row(*sys.argv[2:]))
-    else:
-        main(sys.argv[1:])
+    match sys.argv[1:]:
+        case ["--one", name, certificate]:
+            print(row(name, certificate))
+        case ["--small", name]:
+            print(small_row(name))
+        case ["--first", name, way]:
+            print(f"{seconds(time.process_time, small(name)[1][way]):.2f}")
+        case names:
+            main(names)

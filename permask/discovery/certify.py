@@ -132,8 +132,7 @@ class _Claim:
         self.program = program
         self.groups = groups
         self.moves = moves(groups, seed)
-        used = {node.key for node in program.nodes if node.kind == "state"}
-        self.influence = Influence(groups, weights, parameters, used)
+        self.influence = Influence(groups, weights, parameters)
         outputs: list[Tensor] = []
 
         def expected() -> list[Tensor]:

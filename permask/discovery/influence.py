@@ -7,7 +7,6 @@ Neither the weights nor their derivatives are held: the network runs in parts, w
 weights that are made again; and a derivative is dropped once the axes of its parameter have been looked at.
 """
 
-from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence, Set
 from dataclasses import replace
 from typing import Any
@@ -31,12 +30,10 @@ class Influence:
         groups: The groups.
         weights: What the network is run with.
         parameters: Names of those that derivatives are taken along.
-        used: Names of all tensors that the network reads.
     """
 
-    def __init__(self, groups: Sequence[Group], weights: Weights, parameters: Set[str], used: Set[str]):
+    def __init__(self, groups: Sequence[Group], weights: Weights, parameters: Set[str]):
         self._weights = weights
-        self._used = used
         self._parameters = parameters & weights.keys()
         self._names: dict[Hashable, list[str]] = {}  # of the parameters in every memory
         for name in self._parameters:
@@ -46,13 +43,13 @@ class Influence:
             for axis in group.axes:
                 if axis.parameter in self._axes:
                     self._axes[axis.parameter].append((group, axis))
-        self._responses: dict[int, float] = {}
+        self._responses: dict[int, complex] = {}
         self.known = False
 
     def outputs(self, run: Callable[[Weights], Sequence[Tensor]]) -> list[Tensor]:
         """What the network gives, with what `follow` needs."""
         with torch.enable_grad():
-            watched = _Watched(self._weights, self._names.keys(), self._used, self._responded)
+            watched = _Watched(self._weights, self._names.keys(), self._responded)
             return list(run(watched.weights))
 
     def follow(self, outputs: Sequence[Tensor], scales: Mapping[int, float]) -> None:
@@ -80,33 +77,25 @@ class Influence:
 
     def of(self, axis: Axis) -> float | None:
         """How much trading some units along this axis alone changes the outputs; None if it is no parameter's."""
-        return self._responses.get(id(axis), 0.0) if axis.parameter in self._parameters else None
+        return abs(self._responses.get(id(axis), 0.0)) if axis.parameter in self._parameters else None
 
     def _responded(self, memory: Hashable, weights: Tensor, gradient: Tensor) -> None:
         for group, axis in (pair for name in self._names[memory] for pair in self._axes[name]):
-            self._responses[id(axis)] = _response(group, axis, weights, gradient)
+            # those of several uses add up, each with its sign
+            before = self._responses.get(id(axis), 0.0)
+            self._responses[id(axis)] = before + _response(group, axis, weights, gradient)
 
 
 class _Watched:
-    """Weights that tell their derivative."""
+    """Weights that tell their derivative, for every use of them apart."""
 
-    def __init__(self, given: Weights, watched: Set[Hashable], used: Set[str], told: Told):
+    def __init__(self, given: Weights, memories: Set[Hashable], told: Told):
         self.weights = Weights(given.memory, self._make, given.like)
-        self._given, self._memories, self._told = given, watched, told
-        self._tied: dict[Hashable, Tensor] = {}
-        # the derivative of a tensor that is read under several names is the sum of those under all of them
-        uses = Counter(given.memory[name] for name in used)
-        self._tied = {given.memory[name]: self._make(name) for name in used if uses[given.memory[name]] > 1}
+        self._given, self._memories, self._told = given, memories, told
 
     def _make(self, name: str) -> Tensor:
-        memory = self._given.memory[name]
-        if memory in self._tied:
-            return self._tied[memory]
-        return self._watched(name) if memory in self._memories else self._given.make(name)
-
-    def _watched(self, name: str) -> Tensor:
         memory, x = self._given.memory[name], self._given.make(name)
-        if not (x.is_floating_point() or x.is_complex()):
+        if memory not in self._memories or not (x.is_floating_point() or x.is_complex()):
             return x
         # autograd only follows what depends on a tensor with a derivative
         anchor = torch.zeros((), requires_grad=True, device=x.device)
@@ -130,7 +119,7 @@ class _Heard(torch.autograd.Function):
         return None, None, None
 
 
-def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor) -> float:
+def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor) -> complex:
     """How much, to first order, trading some units along this axis alone changes the outputs.
 
     Of a group with one axis, which may be traded, how much its entries count for.
@@ -150,4 +139,4 @@ def _response(group: Group, axis: Axis, weights: Tensor, gradient: Tensor) -> fl
     else:
         alone = Group("alone", axis.length, (replace(axis, table=np.arange(axis.length)[:, None]),))
         change = Permutation((alone,), {"alone": source}).permute_tensor(axis.parameter, weights) - weights
-    return float((gradient * change).sum().abs())
+    return (gradient * change).sum().item()

@@ -25,6 +25,18 @@ def cuts(nodes: Sequence["Node"]) -> list[int]:
     return [0, *(cut for cut in cheapest if costs[cut] < float("inf")), len(nodes)]
 
 
+def expiring_in(nodes: Sequence["Node"]) -> dict[int, list[str]]:
+    """What is not needed any more after every node, by its number."""
+    needed: set[str] = set()
+    expiring: dict[int, list[str]] = {}
+    for i, node in reversed(list(enumerate(nodes))):
+        names = [name for name in dict.fromkeys((node.name, *node.inputs)) if name not in needed]
+        expiring[i] = names
+        needed.update(names)
+        needed.discard(node.name)
+    return expiring
+
+
 def _bytes(node: "Node") -> int:
     """What the values of a node take, in float64."""
     return sum(x.numel() * 8 for x in node.outputs if x is not None)
@@ -32,20 +44,16 @@ def _bytes(node: "Node") -> int:
 
 def _costs(nodes: Sequence["Node"]) -> list[float]:
     """The bytes that are known and needed later before every node; infinite where there must be no cut."""
-    last_use = {name: i for i, node in enumerate(nodes) for name in node.inputs}
-    changes = [0.0] * (len(nodes) + 1)
+    expiring, known = expiring_in(nodes), 0
     made: dict[int, int] = {}  # memory -> the first node that has it
     by_name = {node.name: node for node in nodes}
     forbidden: set[int] = set()
+    costs: list[float] = []
     for i, node in enumerate(nodes):
         for memory in node.storages:
             made.setdefault(memory, i)
         for memory in (memory for name in node.writes for memory in by_name[name].storages):
             forbidden.update(range(made[memory] + 1, i + 1))
-        changes[i + 1] += _bytes(node)
-        changes[last_use.get(node.name, i) + 1] -= _bytes(node)
-    costs, total = [], 0.0
-    for i, change in enumerate(changes[:-1]):
-        total += change
-        costs.append(float("inf") if i in forbidden else total)
-    return costs
+        costs.append(known)
+        known += _bytes(node) - sum(_bytes(by_name[name]) for name in expiring[i])
+    return [float("inf") if i in forbidden else cost for i, cost in enumerate(costs)]

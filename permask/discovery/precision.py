@@ -1,4 +1,4 @@
-"""Ops that torch does not compute in float64, written as others that it does: the certificate needs them."""
+"""Ops that torch does not compute in float64, or slowly, written as others: the certificate needs them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -25,4 +25,12 @@ def grouped_mm(
     return torch.cat([*parts, x.new_zeros(len(x) - ends[-1], weight.shape[-1])])
 
 
-STAND_INS: dict[Callable[..., Any], Callable[..., Any]] = {torch.ops.aten._grouped_mm.default: grouped_mm}
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """What torch multiplies row by row if the rows do not lie one after the other, as in torchvision's transformers."""
+    return torch.nn.functional.linear(input.contiguous(), weight, bias)
+
+
+STAND_INS: dict[Callable[..., Any], Callable[..., Any]] = {
+    torch.ops.aten._grouped_mm.default: grouped_mm,
+    torch.ops.aten.linear.default: linear,
+}

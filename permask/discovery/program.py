@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint, set_checkpoint_early_stop
 
-from permask.discovery.parts import cuts
+from permask.discovery.parts import cuts, expiring_in
 from permask.discovery.precision import in_float64
 from permask.discovery.weights import Weights
 from permask.errors import NetworkError, PermaskError
 
 INTEGERS = {torch.bool, torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64}
+FAR = 8  # nodes after its use, a weight is made again rather than held
 Kind = Literal["state", "constant", "input", "call", "result", "output"]
 
 
@@ -125,7 +126,6 @@ class Program:
         self.device, self.dtype = floating.device, floating.dtype
         written = {name for node in nodes for name in node.writes}
         storages = set().union(*(node.storages for node in nodes if node.name in written))
-        self._in_order = _late(nodes)
         self._modified = {node.name for node in nodes if node.kind != "call" and node.storages & storages}
 
     def run(
@@ -159,8 +159,8 @@ class Program:
             if watch is not None
             else None
         )
-        nodes = self._in_order if count is None else _late(self.nodes[:count], watch)
-        expiring = _expiring(nodes)
+        nodes = self._in_order if count is None else self._late(self.nodes[:count], watch)
+        expiring = expiring_in(nodes)
         adapt, given = self._adaptation(states, inputs), self._given(inputs)
         environments: list[dict[str, Any]] = [{} for _ in states]
         for i, node in enumerate(nodes):
@@ -188,7 +188,7 @@ class Program:
         """
         self._check(inputs, None)
         adapt, given = self._adaptation([state], inputs), self._given(inputs)
-        expiring = _expiring(self._in_order)
+        expiring = expiring_in(self._in_order)
 
         def run_part(begin: int, end: int, known: Mapping[str, Any]) -> dict[str, Any]:
             environment = dict(known)
@@ -242,6 +242,28 @@ class Program:
                         node, {}, known, {}, lambda x: here if isinstance(x, torch.device) else x
                     )
         return {name: x.numpy(force=True) for name, x in known.items() if x.dtype in INTEGERS}
+
+    @cached_property
+    def _in_order(self) -> tuple[Node, ...]:
+        return self._late(self.nodes)
+
+    def _late(self, nodes: Sequence[Node], wanted: Set[str] | None = None) -> tuple[Node, ...]:
+        """The nodes, with every parameter and buffer right before it is used.
+
+        It stands there again where it is used again long after, so that it need not be held, unless it is modified.
+        One that is not used stands there only if it is wanted.
+        """
+        place = {node.name: k for k, node in enumerate(nodes)}
+        aside = {node.name: node for node in nodes if node.kind == "state"}
+        order: list[Node] = []
+        last: dict[str, int] = {}
+        for node in nodes:
+            for name in sorted(set(node.inputs) & aside.keys(), key=place.__getitem__):
+                if name not in last or (len(order) - last[name] > FAR and name not in self._modified):
+                    order.append(aside[name])
+                last[name] = len(order)
+            order += [node] if node.kind != "state" else []
+        return (*(aside[name] for name in wanted or () if name in aside and name not in last), *order)
 
     def _given(self, inputs: Sequence[Tensor]) -> dict[str, Tensor]:
         names = (node.name for node in self.nodes if node.kind == "input")
@@ -312,26 +334,6 @@ class Program:
             return device if isinstance(x, torch.device) else x
 
         return adapt
-
-
-def _expiring(nodes: Sequence[Node]) -> dict[int, list[str]]:
-    """What is used for the last time by every node, by its number."""
-    last_use = {name: i for i, node in enumerate(nodes) for name in (node.name, *node.inputs)}
-    expiring: dict[int, list[str]] = {}
-    for name, i in last_use.items():
-        expiring.setdefault(i, []).append(name)
-    return expiring
-
-
-def _late(nodes: Sequence[Node], wanted: Set[str] | None = None) -> tuple[Node, ...]:
-    """The nodes with every parameter and buffer right before its first use; those without a use only if wanted."""
-    place = {node.name: k for k, node in enumerate(nodes)}
-    aside = {node.name: node for node in nodes if node.kind == "state"}
-    order: list[Node] = []
-    for node in nodes:
-        first = [aside.pop(name) for name in sorted(node.inputs, key=place.__getitem__) if name in aside]
-        order += [*first, node] if node.kind != "state" else []
-    return (*(aside[name] for name in wanted or () if name in aside), *order)
 
 
 def substitute(x: Any, value_of: Callable[[Ref], Any], adapt: Callable[[Any], Any] = lambda x: x) -> Any:

@@ -22,6 +22,7 @@ LEAST = 0.1
 # uniform numbers times √(12 / fan-in) have the variance 1 / fan-in: layers keep the variance of their inputs, so that
 # what these do to a deep network is not lost next to what its biases do
 VARIANCE = 12
+PIECE = 2**16  # entries that are in the processor's cache at once
 
 
 def randomised(state: State, parameters: Set[str], seed: int) -> Weights:
@@ -44,20 +45,29 @@ def randomised(state: State, parameters: Set[str], seed: int) -> Weights:
 
 
 def _redrawn(old: Tensor, free: bool, bits: np.random.BitGenerator) -> Tensor:
-    """A tensor plus noise, or times 1 + noise; made in place, since a large network has little memory to spare."""
+    """A tensor plus noise, or times 1 + noise; piece by piece, since a large network has little memory to spare."""
+    entries = old.reshape(-1)
     if old.is_meta:
         known = torch.zeros if not old.is_floating_point() or (free and old.ndim > 1) else torch.ones
-        old = known((), dtype=old.dtype).expand(old.shape)
+        entries = known((), dtype=old.dtype).expand(old.numel())
     if not old.is_floating_point():
-        return old
-    noise = torch.from_numpy(np.random.Generator(bits).random(tuple(old.shape))).sub_(0.5).to(old.device)
-    if not free:
-        return noise.add_(1).mul_(old)
-    if not torch.isfinite(old.sum()):
-        old = old.nan_to_num(0.0, 0.0, 0.0)  # memory that nobody has initialised
-    if old.ndim < 2:
-        return noise.add_(1).mul_(old.clamp_min(LEAST)) if (old > 0).all() else noise.add_(old)
-    return torch.add(old, noise, alpha=(VARIANCE / max(1, old.shape[1:].numel())) ** 0.5, out=noise)
+        return entries.reshape(old.shape) if old.is_meta else old
+    noise = torch.from_numpy(np.random.Generator(bits).random(tuple(old.shape))).to(entries.device)
+    initialised = bool(torch.isfinite(entries.sum()))  # or else memory that may hold anything
+    positive = old.ndim < 2 and bool((entries > 0).all())
+    scale = (VARIANCE / max(1, old.shape[1:].numel())) ** 0.5 if old.ndim > 1 else 1.0
+    for x, part in zip(noise.view(-1).split(PIECE), entries.split(PIECE), strict=True):
+        y = part.double()
+        x.sub_(0.5)
+        if not free:
+            x.add_(1).mul_(y)
+            continue
+        y = y if initialised else y.nan_to_num(0.0, 0.0, 0.0)
+        if positive:
+            x.add_(1).mul_(y.clamp_min(LEAST))
+        else:
+            x.mul_(scale).add_(y)
+    return noise
 
 
 def in_float64(state: State) -> Weights:

@@ -10,7 +10,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-SMALL = 2**24  # bytes that need not be spared
+SMALL = 2**26  # bytes that need not be spared
 
 
 class Weights(Mapping[str, Tensor]):
