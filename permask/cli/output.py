@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -58,6 +59,48 @@ def write_whole(path: Path, save: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
 
 
+def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
+    """Write files into a folder, which is created: all of them, or none if anything fails.
+
+    Args:
+        folder: Where to; files of the same names are replaced.
+        write: Writes them into an empty folder, and returns them.
+
+    Returns:
+        The files in their places.
+
+    Raises:
+        PermaskError: They cannot be written there.
+    """
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+            files = {folder / file.relative_to(partial): file for file in write(Path(partial))}
+            for below in {place.parent for place in files if not place.parent.exists()}:
+                below.mkdir()
+                made.insert(0, below)
+            for place in files:
+                _check_replaceable(place)
+            for place, file in files.items():
+                file.replace(place)
+        return list(files)
+    except BaseException as error:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+        if isinstance(error, OSError):
+            raise PermaskError(
+                f"{folder}: cannot write there: {error.strerror}; choose another folder with --out"
+            ) from error
+        raise
+
+
+def plain_console() -> Console:
+    """A console that shows what users and files named as it is: as no markup, emoji or number."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
 @contextmanager
 def bar(quiet: bool) -> Iterator[Progress]:
     """Progress bars on the standard error, unless quiet; those of what is called meanwhile join them."""
@@ -73,4 +116,4 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str
         column.justify = "right"
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    plain_console().print(table)

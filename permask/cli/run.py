@@ -1,7 +1,9 @@
 """`permask run`: compute a study, show how it goes, write and print what it found."""
 
+import os
 import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,11 +22,13 @@ from permask.cli.arguments import (
     STUDY,
     TRACK,
 )
+from permask.cli.boundary import DEBUG, printable
 from permask.cli.prepare import open_with_bars, tell
 from permask.study.engines.choice import Choice, EngineName, Tracking
 
 if TYPE_CHECKING:
     from permask.study.plan import Plan
+    from permask.study.spec import Study
     from permask.study.store import Store
 
 
@@ -73,10 +77,8 @@ def run_study(
     path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, choice: Choice, smoke: bool = False
 ) -> None:
     """Check the study, compute what the store lacks, report."""
-    from rich.console import Console
-
     from permask.cli.live import LiveProgress
-    from permask.errors import StoreError
+    from permask.cli.output import plain_console, write_together
     from permask.study.data import ImportedData, Text
     from permask.study.lookup import left_elsewhere
     from permask.study.network import MLP
@@ -87,8 +89,10 @@ def run_study(
     plan = make_plan(prepared)
     is_left = not _has_all(store_root, plan)
     for part in prepared.combinations if is_left else ():
+        if choice.engine is EngineName.local:
+            _check_device(part.study)
         takes_all = isinstance(part.study.network, MLP) and not isinstance(part.study.data, ImportedData | Text)
-        if not takes_all:
+        if not takes_all or "exclude" in part.study.prune.model_fields_set:
             from permask.study.fit import check_fit
 
             check_fit(part)
@@ -105,30 +109,45 @@ def run_study(
     from permask.report.write import write_report
     from permask.study.collect import collect
 
-    console = Console()
+    console = plain_console()
     on_stop = STAYS if choice.engine is EngineName.slurm else STOPS
     with store.in_use():
         with LiveProgress(console, plan, on_stop) as live:
             report = chosen.run(plan, store, live.listen)
         if choice.detach and not all(map(store.has, plan.steps)):
-            console.print(f"submitted; {STAYS}", highlight=False)
+            console.print(f"submitted; {STAYS}")
             return
         results = collect(plan, store)
-    try:
-        files = write_report(results, folder)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot write results: {error.strerror}; choose another with --out") from error
+    files = write_together(folder, partial(write_report, results))
     console.print(summary(results))
-    console.print(f"wrote {files[0]} and, beside it, {', '.join(file.name for file in files[1:])}", highlight=False)
+    beside = ", ".join(file.name for file in files[1:])
+    console.print(printable(f"wrote {files[0]} and, beside it, {beside}"))
     for key, log in report.failed.items():
-        failed = f"\nfailed: {plan.steps[key].title}\n{log}"
-        console.print(failed, style="red", highlight=False, markup=False, soft_wrap=True)
+        said = printable(_said(log))
+        console.print(f"\nfailed: {plan.steps[key].title}\n{said}", style="red", soft_wrap=True)
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
     elif results.missing:
         console.print("\nSomebody has removed results from the store during the run; run again to compute them.")
     if report.failed or results.missing:
         raise typer.Exit(1)
+
+
+def _check_device(study: "Study") -> None:
+    """Raise a `StudyError` if a study asks for a GPU and this machine has none."""
+    from permask.errors import StudyError
+    from permask.training.machine import ThisMachine
+
+    if study.execution.device == "cuda" and ThisMachine().device != "cuda":
+        raise StudyError("execution.device=cuda: this machine has no GPU; leave it to auto, or choose cpu")
+
+
+def _said(log: str) -> str:
+    """What a user is told of a failure: of a traceback the last line, unless they look for a defect."""
+    if not log.startswith("Traceback") or os.environ.get(DEBUG):
+        return log
+    last = log.strip().splitlines()[-1]
+    return f"{last}; with {DEBUG}=1, this shows the traceback, as does the track of the step in the store"
 
 
 def _has_all(store_root: Path, plan: "Plan") -> bool:

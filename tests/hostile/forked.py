@@ -13,7 +13,27 @@ import torch
 from support.small_study import LONG
 
 CONTEXT = get_context("forkserver")
-PRELOADED = ("permask", "permask.cli.main", "permask.study.engine", "permask.report.page")
+# all that commands import when they run, so that no child does
+PRELOADED = (
+    "hostile.forked",
+    "sklearn.datasets",
+    "permask.cli.main",
+    "permask.cli.network",
+    "permask.cli.output",
+    "permask.discovery.discover",
+    "permask.report.comparison",
+    "permask.report.power",
+    "permask.report.terminal",
+    "permask.report.write",
+    "permask.study.engines.local",
+    "permask.study.engines.serve",
+    "permask.study.fit",
+    "permask.study.join",
+    "permask.study.status",
+    "permask.study.steps.run",
+    "permask.study.steps.training",
+    "permask.study.upkeep",
+)
 PROCESSOR_TIME = 600  # seconds, far more than any of these commands takes on the slowest machine
 
 

@@ -34,6 +34,12 @@ HIGHEST_NICE = 10_000
 JOBS = "jobs.jsonl"
 
 
+def check_slurm() -> None:
+    """Raise a `PermaskError` if jobs cannot be submitted here."""
+    if shutil.which("sbatch") is None:
+        raise PermaskError("--engine slurm: expected sbatch on the PATH; run this where jobs are submitted")
+
+
 @dataclass(frozen=True)
 class Slurm:
     """The Slurm engine.
@@ -56,8 +62,7 @@ class Slurm:
         Raises:
             PermaskError: There is no Slurm here, or it refuses a job.
         """
-        if shutil.which("sbatch") is None:
-            raise PermaskError("--engine slurm: expected sbatch on the PATH; run this where jobs are submitted")
+        check_slurm()
         report = Report()
         left = _look_for_results(plan, store, report, listen)
         queue = _queue()
