@@ -123,7 +123,7 @@ class Shards(Mapping[str, Tensor]):
                 partial.mkdir()
                 for file in self._headers:
                     self._write(file, partial / file.name, change)
-                (partial / self.path.name).write_text(json.dumps(self.index, indent=2) + "\n")
+                (partial / self.path.name).write_text(json.dumps(self.index, indent=2) + "\n", encoding="utf-8")
             partial.replace(out)
         except OSError as error:
             raise PermaskError(f"{out}: cannot write: {error}") from error
@@ -163,7 +163,7 @@ def is_safetensors(path: Path) -> bool:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         files = content["weight_map"]
         plain = all(isinstance(name, str) and Path(file).name == file for name, file in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

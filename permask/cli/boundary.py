@@ -43,7 +43,11 @@ def _sentence(error: Exception) -> str:
         return "not enough memory; give smaller inputs, or run it on a machine with more"
     place = next((f for f in reversed(extract_tb(error.__traceback__)) if OWN in Path(f.filename).parents), None)
     where = "" if place is None else f" in {Path(place.filename).relative_to(OWN.parent)}, line {place.lineno}"
-    said = f"unexpected {type(error).__name__}{where}: {' '.join(str(error).split())}"
+    try:
+        what = " ".join(str(error).split())
+    except Exception:  # of an error of somebody's own class
+        what = "it cannot say what"
+    said = f"unexpected {type(error).__name__}{where}: {what}"
     return f"{said}; this is a defect of permask, please report it with what {DEBUG}=1 shows"
 
 

@@ -59,6 +59,30 @@ def write_whole(path: Path, save: Callable[[Path], object]) -> None:
         partial.unlink(missing_ok=True)
 
 
+@contextmanager
+def created(folder: Path) -> Iterator[None]:
+    """A folder for results, seen to be writable; where a block fails, what was made for it goes if it is empty.
+
+    Raises:
+        PermaskError: It cannot be created or written to.
+    """
+    made = []
+    try:
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise PermaskError(_refusal(folder, error)) from error
+    try:
+        yield
+    except BaseException:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
 def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
     """Write files into a folder, which is created: all of them, or none if anything fails.
 
@@ -72,28 +96,25 @@ def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Pa
     Raises:
         PermaskError: They cannot be written there.
     """
-    made = [place for place in (folder, *folder.parents) if not place.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+    with created(folder), tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+        try:
             files = {folder / file.relative_to(partial): file for file in write(Path(partial))}
-            for below in {place.parent for place in files if not place.parent.exists()}:
-                below.mkdir()
-                made.insert(0, below)
+            for below in {place.parent for place in files}:
+                below.mkdir(exist_ok=True)
             for place in files:
                 _check_replaceable(place)
             for place, file in files.items():
                 file.replace(place)
-        return list(files)
-    except BaseException as error:
-        for place in made:
-            with suppress(OSError):
-                place.rmdir()
-        if isinstance(error, OSError):
+        except OSError as error:
             raise PermaskError(
-                f"{folder}: cannot write there: {error.strerror}; choose another folder with --out"
+                f"{folder}: cannot write results: {_reason(error)}; choose another with --out"
             ) from error
-        raise
+    return list(files)
+
+
+def _refusal(folder: Path, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"{folder}: cannot write results: {reason or error}; choose another with --out"
 
 
 def plain_console() -> Console:

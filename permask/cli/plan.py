@@ -79,7 +79,7 @@ def plan(
         from permask.report.graph import draw
 
         drawn = draw(planned, {key for key in planned.steps if there and there.has(key)}, picture.suffix == ".html")
-        write_whole(picture, lambda path: path.write_text(drawn))
+        write_whole(picture, lambda path: path.write_text(drawn, encoding="utf-8"))
     if as_json:
         of_parts = {operations_per_epoch(part, there) for part in planned.parts}
         per_epoch = of_parts.pop() if len(of_parts) == 1 else None  # one for all that is swept

@@ -102,7 +102,7 @@ def _as_json(plan: "Plan", found: "Status") -> dict[str, Any]:
 
 
 def _reason(step: "StepStatus") -> str:
-    return step.log.strip().splitlines()[-1]
+    return (step.log.strip().splitlines() or ["no reason is known"])[-1]
 
 
 def _time(seconds: float | None) -> str:

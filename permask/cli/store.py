@@ -62,7 +62,7 @@ def show(key: Annotated[str, KEY], root: Annotated[Path, STORE] = Path("store"))
     metrics = folder / "metrics.json"
     content: dict[str, Any] = {"key": whole, "folder": str(folder), **found.manifest(whole)}
     if metrics.exists():
-        content["metrics"] = json.loads(metrics.read_text())
+        content["metrics"] = json.loads(metrics.read_text(encoding="utf-8"))
     typer.echo(json.dumps(content, indent=1))
 
 

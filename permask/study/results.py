@@ -122,11 +122,11 @@ class Results:
             content = read_json(path)
         except UnreadableError as error:
             raise PermaskError(f"{path}: expected results saved by permask: {error.reason}") from error
-        schema = content.pop("schema", None) if isinstance(content, dict) else None
-        if schema is not None and schema != SCHEMA_VERSION:
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema not in (None, SCHEMA_VERSION):
             raise PermaskError(f"{path}: schema version {show(schema)}, this permask reads version {SCHEMA_VERSION}")
         check_saved(content, path)
-        study, provenance = content.pop("study"), content.pop("provenance")
+        study, provenance, _ = (content.pop(name) for name in ("study", "provenance", "schema"))
         kinds = {kind.table: kind for kind in KINDS}
         if unknown := content.keys() - kinds.keys():
             raise PermaskError(f"{path}: table {min(unknown)!r}: expected one of {', '.join(kinds)}")

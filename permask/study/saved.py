@@ -51,6 +51,7 @@ class Saved(BaseModel):
     model_config = ConfigDict(extra="allow")
     __pydantic_extra__: dict[str, list[dict[str, JsonValue]]]  # pyright: ignore[reportIncompatibleVariableOverride]
 
+    version: Annotated[int, Field(alias="schema")]
     study: SavedStudy
     provenance: SavedProvenance
 
