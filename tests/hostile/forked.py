@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
@@ -17,6 +18,7 @@ CONTEXT = get_context("forkserver")
 PRELOADED = (
     "hostile.forked",
     "sklearn.datasets",
+    "torch._dynamo",
     "permask.cli.main",
     "permask.cli.network",
     "permask.cli.output",
@@ -52,20 +54,31 @@ class Ended:
     err: str
 
 
-def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
-    """Run a command as `permask ARGUMENTS` in a folder, in a child of its own."""
+def begin(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> BaseProcess:
+    """Start a command as `permask ARGUMENTS` in a folder, in a child of its own."""
     CONTEXT.set_forkserver_preload(list(PRELOADED))
     said = folder.parent / "said"
     said.mkdir()
     child = CONTEXT.Process(target=_child, args=(list(arguments), folder, dict(environment), said))
     child.start()
+    return child
+
+
+def end(child: BaseProcess, folder: Path) -> Ended:
+    """Wait for a command to end."""
     child.join(LONG)
     hung = child.is_alive()
     if hung:
         child.kill()
         child.join()
+    said = folder.parent / "said"
     out, err = ((said / name).read_text("utf-8", "backslashreplace") for name in ("out", "err"))
     return Ended(None if hung else child.exitcode, out, err)
+
+
+def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+    """Run a command to its end."""
+    return end(begin(arguments, folder, environment), folder)
 
 
 def _child(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:

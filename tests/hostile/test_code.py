@@ -114,7 +114,7 @@ NETWORKS: dict[str, tuple[str, str]] = {
     "an error at import": ("1 / 0", "cannot be imported at line 3: ZeroDivisionError"),
     "an exit at import": ("raise SystemExit", "cannot be imported at line 3: SystemExit"),
     "NUL": ("a = '\0'", "cannot be imported.*(SyntaxError|ValueError|null)"),
-    "no UTF-8": ("# \udcff\n", "cannot be imported"),
+    "no UTF-8": ("# \udcff\n", "mine.py (cannot be imported|has nothing to call)"),
     "a missing package": ("import nothing_of_that_name", "cannot be imported at line 3: ModuleNotFoundError"),
 }
 METHODS: dict[str, tuple[str, str]] = {
