@@ -43,6 +43,6 @@ def settings_table(path: Path) -> str:
     """What was tried to choose settings, and the little that was looked at, in Markdown."""
     head = "| setting | dense, held-out images (%) | least fit (%) | least fit of `random` (%) | steps of the study |"
     lines = [head, "|---|---:|---:|---:|---:|"]
-    with path.open(newline="") as file:
+    with path.open(encoding="utf-8", newline="") as file:
         lines += [f"| `{setting}` | {' | '.join(numbers)} |" for setting, *numbers in list(csv.reader(file))[1:]]
     return "\n".join(lines)

@@ -127,7 +127,7 @@ def row(name: str, certificate: str) -> str:
     inputs: Any = torch.randn(2, 3, 224, 224) if large.images else {"input_ids": torch.randint(0, 1000, (2, 32))}
     size = sum(x.numel() for x in network.parameters())
     before = resident("VmRSS")
-    RESET.write_text("5")
+    RESET.write_text("5", encoding="utf-8")
     started = time.process_time()
     symmetry = permask.discover(network, inputs, certify=certificate)
     seconds, peak = time.process_time() - started, resident("VmHWM") - before
@@ -142,7 +142,10 @@ def row(name: str, certificate: str) -> str:
 
 def resident(which: str) -> int:
     """Bytes of resident memory: `VmRSS` now, `VmHWM` at most."""
-    return next(int(line.split()[1]) for line in STATUS.read_text().splitlines() if line.startswith(which)) * 1024
+    return (
+        next(int(line.split()[1]) for line in STATUS.read_text(encoding="utf-8").splitlines() if line.startswith(which))
+        * 1024
+    )
 
 
 def seconds_of_export(network: nn.Module, inputs: Any) -> float:

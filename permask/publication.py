@@ -113,7 +113,7 @@ def publish(
             (partial / CARD).write_text(card, encoding="utf-8")
             files = {path.name: _checksum(path) for path in sorted(partial.iterdir())}
             content = {"format": FORMAT, "version": VERSION, "permask": version("permask"), "files": files}
-            (partial / MANIFEST).write_text(json.dumps(content, indent=1) + "\n")
+            (partial / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             partial.chmod(0o755)
             partial.replace(folder)
         finally:
@@ -139,7 +139,7 @@ def load_published(folder: str | Path) -> Publication:
     """
     folder = Path(folder)
     try:
-        content = json.loads((folder / MANIFEST).read_text())
+        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise PermaskError(f"{folder / MANIFEST}: this permask reads {FORMAT} version {VERSION}")
         files = dict(content["files"])

@@ -129,7 +129,7 @@ class Shards(Mapping[str, Tensor]):
                 for file in self._headers:
                     self._write(file, partial / file.name, change)
                 if self.index is not None:
-                    (partial / self.path.name).write_text(json.dumps(self.index, indent=2) + "\n")
+                    (partial / self.path.name).write_text(json.dumps(self.index, indent=2) + "\n", encoding="utf-8")
                 for file in _beside(self.path) if companions else ():
                     shutil.copyfile(file, partial / file.name)
             partial.replace(out)
@@ -188,7 +188,7 @@ def _beside(path: Path) -> list[Path]:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         files = content["weight_map"]
         plain = all(isinstance(name, str) and Path(file).name == file for name, file in files.items())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:

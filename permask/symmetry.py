@@ -153,7 +153,7 @@ class Symmetry:
 
     def save(self, path: str | Path) -> None:
         """Write the symmetry as JSON, with a checksum of all of it."""
-        Path(path).write_text(json.dumps(sealed(self.to_json()), sort_keys=True))
+        Path(path).write_text(json.dumps(sealed(self.to_json()), sort_keys=True), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -163,7 +163,7 @@ class Symmetry:
             PermaskError: A file that is missing, altered, or not a symmetry of a schema version known here.
         """
         try:
-            content = json.loads(Path(path).read_text())
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
             symmetry = cls.from_json(content)
             check_seal(content)
             return symmetry

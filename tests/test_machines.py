@@ -15,11 +15,12 @@ from permask.study.engines.choice import Choice, EngineName
 from permask.study.load import Prepared, open_study
 from permask.study.lookup import as_computed, keys_of_all, left_elsewhere
 from permask.study.machines import Machines, torch_version
+from permask.study.manifest import as_text, seal_of
 from permask.study.network import NetworkSection, convolves
 from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.step import Task
-from permask.study.store import Store, _as_text, _seal
+from permask.study.store import Store
 from permask.training import machine
 from permask.training.execution import Execution, has_convolutions
 from permask.training.machine import KnownMachine, ThisMachine, decide
@@ -263,7 +264,7 @@ def test_the_commands_find_what_another_machine_computed(tmp_path):
         (store / mine[:2] / mine).rename(store / theirs[:2] / theirs)
         manifest = store / theirs[:2] / theirs / "manifest.json"
         content = json.loads(manifest.read_text()) | step.task.identity
-        manifest.write_text(_as_text(content | {"seal": _seal({k: v for k, v in content.items() if k != "seal"})}))
+        manifest.write_text(as_text(content | {"seal": seal_of(content)}))
     shutil.rmtree(store / "tracks")
     [record] = (store / "machines").iterdir()
     record.write_text(record.read_text().replace(torch_version(), "0.1"))

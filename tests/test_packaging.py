@@ -31,7 +31,7 @@ def imported_for_type_checkers():
     """Public name to module, as the block that only type checkers read imports them."""
     (block,) = (
         node
-        for node in ast.parse(Path(permask.__file__).read_text()).body
+        for node in ast.parse(Path(permask.__file__).read_text(encoding="utf-8")).body
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"
     )
     imports = [node for node in block.body if isinstance(node, ast.ImportFrom)]

@@ -31,10 +31,10 @@ def saved(tmp_path: Path) -> Path:
 
 def edited(path: Path, table: str, **keys: object) -> Path:
     """The file with other keys in the first row of a table; None takes a key away."""
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     row = content[table][0] | keys
     content[table][0] = {name: value for name, value in row.items() if name not in keys or value is not None}
-    path.write_text(json.dumps(content))
+    path.write_text(json.dumps(content), encoding="utf-8")
     return path
 
 
@@ -62,7 +62,7 @@ def test_rows_of_one_kind_keep_their_order_and_their_type(saved: Path) -> None:
 
 
 def test_the_file_has_every_table_and_saves_nothing_in_the_place_of_what_is_not_known(saved: Path) -> None:
-    content = json.loads(saved.read_text())
+    content = json.loads(saved.read_text(encoding="utf-8"))
     tables = {"rows", "connectivity", "matching", "rounds", "ensembles", "masks", "throughput"}
     assert list(content) == sorted({"schema", "study", "provenance"} | tables)
     assert content["ensembles"] == []
@@ -75,7 +75,7 @@ def test_the_file_has_every_table_and_saves_nothing_in_the_place_of_what_is_not_
 @pytest.mark.parametrize("path", sorted(OLD.glob("*.json")), ids=lambda path: path.stem)
 def test_results_files_of_before_load(path: Path) -> None:
     results = Results.load(path)
-    content = json.loads(path.read_text())
+    content = json.loads(path.read_text(encoding="utf-8"))
     for kind in results.kinds:
         assert len(results.of(kind)) == len(content[kind.table])
     for row, keys in zip(results.of(Trained), content["rows"], strict=True):
@@ -95,7 +95,7 @@ def test_what_is_in_no_table_of_ours_is_one_message(saved: Path) -> None:
         Results.load(edited(saved, "rows", colour="red"))
     with pytest.raises(PermaskError, match=r"results\.json: table 'rows': a row without the key 'accuracy'"):
         Results.load(edited(saved, "rows", colour=None, accuracy=None))
-    saved.write_text(json.dumps(json.loads(saved.read_text()) | {"sharpness": []}))
+    saved.write_text(json.dumps(json.loads(saved.read_text(encoding="utf-8")) | {"sharpness": []}), encoding="utf-8")
     with pytest.raises(
         PermaskError, match=r"results\.json: table 'sharpness': expected one of rows, matching, connectivity"
     ):
@@ -106,9 +106,9 @@ def test_what_is_in_no_table_of_ours_is_one_message(saved: Path) -> None:
     "text", ["", "[]", "{}", '{"schema": 1}', '{"schema": 1, "study": {}, "provenance": {}, "rows": 3}']
 )
 def test_what_is_no_results_file_is_one_message(saved: Path, text: str) -> None:
-    saved.write_text(text)
+    saved.write_text(text, encoding="utf-8")
     with pytest.raises(PermaskError, match=r"results\.json: expected results saved by permask"):
         Results.load(saved)
-    saved.write_text('{"schema": 2}')
+    saved.write_text('{"schema": 2}', encoding="utf-8")
     with pytest.raises(PermaskError, match="schema version 2, this permask reads version 1"):
         Results.load(saved)

@@ -47,7 +47,7 @@ def bags(source: str) -> list[str]:
     ids=lambda path: path.relative_to(ROOT).as_posix(),
 )
 def test_no_signature_holds_a_bag_of_anything(path: Path) -> None:
-    assert bags(path.read_text()) == [], "say in a dataclass what is in it"
+    assert bags(path.read_text(encoding="utf-8")) == [], "say in a dataclass what is in it"
 
 
 @pytest.mark.parametrize(
@@ -55,7 +55,7 @@ def test_no_signature_holds_a_bag_of_anything(path: Path) -> None:
 )
 def test_no_function_of_studies_takes_or_gives_a_dict_of_anything(path: Path) -> None:
     """What comes from JSON or YAML has a name of its own there: Specification, Manifest, Event, Content."""
-    functions = [x for x in ast.walk(ast.parse(path.read_text())) if isinstance(x, ast.FunctionDef)]
+    functions = [x for x in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(x, ast.FunctionDef)]
     found = [x.returns for x in functions if x.returns]
     found += [argument.annotation for x in functions for argument in ast.walk(x.args) if isinstance(argument, ast.arg)]
     assert not any("dict[str, Any]" in ast.unparse(annotation) for annotation in found if annotation)

@@ -8,9 +8,10 @@ from support.small_study import SMALL, run, write_study
 
 from permask.errors import StoreError
 from permask.study.load import open_study
+from permask.study.manifest import MANIFEST, as_text, seal_of
 from permask.study.plan import make_plan
 from permask.study.step import key_of
-from permask.study.store import MANIFEST, Store, _as_text, _seal
+from permask.study.store import Store
 from permask.study.upkeep import export, find_garbage, find_key, list_results, remove_garbage, verify
 
 MADE = {"kind": "made", "version": 1, "parents": {}}
@@ -102,8 +103,8 @@ def test_export_writes_nothing_outside_the_other_store(tmp_path):
     manifest = made.manifest(KEYS[0])
     del manifest["seal"]
     manifest["files"] = {"../../../outside": hashlib.sha256(content).hexdigest()}
-    sealed = manifest | {"seal": _seal(manifest)}  # as one would who means harm
-    (made.folder(KEYS[0]) / MANIFEST).write_text(_as_text(sealed))
+    sealed = manifest | {"seal": seal_of(manifest)}  # as one would who means harm
+    (made.folder(KEYS[0]) / MANIFEST).write_text(as_text(sealed))
     (tmp_path / "ours").mkdir()
     with pytest.raises(StoreError, match="is truncated or altered"):
         export(made, KEYS[:1], Store(tmp_path / "ours" / "store"))

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permask.cli.boundary import printable
 from permask.errors import PermaskError
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def compare(
 
     `permask compare results/resnet20 paper`
     """
-    from rich.console import Console
-
+    from permask.cli.output import plain_console
     from permask.report import comparison
     from permask.report.csvfile import write_lines
     from permask.report.published import PUBLISHED, TITLE
@@ -48,11 +48,11 @@ def compare(
         notes = _differing(here, there)
     if not found:
         raise PermaskError(f"{first} and {name} have no method, sparsity and rewind epoch in common")
-    console = Console()
+    console = plain_console()
     table = comparison.comparison_table(found)
     console.print(f"{table.caption}\n", grid(table, tight=True), "", sep="\n")
     for note in notes:
-        console.print(note, highlight=False, soft_wrap=True, markup=False)
+        console.print(note, soft_wrap=True)
     if out:
         try:
             write_lines(out, COLUMNS, map(_line, found))
@@ -60,7 +60,7 @@ def compare(
             raise PermaskError(
                 f"{out}: cannot write there: {error.strerror}; choose another file with --out"
             ) from error
-        console.print(f"wrote {out}", highlight=False, soft_wrap=True)
+        console.print(f"wrote {printable(str(out))}", soft_wrap=True)
 
 
 def _load(path: Path) -> "Results":

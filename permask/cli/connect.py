@@ -103,7 +103,7 @@ def connect(
         path = connect_networks(source, target, evaluate, alphas)
     content = {"alphas": path.alphas, "values": path.values, "barrier": path.barrier, "statistics": statistics}
     if out:
-        write_whole(out, lambda path: path.write_text(json.dumps(content, indent=1) + "\n"))
+        write_whole(out, lambda path: path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8"))
     if merged:
         state = prepare(interpolate(source, target, 0.5), 0.5).state_dict()
         write_whole(merged, lambda path: save_tensors(state, path))

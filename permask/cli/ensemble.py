@@ -70,7 +70,7 @@ def ensemble(
     found = evaluate_ensemble(torch.stack(logits), labels)
     text = json.dumps({"files": [str(file) for file in files], **asdict(found)}, indent=1)
     if out:
-        write_whole(out, lambda path: path.write_text(text + "\n"))
+        write_whole(out, lambda path: path.write_text(text + "\n", encoding="utf-8"))
     if as_json:
         typer.echo(text)
         return

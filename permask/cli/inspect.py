@@ -88,7 +88,7 @@ def inspect(
         from permask.report.network_page import network_page
 
         page = network_page(capture(network, examples), symmetry, title, inspection.summary)
-        write_whole(html, lambda path: path.write_text(page))
+        write_whole(html, lambda path: path.write_text(page, encoding="utf-8"))
     if as_json:
         typer.echo(inspection.json())
         return

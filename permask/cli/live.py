@@ -4,9 +4,10 @@ import time
 from typing import Any, Literal, Self
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
+from permask.cli.boundary import printable
 from permask.study.engines.schedule import Happening
 from permask.study.plan import Plan
 from permask.study.step import Step
@@ -68,18 +69,18 @@ class LiveProgress:
             case "present" | "computed":
                 self._done(step, happening)
             case "damaged":
-                self.progress.console.print(
-                    f"[yellow]damaged:[/] {detail}; computing {step.title} again", highlight=False
-                )
+                self._say("damaged:", f"{detail}; computing {step.title} again")
             case "retried":
                 self._drop(step)
-                reason = escape(detail.strip().splitlines()[-1])
-                self.progress.console.print(f"[yellow]retrying:[/] {step.title} ({reason})", highlight=False)
+                self._say("retrying:", f"{step.title} ({detail.strip().splitlines()[-1]})")
             case "failed":
                 self._drop(step)
         if not self.console.is_terminal and time.monotonic() - self.told >= PATIENCE:
             self.told = time.monotonic()
             self._log()
+
+    def _say(self, what: str, about: str) -> None:
+        self.progress.console.print(Text.assemble((what, "yellow"), f" {printable(about)}"))
 
     def _log(self) -> None:
         whole, *steps = self.progress.tasks

@@ -72,6 +72,6 @@ def _options(
 
 
 def main() -> None:
-    """Run the command line: exit code 2 for bad input, 1 for a failed step, 130 for Ctrl-C."""
+    """Run the command line: exit code 2 for bad input, 1 for a failed step, 130 for Ctrl-C, 143 for SIGTERM."""
     with boundary():
         app()

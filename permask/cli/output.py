@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rich.console import Console
@@ -59,6 +60,69 @@ def write_whole(path: Path, save: Callable[[Path], object]) -> None:
 
 
 @contextmanager
+def created(folder: Path) -> Iterator[None]:
+    """A folder for results, seen to be writable; where a block fails, what was made for it goes if it is empty.
+
+    Raises:
+        PermaskError: It cannot be created or written to.
+    """
+    made = []
+    try:
+        made = [place for place in (folder, *folder.parents) if not place.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except (OSError, ValueError) as error:
+        raise PermaskError(_refusal(folder, error)) from error
+    try:
+        yield
+    except BaseException:
+        for place in made:
+            with suppress(OSError):
+                place.rmdir()
+        raise
+
+
+def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Path]:
+    """Write files into a folder, which is created: all of them, or none if anything fails.
+
+    Args:
+        folder: Where to; files of the same names are replaced.
+        write: Writes them into an empty folder, and returns them.
+
+    Returns:
+        The files in their places.
+
+    Raises:
+        PermaskError: They cannot be written there.
+    """
+    with created(folder), tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
+        try:
+            files = {folder / file.relative_to(partial): file for file in write(Path(partial))}
+            for below in {place.parent for place in files}:
+                below.mkdir(exist_ok=True)
+            for place in files:
+                _check_replaceable(place)
+            for place, file in files.items():
+                file.replace(place)
+        except OSError as error:
+            raise PermaskError(
+                f"{folder}: cannot write results: {_reason(error)}; choose another with --out"
+            ) from error
+    return list(files)
+
+
+def _refusal(folder: Path, error: Exception) -> str:
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"{folder}: cannot write results: {reason or error}; choose another with --out"
+
+
+def plain_console() -> Console:
+    """A console that shows what users and files named as it is: as no markup, emoji or number."""
+    return Console(markup=False, emoji=False, highlight=False)
+
+
+@contextmanager
 def bar(quiet: bool) -> Iterator[Progress]:
     """Progress bars on the standard error, unless quiet; those of what is called meanwhile join them."""
     console = Console(stderr=True)
@@ -73,4 +137,4 @@ def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str
         column.justify = "right"
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    plain_console().print(table)

@@ -2,12 +2,14 @@
 
 import json
 from dataclasses import asdict
+from math import isfinite
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
+from permask.cli.boundary import printable
 from permask.cli.prepare import open_with_bars, plan_as_computed
 
 if TYPE_CHECKING:
@@ -63,6 +65,8 @@ def plan(
     from permask.study.operations import operations_by_kind, operations_per_epoch
     from permask.study.store import Store
 
+    if spread is not None and not isfinite(spread):
+        raise PermaskError(f"--spread {spread}: expected a finite number of points")
     if picture is not None:
         check_writable(picture)
         if picture.suffix not in FORMS:
@@ -75,7 +79,7 @@ def plan(
         from permask.report.graph import draw
 
         drawn = draw(planned, {key for key in planned.steps if there and there.has(key)}, picture.suffix == ".html")
-        write_whole(picture, lambda path: path.write_text(drawn))
+        write_whole(picture, lambda path: path.write_text(drawn, encoding="utf-8"))
     if as_json:
         of_parts = {operations_per_epoch(part, there) for part in planned.parts}
         per_epoch = of_parts.pop() if len(of_parts) == 1 else None  # one for all that is swept
@@ -84,15 +88,14 @@ def plan(
     _print(planned, found, there is not None, operations)
     _print_power(compared)
     if picture is not None:
-        typer.echo(f"wrote {picture}")
+        typer.echo(f"wrote {printable(str(picture))}")
 
 
 def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operations: dict[str, int] | None) -> None:
-    from rich.console import Console
-
+    from permask.cli.output import plain_console
     from permask.study.steps.prune import rounds_to
 
-    console = Console(highlight=False)
+    console = plain_console()
     console.print(_table(planned, found, in_store, operations))
     for kind, budget in found.items():
         if kind != "all" and budget.reads > budget.steps:
@@ -121,9 +124,9 @@ def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operatio
 
 def _print_power(compared: "list[Power]") -> None:
     """How wide intervals will be."""
-    from rich.console import Console
+    from permask.cli.output import plain_console
 
-    console = Console(highlight=False)
+    console = plain_console()
     for power in compared:
         name = f"{power.first} − {power.second}"
         if power.spread is None:

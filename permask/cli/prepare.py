@@ -6,6 +6,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from permask.cli.boundary import printable
+
 if TYPE_CHECKING:
     from permask.study.load import Prepared
     from permask.study.machines import Machines
@@ -25,7 +27,7 @@ def plan_as_computed(prepared: "Prepared", store: "Store | None") -> "Plan":
 def tell(text: str) -> None:
     """Write to the standard error, unless there is nothing to say."""
     if text:
-        print(text, file=sys.stderr)
+        print(printable(text), file=sys.stderr)
 
 
 def open_with_bars(

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from permask.cli.boundary import printable
 from permask.errors import PermaskError
 
 if TYPE_CHECKING:
@@ -58,8 +59,7 @@ def report(
 
     `permask report results/narrow --width results/wide --width results/wider --out results/widths`
     """
-    from rich.console import Console
-
+    from permask.cli.output import plain_console, write_together
     from permask.report.terminal import summary
     from permask.report.widths import plots_against_width
     from permask.report.write import write_report, write_tables
@@ -75,19 +75,17 @@ def report(
         if out is None and (folder / "results.json").exists():
             raise PermaskError(f"{folder / 'results.json'}: would be replaced; choose another folder with --out")
     against_width = plots_against_width([results, *others]) if others else []
-    console = Console()
+    console = plain_console()
     if further:
-        console.print(f"joined: {results.provenance[JOINED]}", highlight=False, soft_wrap=True, markup=False)
+        console.print(f"joined: {results.provenance[JOINED]}", soft_wrap=True)
     console.print(summary(results, rewind, corrected=holm))
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files = write_report(results, folder, FORMATS, against_width, corrected=holm)
-        files += write_tables(results, folder, corrected=holm)
-    except OSError as error:
-        raise PermaskError(
-            f"{folder}: cannot write there: {error.strerror}; choose another folder with --out"
-        ) from error
-    console.print("\nwrote " + ", ".join(str(file) for file in files), highlight=False, soft_wrap=True)
+
+    def write(into: Path) -> list[Path]:
+        reported = write_report(results, into, FORMATS, against_width, corrected=holm)
+        return reported + write_tables(results, into, corrected=holm)
+
+    files = write_together(folder, write)
+    console.print("\nwrote " + printable(", ".join(map(str, files))), soft_wrap=True)
 
 
 def _results(source: Path, overrides: list[str], store: Path | None) -> "Results":

@@ -1,7 +1,8 @@
 """`permask run`: compute a study, show how it goes, write and print what it found."""
 
-import tempfile
+import os
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,10 +21,13 @@ from permask.cli.arguments import (
     STUDY,
     TRACK,
 )
+from permask.cli.boundary import DEBUG, printable
 from permask.cli.prepare import open_with_bars, tell
 from permask.study.engines.choice import Choice, EngineName, Tracking
 
 if TYPE_CHECKING:
+    from permask.study.engines.schedule import Engine
+    from permask.study.load import Prepared
     from permask.study.plan import Plan
     from permask.study.store import Store
 
@@ -73,62 +77,91 @@ def run_study(
     path: Path, overrides: Sequence[str], store_root: Path, out: Path | None, choice: Choice, smoke: bool = False
 ) -> None:
     """Check the study, compute what the store lacks, report."""
-    from rich.console import Console
-
-    from permask.cli.live import LiveProgress
-    from permask.errors import StoreError
-    from permask.study.data import ImportedData, Text
+    from permask.cli.output import created
     from permask.study.lookup import left_elsewhere
-    from permask.study.network import MLP
     from permask.study.plan import make_plan
+    from permask.study.store import Store
 
     machines = choice.machines()
     prepared = open_with_bars(path, overrides, smoke=smoke, decode=True, machines=machines)
     plan = make_plan(prepared)
     is_left = not _has_all(store_root, plan)
-    for part in prepared.combinations if is_left else ():
-        takes_all = isinstance(part.study.network, MLP) and not isinstance(part.study.data, ImportedData | Text)
-        if not takes_all:
-            from permask.study.fit import check_fit
-
-            check_fit(part)
-    chosen = choice.make(len(plan.steps))
-    folder, store = _places(out or Path("results") / plan.study.name, store_root)
     if is_left:
-        tell(left_elsewhere(prepared, store))
-    machines.record(store)
-    if is_left and choice.engine is EngineName.local:
-        from permask.study.engines.local import warm_up
+        _check(prepared, choice)
+    chosen = choice.make(len(plan.steps))
+    folder = out or Path("results") / plan.study.name
+    with created(folder):
+        store = Store(store_root)
+        if is_left:
+            tell(left_elsewhere(prepared, store))
+        machines.record(store)
+        if is_left and choice.engine is EngineName.local:
+            from permask.study.engines.local import warm_up
 
-        warm_up()
+            warm_up()
+        _compute(plan, store, chosen, folder, choice)
+
+
+def _compute(plan: "Plan", store: "Store", engine: "Engine", folder: Path, choice: Choice) -> None:
+    """Compute what the store lacks, and write and print the report."""
+    from permask.cli.live import LiveProgress
+    from permask.cli.output import plain_console, write_together
     from permask.report.terminal import summary  # matplotlib loads while torch does
     from permask.report.write import write_report
     from permask.study.collect import collect
 
-    console = Console()
+    console = plain_console()
     on_stop = STAYS if choice.engine is EngineName.slurm else STOPS
     with store.in_use():
         with LiveProgress(console, plan, on_stop) as live:
-            report = chosen.run(plan, store, live.listen)
+            report = engine.run(plan, store, live.listen)
         if choice.detach and not all(map(store.has, plan.steps)):
-            console.print(f"submitted; {STAYS}", highlight=False)
+            console.print(f"submitted; {STAYS}")
             return
         results = collect(plan, store)
-    try:
-        files = write_report(results, folder)
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot write results: {error.strerror}; choose another with --out") from error
+    files = write_together(folder, partial(write_report, results))
     console.print(summary(results))
-    console.print(f"wrote {files[0]} and, beside it, {', '.join(file.name for file in files[1:])}", highlight=False)
+    beside = ", ".join(file.name for file in files[1:])
+    console.print(printable(f"wrote {files[0]} and, beside it, {beside}"))
     for key, log in report.failed.items():
-        failed = f"\nfailed: {plan.steps[key].title}\n{log}"
-        console.print(failed, style="red", highlight=False, markup=False, soft_wrap=True)
+        said = printable(_said(log))
+        console.print(f"\nfailed: {plan.steps[key].title}\n{said}", style="red", soft_wrap=True)
     if report.failed:
         console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
     elif results.missing:
         console.print("\nSomebody has removed results from the store during the run; run again to compute them.")
     if report.failed or results.missing:
         raise typer.Exit(1)
+
+
+def _check(prepared: "Prepared", choice: Choice) -> None:
+    """See that what is to be trained can be, as far as that can be told before any work.
+
+    Raises:
+        PermaskError: There is no GPU where one is asked for, or the network does not suit the data.
+    """
+    from permask.errors import StudyError
+    from permask.study.data import ImportedData, Text
+    from permask.study.network import MLP
+    from permask.training.machine import ThisMachine
+
+    for part in prepared.combinations:
+        study = part.study
+        if choice.engine is EngineName.local and study.execution.device == "cuda" and ThisMachine().device != "cuda":
+            raise StudyError("execution.device=cuda: this machine has no GPU; leave it to auto, or choose cpu")
+        takes_all = isinstance(study.network, MLP) and not isinstance(study.data, ImportedData | Text)
+        if not takes_all or "exclude" in study.prune.model_fields_set:
+            from permask.study.fit import check_fit
+
+            check_fit(part)
+
+
+def _said(log: str) -> str:
+    """What a user is told of a failure: of a traceback the last line, unless they look for a defect."""
+    if not log.startswith("Traceback") or os.environ.get(DEBUG):
+        return log
+    last = log.strip().splitlines()[-1]
+    return f"{last}; with {DEBUG}=1, this shows the traceback, as does the track of the step in the store"
 
 
 def _has_all(store_root: Path, plan: "Plan") -> bool:
@@ -141,23 +174,3 @@ def _has_all(store_root: Path, plan: "Plan") -> bool:
     except StoreError:
         return False
     return all(map(store.has, plan.steps))
-
-
-def _places(folder: Path, store_root: Path) -> "tuple[Path, Store]":
-    """The folder for the results and the store, both seen to be writable before any work starts."""
-    from permask.errors import StoreError
-    from permask.study.store import Store
-
-    is_new = not folder.exists()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
-    except OSError as error:
-        raise StoreError(f"{folder}: cannot write results: {error.strerror}; choose another with --out") from error
-    try:
-        return folder, Store(store_root)
-    except StoreError:
-        if is_new:
-            folder.rmdir()
-        raise

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permask.cli.arguments import JSON, OVERRIDES, SMOKE, STORE, STUDY
+from permask.cli.boundary import printable
 from permask.cli.prepare import open_with_bars, plan_as_computed
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def status(
 
     `permask status studies/digits.yaml pairs=3 --json`
     """
-    from rich.console import Console
     from rich.live import Live
 
+    from permask.cli.output import plain_console
     from permask.study.status import status_of
     from permask.study.store import Store
 
@@ -52,7 +53,7 @@ def status(
     if as_json:
         typer.echo(json.dumps(_as_json(plan, found), indent=1))
         return
-    console = Console(highlight=False)
+    console = plain_console()
     if once or not sys.stdout.isatty():
         console.print(_view(plan, found))
         return
@@ -68,7 +69,6 @@ def status(
 
 def _view(plan: "Plan", found: "Status") -> "Group":
     from rich.console import Group
-    from rich.markup import escape
     from rich.table import Table
     from rich.text import Text
 
@@ -84,7 +84,7 @@ def _view(plan: "Plan", found: "Status") -> "Group":
         parts.append(table)
     for step in found.of("failed")[:SHOWN]:
         where = f" on {step.where}" if step.where else ""
-        parts.append(f"[red]failed:[/] {step.step.title}{where}: {escape(_reason(step))}")
+        parts.append(Text.assemble(("failed:", "red"), f" {step.step.title}{where}: {printable(_reason(step))}"))
     return Group(*parts)
 
 
@@ -102,7 +102,7 @@ def _as_json(plan: "Plan", found: "Status") -> dict[str, Any]:
 
 
 def _reason(step: "StepStatus") -> str:
-    return step.log.strip().splitlines()[-1]
+    return (step.log.strip().splitlines() or ["no reason is known"])[-1]
 
 
 def _time(seconds: float | None) -> str:

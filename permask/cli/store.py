@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from permask.cli.arguments import JSON, STORE
+from permask.cli.boundary import printable
 
 if TYPE_CHECKING:
     from permask.study.store import Store
@@ -61,7 +62,7 @@ def show(key: Annotated[str, KEY], root: Annotated[Path, STORE] = Path("store"))
     metrics = folder / "metrics.json"
     content: dict[str, Any] = {"key": whole, "folder": str(folder), **found.manifest(whole)}
     if metrics.exists():
-        content["metrics"] = json.loads(metrics.read_text())
+        content["metrics"] = json.loads(metrics.read_text(encoding="utf-8"))
     typer.echo(json.dumps(content, indent=1))
 
 
@@ -88,7 +89,7 @@ def verify(
         typer.echo(json.dumps({"results": len(keys), "damaged": damaged}, indent=1))
     else:
         for damage in damaged.values():
-            typer.echo(f"damaged: {damage}")
+            typer.echo(f"damaged: {printable(damage)}")
         typer.echo(f"{len(keys) - len(damaged)} of {len(keys)} results are as they were written")
     if damaged:
         raise typer.Exit(1)
@@ -143,14 +144,14 @@ def export(
     from permask.study.store import Store
     from permask.study.upkeep import export as copy
 
-    found, target = _open(root), Store(out)
-    keys = _keys(found, studies)
+    found = _open(root)
+    keys, target = _keys(found, studies), Store(out)
     with bar(as_json) as progress:
         copied = copy(found, keys, target, partial(progress.advance, progress.add_task("copying", total=len(keys))))
     if as_json:
         typer.echo(json.dumps({"copied": copied, "present": len(keys) - copied, "to": str(out)}, indent=1))
         return
-    typer.echo(f"{copied} results copied to {out}, {len(keys) - copied} were there")
+    typer.echo(f"{copied} results copied to {printable(str(out))}, {len(keys) - copied} were there")
 
 
 def _open(root: Path, write: bool = False) -> "Store":

@@ -154,7 +154,7 @@ def _place(key: str) -> Path | None:
 def _read(place: Path, key: str) -> Symmetry | None:
     """What was kept; None if there is nothing, or nothing that can be trusted."""
     try:
-        content = json.loads(place.read_text())
+        content = json.loads(place.read_text(encoding="utf-8"))
         told = content["symmetry"]
         if (content["format"], content["key"], content["digest"]) != (FORMAT, key, _digest(told)):
             return None
@@ -169,7 +169,7 @@ def _write(place: Path, key: str, symmetry: Symmetry) -> None:
     text = json.dumps({"format": FORMAT, "key": key, "digest": _digest(told), "symmetry": told})
     unfinished = place.with_name(f"unfinished-{secrets.token_hex(4)}")
     try:
-        unfinished.write_text(text)
+        unfinished.write_text(text, encoding="utf-8")
         Path(unfinished).replace(place)
     except OSError:
         with suppress(OSError):

@@ -141,7 +141,7 @@ class Alignment:
             "history": list(self.history),
             "used": dict(self.used),
         }
-        Path(path).write_text(json.dumps(sealed(content), sort_keys=True))
+        Path(path).write_text(json.dumps(sealed(content), sort_keys=True), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
@@ -151,7 +151,7 @@ class Alignment:
             PermaskError: A file that is missing, altered, or no alignment of a schema version known here.
         """
         try:
-            content = json.loads(Path(path).read_text())
+            content = json.loads(Path(path).read_text(encoding="utf-8"))
             if content["format"] != FORMAT or content["schema"] != SCHEMA_VERSION:
                 raise PermaskError(f"this permask reads {FORMAT} version {SCHEMA_VERSION}")
             symmetry = Symmetry.from_json(content["symmetry"])

@@ -22,7 +22,7 @@ def csv_lines(tables: Iterable[Table]) -> list[list[object]]:
 
 def write_lines(path: Path, columns: Sequence[str], lines: Iterable[Sequence[object]]) -> Path:
     """Write a CSV file and return it."""
-    with path.open("w", newline="") as file:
+    with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows(lines)

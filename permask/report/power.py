@@ -1,8 +1,8 @@
 """How narrow the intervals of a study's comparisons will be, from how much differences within pairs spread."""
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 from math import fsum, sqrt
 
 from permask.report.outcomes import COMPARED, Comparisons, Outcomes
@@ -11,6 +11,8 @@ from permask.study.collect import collect
 from permask.study.plan import Plan
 from permask.study.spec import Study
 from permask.study.store import Store
+
+MOST = 2**31  # pairs
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ def pooled_spread(outcomes: Sequence[Outcomes], first: str, second: str) -> tupl
 
 def pairs_for(spread: float, wanted: float) -> int | None:
     """The fewest pairs whose interval is at most so wide on either side; None where differences do not spread."""
-    return next(n for n in count(2) if (half_width(spread, n) or 0) <= wanted) if spread else None
+    if not spread:
+        return None
+    return 2 + bisect_left(range(2, MOST), True, key=lambda n: (half_width(spread, n) or 0) <= wanted)
 
 
 def _comparisons(study: Study) -> Comparisons:

@@ -119,7 +119,7 @@ def _write_combination_tables(results: Results, folder: Path, corrected: bool) -
         place.mkdir(exist_ok=True)
         for file in write_tables(part, place, corrected=corrected):
             if file.suffix == ".csv":
-                written[file.name][name] = file.read_text()
+                written[file.name][name] = file.read_text(encoding="utf-8")
     tables = {k: accuracies(parts, k, corrected) for k in rewinds_of(parts)}
     printed = {
         f"{study}-rewind-{k}-{number}": replace(table, caption=f"Study {study}. {table.caption}")
@@ -132,7 +132,7 @@ def _write_combination_tables(results: Results, folder: Path, corrected: bool) -
     for file, texts in written.items():
         values = {column_of(option): [as_cell(swept[name][option]) for name in texts] for option in options}
         files.append(folder / file)
-        files[-1].write_text(joined(values, texts))
+        files[-1].write_text(joined(values, texts), encoding="utf-8")
     return [
         *_write(
             folder,

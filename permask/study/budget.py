@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 
+from permask.errors import StoreError
+from permask.study.manifest import Manifest
 from permask.study.plan import Plan
 from permask.study.step import Specification, Step
 from permask.study.steps.prune import rounds_to
-from permask.study.store import Manifest, Store
+from permask.study.store import Store
 
 TRAINING = ("dense", "prune", "sparse")  # kinds whose time goes by the epoch, at about the same rate
 
@@ -92,8 +94,8 @@ def _rates(store: Store) -> Callable[[Step], float | None]:
     for manifest in _manifests(store):
         done = _units(manifest["kind"], manifest.get("epochs", 0))
         if done:
-            like = manifest["kind"], _setting(manifest["specification"])
-            seconds[like] += manifest["seconds"]
+            like = manifest["kind"], _setting(manifest.get("specification", {}))
+            seconds[like] += manifest.get("seconds", 0)
             units[like] += done
 
     @cache
@@ -119,7 +121,7 @@ def _manifests(store: Store) -> Iterable[Manifest]:
     for key in store.results():
         try:
             yield store.manifest(key)
-        except (OSError, ValueError):
+        except StoreError:
             continue  # damaged: it tells nothing, and a run will compute it again
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from permask.errors import StoreError
 from permask.study.load import DECIDED
+from permask.study.manifest import Manifest
 from permask.study.plan import Plan
 from permask.study.provenance import provenance
 from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, Results
@@ -17,7 +18,7 @@ from permask.study.spec import Study
 from permask.study.step import Specification, Step
 from permask.study.steps import kind_of
 from permask.study.steps.outcome import METRICS
-from permask.study.store import Manifest, Store
+from permask.study.store import Store
 from permask.study.throughput import MeasuredThroughput
 
 ORIGIN = ("permask", "commit", "torch", "device", "precision", "compile", "deterministic", "python", "platform", "cpu")

@@ -3,9 +3,10 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, JsonValue, TypeAdapter
+from pydantic import Field, JsonValue, TypeAdapter, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
-from permask.study.section import Count, PositiveInt, Reference, Section, Seed
+from permask.study.section import Count, PositiveInt, Reference, Section, Seed, Side
 from permask.study.step import Specification
 from permask.training.data.content import Progress, unseen
 from permask.training.data.sources import identify, pixels_of
@@ -24,6 +25,17 @@ class Digits(Section):
         Field(description="training images held out to evaluate on in place of the test set, to choose settings by"),
     ] = 0
     split_seed: Annotated[Seed, Field(description="seed of the train / test split")] = 0
+
+    @field_validator("validation")
+    @classmethod
+    def _less_than_there_are(cls, validation: int, info: ValidationInfo) -> int:
+        if validation >= (train := info.data.get("train", validation + 1)):
+            raise PydanticCustomError(
+                "many",
+                "expected a validation of fewer images than the {train} of train, got {validation}",
+                {"train": train, "validation": validation},
+            )
+        return validation
 
 
 class Chosen(Section):
@@ -57,10 +69,12 @@ class SmallImages(Files):
     """Images that fit into memory, decoded once."""
 
     image_size: Annotated[
-        PositiveInt | None, Field(description="side in pixels to which images are resized; their own by default")
+        Side | None, Field(description="side in pixels to which images are resized; their own by default")
     ] = None
     flip: Annotated[bool, Field(description="whether training flips images left to right")] = True
-    padding: Annotated[Count, Field(description="black margin of the random crop in training, in pixels")] = 4
+    padding: Annotated[
+        int, Field(ge=0, le=2**10, strict=True, description="black margin of the random crop in training, in pixels")
+    ] = 4
 
 
 class PublishedImages(SmallImages):
@@ -96,7 +110,7 @@ class StreamedImages(Files):
     """ImageNet, or any folder too large for memory, decoded as it is trained on: random resized crops and flips."""
 
     name: Literal["imagenet", "streamed_folder"]
-    image_size: Annotated[PositiveInt, Field(description="side in pixels of the crops")] = 224
+    image_size: Annotated[Side, Field(description="side in pixels of the crops")] = 224
 
 
 class Text(Section):
@@ -107,7 +121,7 @@ class Text(Section):
         str, Field(description="a file of text or a folder of such files; Python's own library unless given")
     ] = ""
     files: Annotated[str, Field(min_length=1, description="which files of a folder, as a shell pattern of names")] = "*"
-    context: Annotated[PositiveInt, Field(description="tokens of a sequence")] = 128
+    context: Annotated[Side, Field(description="tokens of a sequence")] = 128
     level: Annotated[
         Literal["character", "byte"], Field(description="what a token is; bytes need no text that can be decoded")
     ] = "character"

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from permask.errors import NetworkError, PermaskError
+from permask.masks.scope import scope_of
 from permask.study.data import data_options
 from permask.study.load import Prepared
 from permask.study.network import Imported, network_arguments
@@ -14,13 +15,14 @@ from permask.training.networks import outline_network
 
 @torch.no_grad()
 def check_fit(prepared: Prepared) -> None:
-    """Give two test inputs to a study's network, and see a number per class come out for each label.
+    """Give two test inputs to a study's network, and see a number per class come out for each label; look for weights.
 
     Args:
         prepared: The study; its data are there.
 
     Raises:
         NetworkError: The network fails, or gives something else.
+        PermaskError: It has no weights to prune.
     """
     data = load_data(**data_options(prepared.data_in_keys, prepared.data_root, prepared.folder))
     arguments = network_arguments(prepared.study.network, prepared.folder)
@@ -37,6 +39,7 @@ def check_fit(prepared: Prepared) -> None:
         shape = "×".join(map(str, data.input_shape))
         of_numbers = f"{shape} tokens" if of_tokens else f"{what} of {shape} numbers"
         raise NetworkError(f"network: it fails on {of_numbers}: {summary(error)}") from error
+    scope_of(network, prepared.study.prune.exclude, prepared.study.prune.include)
     shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if shape != expected:
         remedy = f"the data have {data.classes} classes: tell the network so, in network.arguments"

@@ -5,14 +5,14 @@ from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
-import yaml
-
 from permask.errors import StudyError
+from permask.files import UnreadableError, read_text
 from permask.study.data import Digits, data_in_keys, decode_images, find_content, root_of
 from permask.study.machines import Machines
-from permask.study.mistakes import Content, KeyPath, Places, dotted, located, show
+from permask.study.mistakes import Content, Places, located, show
 from permask.study.network import convolves, network_source
 from permask.study.own import OwnFile, find_own
+from permask.study.parse import parse, parse_value
 from permask.study.shipped import find_study
 from permask.study.smoke import smallest_form
 from permask.study.spec import Study
@@ -22,8 +22,9 @@ from permask.training.data.content import Progress, unseen
 from permask.training.machine import decide
 
 DECIDED = ("device", "precision", "compile")  # options of execution that can be left to decide
-# what PyYAML raises, by its own kind or another's, for text that is no YAML, impossible dates, endless aliases
-NOT_YAML = (yaml.YAMLError, ValueError, KeyError, AttributeError, RecursionError)
+LONGEST = 1_000_000  # bytes of a study file
+EXTENDED = 20  # files that extend each other
+DEEPEST = 20  # sections around an option
 
 
 @dataclass(frozen=True)
@@ -180,18 +181,30 @@ def _checked(path: Path, overrides: Iterable[str]) -> tuple[Study, Places]:
 def _read(path: Path, extended_by: tuple[Path, ...] = ()) -> tuple[Content, Places]:
     """A file's content over that of the file it extends, section by section, and where every key was written."""
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not a text file"
-        raise StudyError(f"{path}: cannot read the study: {reason}") from error
+        text, chain = read_text(path, LONGEST), (*extended_by, path.resolve())
+    except UnreadableError as error:
+        raise StudyError(f"{path}: cannot read the study: {error.reason}") from error
     content, places = parse(text, str(path))
     if "extends" not in content:
         return content, places
-    base = path.parent / str(content.pop("extends"))
-    if base.resolve() in (chain := (*extended_by, path.resolve())):
-        raise StudyError(f"{places[('extends',)]}: extends: expected another file, {base.name} comes back to itself")
+    name, place = content.pop("extends"), f"{places[('extends',)]}: extends"
+    if not isinstance(name, str) or "\0" in name:
+        raise StudyError(f"{place}: expected the name of a file; got {show(name)}")
+    base = path.parent / name
+    if _resolved(base) in chain:
+        raise StudyError(f"{place}: expected another file, {base.name} comes back to itself")
+    if len(chain) > EXTENDED:
+        raise StudyError(f"{place}: expected at most {EXTENDED} files that extend each other")
     base_content, base_places = _read(base, chain)
     return _over(content, base_content), base_places | places
+
+
+def _resolved(path: Path) -> Path | None:
+    """A path without links; None for one that leads nowhere."""
+    try:
+        return path.resolve()
+    except (OSError, RuntimeError):
+        return None
 
 
 def _over(content: Content, base: Content) -> Content:
@@ -203,46 +216,13 @@ def _over(content: Content, base: Content) -> Content:
     return base | content | sections
 
 
-def parse(text: str, name: str) -> tuple[Content, Places]:
-    """YAML text to its content and the place of every key."""
-    places: Places = {(): f"{name}:1:1"}
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        content = yaml.safe_load(text)
-        if isinstance(content, dict):
-            _locate(root, (), name, places)
-    except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark
-        where = f"{name}:{mark.line + 1}:{mark.column + 1}" if mark else name
-        raise StudyError(f"{where}: expected YAML: {error.problem}") from error
-    except NOT_YAML as error:
-        raise StudyError(f"{name}: expected YAML: {_first_line(error)}") from error
-    if not isinstance(content, dict):
-        raise StudyError(f"{name}:1:1: expected a study with keys such as name, data, network; got {show(content)}")
-    return content, places
-
-
-def _locate(node: yaml.Node, path: KeyPath, name: str, places: Places) -> None:
-    if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
-            here = (*path, key.value)
-            where = f"{name}:{key.start_mark.line + 1}:{key.start_mark.column + 1}"
-            if here in places:
-                raise StudyError(f"{where}: {dotted(here)}: expected each key once, first given at {places[here]}")
-            places[here] = where
-            _locate(value, here, name, places)
-    elif isinstance(node, yaml.SequenceNode):
-        for index, value in enumerate(node.value):
-            here = (*path, index)
-            places[here] = f"{name}:{value.start_mark.line + 1}:{value.start_mark.column + 1}"
-            _locate(value, here, name, places)
-
-
 def _override(content: Content, places: Places, override: str) -> str | None:
     key, equals, value = override.partition("=")
     if not equals or not key:
         return f"{override}: expected key=value, for instance prune.epochs=3"
     path = _path(key)
+    if len(path) > DEEPEST:
+        return f"{show(override)}: expected an option of a study, such as prune.epochs"
     if path[0] != SWEEP and isinstance(sweep := content.get(SWEEP), dict):  # given one value, it is swept no more
         content[SWEEP] = {name: values for name, values in sweep.items() if name != key}
     section = content
@@ -252,8 +232,8 @@ def _override(content: Content, places: Places, override: str) -> str | None:
         section[part] = dict(section.get(part, {}))  # an alias may share it with another section
         section = section[part]
     try:
-        section[path[-1]] = yaml.safe_load(value)
-    except NOT_YAML:
+        section[path[-1]] = parse_value(value, override)
+    except StudyError:
         return f"{override}: expected a YAML value after {key}="
     for replaced in [place for place in places if place[: len(path)] == path]:
         del places[replaced]
@@ -265,7 +245,3 @@ def _path(key: str) -> tuple[str, ...]:
     """The keys that lead to an option; under `sweep`, the option is one key with its dots."""
     section, _, option = key.partition(".")
     return (section, option) if section == SWEEP and option else tuple(key.split("."))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

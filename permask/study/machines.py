@@ -5,9 +5,12 @@ A store keeps a record of the machines of every run, so that whoever looks at it
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, Field, ValidationError
 
 from permask.study.store import Store
 from permask.training.machine import Device, KnownMachine, Machine, ThisMachine
@@ -16,6 +19,14 @@ if TYPE_CHECKING:
     from permask.study.engines.cluster import Cluster, Resources
 
 RECORDS = "machines"  # folder of a store
+
+
+class _Record(BaseModel):
+    """What a store remembers of machines."""
+
+    torch: Annotated[str, Field(pattern=r"^[0-9a-z.]+$")]
+    others: KnownMachine
+    kinds: dict[str, KnownMachine]
 
 
 @dataclass(frozen=True)
@@ -62,12 +73,9 @@ class Machines:
         """Those of all runs on a store; a record that cannot be read tells nothing."""
         found = []
         for text in store.notes(RECORDS):
-            try:
-                content = json.loads(text)
-                kinds = {kind: KnownMachine(**machine) for kind, machine in content["kinds"].items()}
-                found.append(cls(content["torch"], KnownMachine(**content["others"]), kinds))
-            except (ValueError, KeyError, TypeError, AttributeError):
-                continue
+            with suppress(ValidationError):
+                record = _Record.model_validate_json(text)
+                found.append(cls(record.torch, record.others, record.kinds))
         return found
 
 

@@ -67,7 +67,9 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
         case "measurement" | "name" | "method":
             known = context["known"].split(", ")
             return f"expected {' or '.join(known)}; got {context['name']}{_nearest(context['name'], known)}"
-        case "repeated" | "late" | "carry" | "lacking" | "order" | "momentum" | "milestones" | "warmup":
+        case "invalid_key":
+            return f"expected a key that is text; got {show(detail['input'])}"
+        case "many" | "repeated" | "late" | "carry" | "lacking" | "order" | "momentum" | "milestones" | "warmup":
             return detail["msg"]
         case _:
             expected = (

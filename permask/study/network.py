@@ -1,12 +1,12 @@
 """What a study file may say about its network."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, JsonValue, ValidationInfo, field_validator
 from pydantic_core import PydanticCustomError
 
 from permask.errors import NetworkError
-from permask.study.section import PositiveInt, Reference, Section
+from permask.study.section import Reference, Section, Side
 from permask.study.step import Specification
 from permask.training.source import short_source
 
@@ -25,7 +25,7 @@ class MLP(NetworkSection):
     """A multi-layer perceptron with ReLU."""
 
     name: Literal["mlp"]
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, description="hidden units per layer")] = (
+    widths: Annotated[tuple[Side, ...], Field(min_length=1, max_length=1000, description="hidden units per layer")] = (
         256,
         256,
     )
@@ -37,7 +37,9 @@ class CNN(NetworkSection):
     CONVOLVES = True
 
     name: Literal["cnn"]
-    widths: Annotated[tuple[PositiveInt, ...], Field(min_length=1, description="channels per convolution")] = (
+    widths: Annotated[
+        tuple[Side, ...], Field(min_length=1, max_length=1000, description="channels per convolution")
+    ] = (
         64,
         128,
         256,
@@ -51,7 +53,13 @@ class Wide(NetworkSection):
 
     name: Literal["resnet8", "resnet20", "vgg11", "resnet50"]
     width: Annotated[
-        PositiveInt, Field(description="multiplies every number of channels; of ResNet50, those inside the blocks")
+        int,
+        Field(
+            gt=0,
+            le=1024,
+            strict=True,
+            description="multiplies every number of channels; of ResNet50, those inside the blocks",
+        ),
     ] = 1
     initialisation: Annotated[
         Literal["he", "torch"],
@@ -64,9 +72,9 @@ class Wide(NetworkSection):
 class Transformer(NetworkSection):
     """A transformer with pre-LayerNorm blocks and learned positions."""
 
-    layers: Annotated[PositiveInt, Field(description="blocks of attention and an MLP")] = 4
-    width: Annotated[PositiveInt, Field(description="of the residual stream; the MLPs are four times as wide")] = 128
-    heads: Annotated[PositiveInt, Field(description="of the attention in every block; divides the width")] = 4
+    layers: Annotated[int, Field(gt=0, le=1000, strict=True, description="blocks of attention and an MLP")] = 4
+    width: Annotated[Side, Field(description="of the residual stream; the MLPs are four times as wide")] = 128
+    heads: Annotated[Side, Field(description="of the attention in every block; divides the width")] = 4
 
     @field_validator("heads")
     @classmethod
@@ -89,7 +97,7 @@ class ViT(Transformer):
     CONVOLVES = True
 
     name: Literal["vit"]
-    patch: Annotated[PositiveInt, Field(description="side of a patch in pixels; divides that of the images")] = 4
+    patch: Annotated[Side, Field(description="side of a patch in pixels; divides that of the images")] = 4
 
 
 class Imported(NetworkSection):
@@ -101,7 +109,7 @@ class Imported(NetworkSection):
     factory: Annotated[
         Reference, Field(description="what makes it: package.module:name, or file.py:name beside the study file")
     ]
-    arguments: Annotated[dict[str, Any], Field(default_factory=dict, description="what to call it with")]
+    arguments: Annotated[dict[str, JsonValue], Field(default_factory=dict, description="what to call it with")]
 
 
 Network = Annotated[MLP | CNN | Wide | GPT | ViT | Imported, Field(discriminator="name")]

@@ -3,6 +3,7 @@
 import json
 from collections import defaultdict
 
+from permask.errors import StoreError
 from permask.study.budget import TRAINING
 from permask.study.data import DataSet, Digits, PublishedImages
 from permask.study.forward import forward_operations
@@ -42,7 +43,10 @@ def operations_per_epoch(plan: Plan | Part, store: Store | None = None) -> int |
     """
     for key, step in plan.steps.items():
         if store and step.kind in TRAINING and store.has(key):
-            told = json.loads((store.folder(key) / METRICS).read_text())
+            try:
+                told = json.loads(store.read(key, METRICS))
+            except StoreError:
+                continue  # damaged: it tells nothing
             return 3 * told["flops"] * told["inputs"]
     outline = _outline(plan.study.data)
     if outline is None:

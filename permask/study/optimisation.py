@@ -1,11 +1,11 @@
 """What a study file may say about how a network is trained: by which optimizer, at which learning rates."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, JsonValue, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from permask.study.section import Count, PositiveInt, Section, Share
+from permask.study.section import Count, Epochs, PositiveInt, Section, Share
 from permask.study.step import Specification
 
 LearningRate = Annotated[float, Field(gt=0, le=10)]
@@ -40,7 +40,7 @@ class Optimisation(Section):
         Field(description="sgd, adamw, or any other in torch.optim that steps without a closure"),
     ] = SGD
     options: Annotated[
-        dict[str, Any], Field(description="further arguments of the optimizer, such as betas: [0.9, 0.95]")
+        dict[str, JsonValue], Field(description="further arguments of the optimizer, such as betas: [0.9, 0.95]")
     ] = Field(default_factory=dict)
     learning_rate: Annotated[LearningRate, Field(description="that the schedule begins with")]
     momentum: Annotated[Momentum, Field(description="of sgd; other optimizers have options")] = 0.9
@@ -142,7 +142,7 @@ class Prune(Optimisation):
         ),
     ] = "fine_tune"
     rate: Annotated[Share, Field(ge=0.01, description="share of the surviving weights that a round removes")] = 0.2
-    epochs: Annotated[PositiveInt, Field(description="epochs per round of fine_tune")] = 50
+    epochs: Annotated[Epochs, Field(description="epochs per round of fine_tune")] = 50
     rewind: Annotated[Count, Field(description="epoch that the two rewinding policies go back to")] = 0
     exclude: Annotated[tuple[str, ...], Field(description="weights of layers never pruned, as shell patterns")] = (
         "*.shortcut.*",

@@ -8,7 +8,10 @@ from pathlib import Path
 from typing import Any, Self, TypeVar, cast
 
 from permask.errors import PermaskError
+from permask.files import UnreadableError, read_json
+from permask.study.mistakes import show
 from permask.study.rows import Row, column_of, write_csv
+from permask.study.saved import check_saved, row_of
 from permask.study.steps import MEASUREMENTS, reporting_kinds
 from permask.study.steps.trained import Trained
 from permask.study.sweep import label, products, slug, with_options
@@ -104,7 +107,7 @@ class Results:
         content: dict[str, object] = {"schema": SCHEMA_VERSION, "study": self.study, "provenance": self.provenance}
         content |= {kind.table: [row.saved for row in rows] for kind, rows in tables.items()}
         whole = folder / "results.json"
-        whole.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+        whole.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n", encoding="utf-8")
         return [*files, whole]
 
     @classmethod
@@ -116,19 +119,24 @@ class Results:
                 kind of step reports, a row whose keys are not those of its table.
         """
         try:
-            content = json.loads(path.read_text())
-            schema = content.pop("schema")
-            if schema != SCHEMA_VERSION:
-                raise PermaskError(f"{path}: schema version {schema}, this permask reads version {SCHEMA_VERSION}")
-            study, provenance = content.pop("study"), content.pop("provenance")
-            kinds = {kind.table: kind for kind in KINDS}
-            if unknown := content.keys() - kinds.keys():
-                raise PermaskError(f"{path}: table {min(unknown)!r}: expected one of {', '.join(kinds)}")
-            swept = {column_of(option): option for option in study.get("sweep", {})}
-            rows = [_row(kinds[table], keys, swept, path) for table, listed in content.items() for keys in listed]
-            return cls(study, provenance, rows)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise PermaskError(f"{path}: expected results saved by permask: {error}") from error
+            content = read_json(path)
+        except UnreadableError as error:
+            raise PermaskError(f"{path}: expected results saved by permask: {error.reason}") from error
+        schema = content.get("schema") if isinstance(content, dict) else None
+        if schema not in (None, SCHEMA_VERSION):
+            raise PermaskError(f"{path}: schema version {show(schema)}, this permask reads version {SCHEMA_VERSION}")
+        check_saved(content, path)
+        study, provenance, _ = (content.pop(name) for name in ("study", "provenance", "schema"))
+        kinds = {kind.table: kind for kind in KINDS}
+        if unknown := content.keys() - kinds.keys():
+            raise PermaskError(f"{path}: table {min(unknown)!r}: expected one of {', '.join(kinds)}")
+        swept = {column_of(option): option for option in study.get("sweep", {})}
+        rows = [
+            _row(kinds[table], keys, swept, f"{path}: table {table!r}", number)
+            for table, listed in content.items()
+            for number, keys in enumerate(listed, 1)
+        ]
+        return cls(study, provenance, rows)
 
 
 def slug_of(results: Results, part: Results) -> str:
@@ -141,13 +149,13 @@ def csv_name(kind: type[Row]) -> str:
     return f"{'results' if kind is Trained else kind.table}.csv"
 
 
-def _row(kind: type[R], saved: dict[str, object], swept: Mapping[str, str], path: Path) -> R:
+def _row(kind: type[R], saved: dict[str, object], swept: Mapping[str, str], where: str, number: int) -> R:
     """A row from the keys that it was saved with; those with a default may be absent."""
     values = {swept[name]: value for name, value in saved.items() if name in swept}
     keys = {name: value for name, value in saved.items() if name not in swept}
     known = {column.name: column.default is MISSING for column in fields(kind) if "swept" not in column.metadata}  # pyright: ignore[reportArgumentType]
     if unknown := keys.keys() - known.keys():
-        raise PermaskError(f"{path}: table {kind.table!r}: unknown key {min(unknown)!r}; expected {', '.join(known)}")
+        raise PermaskError(f"{where}: unknown key {min(unknown)!r}; expected {', '.join(known)}")
     if missing := [name for name, required in known.items() if required and name not in keys]:
-        raise PermaskError(f"{path}: table {kind.table!r}: a row without the key {missing[0]!r}")
-    return kind(**{**keys, "swept": values})  # pyright: ignore[reportArgumentType]
+        raise PermaskError(f"{where}: a row without the key {missing[0]!r}")
+    return row_of(kind, {**keys, "swept": values}, f"{where}: row {number}")

@@ -5,8 +5,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
+from pydantic import Field
+
+Percent = Annotated[float, Field(ge=0, le=100)]
+Part = Annotated[float, Field(ge=0, le=1)]  # such as a sparsity
+Number = Annotated[int, Field(ge=0, lt=2**63)]  # of a pair, or of how many there are
 Line = Mapping[str, object]  # column to value
 
 
@@ -78,16 +83,16 @@ class Row:
 class PairRow(Row):
     """A row about one pair of networks: the number of the pair, from 0, and the seeds of A and B."""
 
-    pair: int
-    seed_a: int
-    seed_b: int
+    pair: Number
+    seed_a: Number
+    seed_b: Number
 
 
 def write_csv(path: Path, table: type[Row], rows: Sequence[Row]) -> Path:
     """Write the rows of a table as a CSV file."""
     measured = [name for name in table.sometimes() if any(getattr(row, name) is not None for row in rows)]
     swept = list(rows[0].swept_columns) if rows else []
-    with path.open("w", newline="") as file:
+    with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, [*table.columns(), *measured, *swept], lineterminator="\n", extrasaction="ignore")
         writer.writeheader()
         for row in rows:

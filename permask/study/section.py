@@ -6,8 +6,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**63, strict=True)]
-PositiveInt = Annotated[int, Field(gt=0, strict=True)]
-Count = Annotated[int, Field(ge=0, strict=True)]
+PositiveInt = Annotated[int, Field(gt=0, lt=2**31, strict=True)]
+Count = Annotated[int, Field(ge=0, lt=2**31, strict=True)]
+Epochs = Annotated[int, Field(gt=0, le=1_000_000, strict=True)]
+Side = Annotated[int, Field(gt=0, le=2**16, strict=True)]  # units of a layer, pixels, positions
 # of anybody's code
 Reference = Annotated[str, Field(pattern=r"^[^:]+:[^:]+$")]
 

@@ -9,8 +9,8 @@ import permask
 
 def find_study(reference: Path) -> Path:
     """The file that a path names, or the study that comes with permask under that name."""
-    shipped = shipped_study(reference.name)
-    return shipped if not reference.exists() and reference.name == str(reference) and shipped.exists() else reference
+    shipped = {path.stem: path for path in _folder().glob("*.yaml")}.get(str(reference))
+    return shipped if shipped and not reference.exists() else reference
 
 
 def shipped_study(name: str) -> Path:
@@ -20,7 +20,10 @@ def shipped_study(name: str) -> Path:
 
 def shipped_studies() -> list[tuple[Path, str]]:
     """Every study file and what it says it is for."""
-    return [(path, yaml.safe_load(path.read_text())["description"]) for path in sorted(_folder().glob("*.yaml"))]
+    return [
+        (path, yaml.safe_load(path.read_text(encoding="utf-8"))["description"])
+        for path in sorted(_folder().glob("*.yaml"))
+    ]
 
 
 def _folder() -> Path:

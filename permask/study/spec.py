@@ -3,6 +3,7 @@
 Every option has its unit, its bounds and its default where its section is, and nowhere else.
 """
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import (
@@ -13,6 +14,7 @@ from pydantic import (
     ValidationInfo,
     field_serializer,
     field_validator,
+    model_validator,
 )
 from pydantic_core import PydanticCustomError
 
@@ -21,10 +23,12 @@ from permask.study.data import DataSet
 from permask.study.method import BUILT_IN, AnyMethod, Method, check_methods
 from permask.study.network import Network
 from permask.study.optimisation import Optimisation, Prune, Sparse
-from permask.study.section import Count, PositiveInt, Section, Seed, Share
+from permask.study.section import Count, Epochs, PositiveInt, Section, Seed, Share
 from permask.study.steps import MEASUREMENTS
+from permask.study.steps.prune import rounds_to
 
 Epoch = Count
+LARGEST = 200_000  # trained networks, which take seconds to plan
 
 
 class Execution(Section):
@@ -86,7 +90,7 @@ class Study(Section):
         Field(description="pairs of networks; pair p has the seeds A = first_seed + 2p and B = A + 1"),
     ]
     first_seed: Seed = 0
-    epochs: Annotated[PositiveInt, Field(description="T, epochs of dense training")]
+    epochs: Annotated[Epochs, Field(description="T, epochs of dense training")]
     batch_size: PositiveInt = 128
     dense: Optimisation
     prune: Prune = Prune()
@@ -145,7 +149,7 @@ class Study(Section):
             for value in values
             for name in ([one.name for one in value.each] if isinstance(value, Method) else [value])
         ]
-        repeated = sorted({str(name) for name in names if names.count(name) > 1})
+        repeated = sorted(str(name) for name, times in Counter(names).items() if times > 1)
         if repeated:
             raise PydanticCustomError(
                 "repeated",
@@ -245,6 +249,23 @@ class Study(Section):
             )
         return ensembles
 
+    @model_validator(mode="after")
+    def _that_can_be_planned(self) -> "Study":
+        if self.networks > LARGEST:
+            raise PydanticCustomError(
+                "many",
+                "expected at most {largest} trained networks (pairs × methods × sparsities × rewinds, and rounds of "
+                "pruning), got {networks}",
+                {"largest": f"{LARGEST:,}", "networks": f"{self.networks:,}"},
+            )
+        if self.first_seed + 2 * self.pairs > 2**63:
+            raise PydanticCustomError(
+                "many",
+                "expected seeds below 2^63, up to first_seed + 2 pairs - 1, got {last}",
+                {"last": self.seeds(self.pairs)[0] - 1},
+            )
+        return self
+
     @field_serializer("methods")
     def _as_written(self, methods: tuple[Method, ...]) -> list[str | dict[str, JsonValue]]:
         """Built-in methods by their names."""
@@ -254,6 +275,13 @@ class Study(Section):
             else method.model_dump(mode="json", exclude_defaults=True)
             for method in methods
         ]
+
+    @property
+    def networks(self) -> int:
+        """Networks that it trains, about."""
+        rounds = rounds_to(max(self.sparsities), self.prune.rate) + len(self.sparsities)
+        sparse = len(self.compositions) * len(self.sparsities) * len(self.rewinds)
+        return self.pairs * (3 + rounds + sparse + len(self.match_epochs))
 
     @property
     def compositions(self) -> tuple[Method, ...]:

@@ -84,7 +84,7 @@ def _look_at(step: Step, store: Store) -> StepStatus:
         return StepStatus(step, "running" if store.is_claimed(step.key) else "waiting")
     begins = [number for number, event in enumerate(events) if event["event"] == "started"]
     attempt = events[begins[-1] :] if begins else events
-    where = f"{attempt[0]['host']}:{attempt[0]['pid']}" if begins else ""
+    where = f"{attempt[0]['host']}:{attempt[0].get('pid', '')}" if "host" in attempt[0] else ""
     if store.is_claimed(step.key):
         return _running(step, attempt, where)
     if attempt[-1]["event"] == "failed":

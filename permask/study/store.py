@@ -15,20 +15,21 @@ import re
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO, cast
 
 from permask.errors import StoreError
+from permask.files import UnreadableError, read_bytes, read_json, read_text
+from permask.study.disk import bytes_below, checksum_on_disk, read_checked, remove, sync_folder, write_whole
 from permask.study.locks import ALONE, TOGETHER, lock
-from permask.study.step import key_of
+from permask.study.manifest import MANIFEST, Manifest, as_text, read_manifest, seal_of
+from permask.study.step import IDENTITY, key_of
 
-MANIFEST = "manifest.json"
 VERSION = 1  # of how results lie in the store; a store that does not say is of version 1
 ABOUT = "store.json"  # the file that says it
 IN_USE = "in-use"  # the file that runs lock together, and who removes results alone
-Manifest = Mapping[str, Any]  # JSON values by name: kind, specification, parents, checksums, provenance, seconds
 LOCKED = 16  # hex digits of a key that a claim locks, and that begin the name of what is unfinished
 
 # what a system says when a file system takes no more
@@ -50,14 +51,14 @@ class Store:
     def __init__(self, root: Path, existing: bool = False):
         self.root = root
         if existing:
-            if not self._lock_file.exists():
+            if not self._is_there():
                 raise StoreError(f"{root}: expected a store that permask has written")
             self._check_version()
             return
         try:
             root.mkdir(parents=True, exist_ok=True)
             names = {path.name for path in root.iterdir()}
-            if names and self._lock_file.name not in names:
+            if names and not self._is_there():
                 raise StoreError(f"{root}: expected a store or an empty folder; choose another with --store")
             self._check_version()
             self._lock_file.touch()
@@ -65,19 +66,25 @@ class Store:
             with tempfile.TemporaryFile(dir=self._temporary):
                 pass
             if ABOUT not in names:
-                _write_whole(root / ABOUT, json.dumps({"format": "permask-store", "version": VERSION}) + "\n")
+                write_whole(root / ABOUT, json.dumps({"format": "permask-store", "version": VERSION}) + "\n")
         except OSError as error:
             raise StoreError(
                 f"{root}: cannot write to the store: {error.strerror}; choose another with --store"
             ) from error
 
+    def _is_there(self) -> bool:
+        try:
+            return self._lock_file.is_file()
+        except OSError:
+            return False
+
     def _check_version(self) -> None:
         path = self.root / ABOUT
-        try:
-            version = json.loads(path.read_text())["version"]
-        except FileNotFoundError:
+        if not path.is_symlink() and not path.exists():
             return
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        try:
+            version = read_json(path)["version"]
+        except (UnreadableError, KeyError, TypeError) as error:
             raise StoreError(
                 f"{path}: expected the version of the store; where it is {VERSION}, remove the file"
             ) from error
@@ -93,7 +100,7 @@ class Store:
 
     def results(self) -> list[str]:
         """The keys of all results, whole or damaged."""
-        return sorted(folder.name for folder in self.root.glob("??/*") if _KEY.fullmatch(folder.name))
+        return sorted(folder.name for folder in self.root.glob("??/*") if is_key(folder.name))
 
     def unfinished(self) -> dict[Path, str]:
         """Folders of results that are being written, or were when a process died, and the start of their keys."""
@@ -116,19 +123,23 @@ class Store:
         return (self.folder(key) / MANIFEST).exists()
 
     def manifest(self, key: str) -> Manifest:
-        """The manifest of a complete result, unchecked: kind, specification, parents, checksums, provenance."""
-        return json.loads((self.folder(key) / MANIFEST).read_text())
+        """The manifest of a complete result, its seal not looked at.
+
+        Raises:
+            StoreError: It is none.
+        """
+        return read_manifest(self.folder(key) / MANIFEST)
 
     def damage(self, key: str) -> str | None:
         """What is wrong with a result that is there, naming the file; None if it is as it was written."""
         path = self.folder(key) / MANIFEST
         try:
             manifest = self.sealed_manifest(key)
-            if path.read_text() != _as_text(manifest):
+            if read_bytes(path) != as_text(manifest).encode():
                 return f"{path} is truncated or altered"
             for name, checksum in manifest["files"].items():
-                _read(path.with_name(name), checksum)
-        except StoreError as error:
+                read_checked(path.with_name(name), checksum)
+        except (StoreError, UnreadableError) as error:
             return str(error)
         return None
 
@@ -139,17 +150,10 @@ class Store:
             StoreError: What is wrong with it.
         """
         path = self.folder(key) / MANIFEST
-        try:
-            manifest = json.loads(path.read_text())
-            if manifest["seal"] != _seal({name: value for name, value in manifest.items() if name != "seal"}):
-                raise ValueError
-            if any(Path(name).name != name or name == ".." for name in manifest["files"]):  # written by no store
-                raise ValueError
-            belongs = key_of(manifest)
-        except OSError as error:
-            raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise StoreError(f"{path} is truncated or altered") from error
+        manifest = read_manifest(path)
+        if manifest["seal"] != seal_of(manifest) or not manifest.keys() >= {*IDENTITY}:
+            raise StoreError(f"{path} is truncated or altered")
+        belongs = key_of(manifest)
         if belongs != key:
             raise StoreError(f"{path} belongs to the result {belongs[:LOCKED]}, whose folder this is not")
         return manifest
@@ -160,7 +164,7 @@ class Store:
         Raises:
             StoreError: What is wrong with it, or with the manifest.
         """
-        return _read(self.folder(key) / name, self.sealed_manifest(key)["files"].get(name))
+        return read_checked(self.folder(key) / name, self.sealed_manifest(key)["files"].get(name))
 
     def note(self, folder: str, text: str) -> None:
         """Keep a text beside the results, once however often it is noted."""
@@ -169,22 +173,26 @@ class Store:
         if not path.exists():
             with self._refusals_told():
                 path.parent.mkdir(exist_ok=True)
-                _write_whole(path, text)
+                write_whole(path, text)
 
     def notes(self, folder: str) -> list[str]:
-        """The texts that were kept so."""
-        return [path.read_text() for path in sorted((self.root / folder).glob("*.json"))]
+        """The texts that were kept so; what cannot be read is passed over."""
+        found = []
+        for path in sorted((self.root / folder).glob("*.json")):
+            with suppress(UnreadableError):
+                found.append(read_text(path))
+        return found
 
     def size(self, key: str) -> int:
         """The bytes that a result takes."""
-        return sum(path.stat().st_size for path in self.folder(key).iterdir())
+        return bytes_below(self.folder(key))
 
     def discard(self, key: str) -> None:
         """Remove a result, so that it is computed again; only who holds the claim may."""
         with self._refusals_told():
             graveyard = self._new_folder(key)
             self.folder(key).rename(graveyard / key)
-        shutil.rmtree(graveyard)
+        remove(graveyard)
 
     @contextmanager
     def claim(self, key: str) -> Iterator[bool]:
@@ -200,7 +208,7 @@ class Store:
         Raises:
             StoreError: The file system has no locks, or takes no more.
         """
-        with self._refusals_told(), self._lock_file.open("r+b") as file:
+        with self._refusals_told(), self._open(self._lock_file, "r+b") as file:
             yield lock(file, ALONE, byte=_offset(key))  # closing the file releases the lock
 
     def is_claimed(self, key: str) -> bool:
@@ -209,7 +217,7 @@ class Store:
         Raises:
             StoreError: The file system has no locks.
         """
-        with self._lock_file.open("rb") as file:
+        with self._open(self._lock_file, "rb") as file:
             return not lock(file, TOGETHER, byte=_offset(key))
 
     @contextmanager
@@ -221,7 +229,7 @@ class Store:
         Raises:
             StoreError: The file system has no locks, or takes no more.
         """
-        with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
+        with self._refusals_told(), self._open(self.root / IN_USE, "a+b") as file:
             lock(file, TOGETHER, wait=True)
             yield
 
@@ -232,7 +240,7 @@ class Store:
         Raises:
             StoreError: A run is under way, or the file system has no locks.
         """
-        with self._refusals_told(), (self.root / IN_USE).open("a+b") as file:
+        with self._refusals_told(), self._open(self.root / IN_USE, "a+b") as file:
             if not lock(file, ALONE):
                 raise StoreError(
                     f"{self.root}: expected no run under way on this store, which may need what would be removed; "
@@ -252,13 +260,13 @@ class Store:
             folder = self._new_folder(key)
             try:
                 yield folder
-                checksums = {path.name: _checksum_on_disk(path) for path in sorted(folder.iterdir())}
+                checksums = {path.name: checksum_on_disk(path) for path in sorted(folder.iterdir())}
                 whole = {**manifest, "files": checksums}
-                (folder / MANIFEST).write_text(_as_text({**whole, "seal": _seal(whole)}))
-                _checksum_on_disk(folder / MANIFEST)
+                (folder / MANIFEST).write_bytes(as_text({**whole, "seal": seal_of(whole)}).encode())
+                checksum_on_disk(folder / MANIFEST)
                 self.folder(key).parent.mkdir(exist_ok=True)
                 self._move_into_place(folder, key)
-                _sync_folder(self.folder(key).parent)
+                sync_folder(self.folder(key).parent)
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -269,7 +277,22 @@ class Store:
             key: The key, or the 16 digits that it begins with.
         """
         for leftover in self._temporary.glob(f"{key[:LOCKED]}-*"):
-            shutil.rmtree(leftover, ignore_errors=True)
+            remove(leftover)
+
+    def _open(self, path: Path, mode: str) -> BinaryIO:
+        """Open a file that is locked.
+
+        Raises:
+            StoreError: It cannot be opened, for another reason than a full or read-only disk.
+        """
+        try:
+            if path.exists() and not path.is_file():
+                raise StoreError(f"{path}: cannot be locked: expected a file")
+            return cast(BinaryIO, path.open(mode))
+        except OSError as error:
+            if error.errno in REFUSALS:
+                raise
+            raise StoreError(f"{path}: cannot be locked: {error.strerror}") from error
 
     def _move_into_place(self, folder: Path, key: str) -> None:
         try:
@@ -304,44 +327,10 @@ _KEY = re.compile("[0-9a-f]{64}")
 _ERRNO = re.compile(r"\[Errno (\d+)\]")
 
 
-def _write_whole(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.stem}-{secrets.token_hex(4)}.partial")
-    partial.write_text(text)
-    partial.replace(path)
-
-
-def _read(path: Path, checksum: str | None) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise StoreError(f"{path} cannot be read: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != checksum:
-        raise StoreError(f"{path} is truncated or altered")
-    return content
+def is_key(name: str) -> bool:
+    """Whether a name is the key of a step."""
+    return _KEY.fullmatch(name) is not None
 
 
 def _offset(key: str) -> int:
     return int(key[:LOCKED], 16) >> 2
-
-
-def _as_text(manifest: Manifest) -> str:
-    return json.dumps(manifest, indent=1, sort_keys=True) + "\n"
-
-
-def _seal(manifest: Manifest) -> str:
-    return hashlib.sha256(json.dumps(manifest, sort_keys=True).encode()).hexdigest()
-
-
-def _checksum_on_disk(path: Path) -> str:
-    """Bring a file's content to the disk; its SHA-256."""
-    with path.open("rb") as file:
-        os.fsync(file.fileno())
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

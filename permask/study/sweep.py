@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 from pydantic import JsonValue, ValidationError
 
 from permask.study.mistakes import Content, KeyPath, Places, dotted, explain, show
+from permask.study.spec import LARGEST as NETWORKS
 from permask.study.spec import Study
 
 Swept = Mapping[str, JsonValue]  # option, with dots, to its value in one combination
@@ -102,6 +103,9 @@ def check(content: Content, places: Places) -> tuple[Study | None, list[str]]:
         for line in lines:  # one that every value of an option has is said of the first
             said.setdefault(line.partition(": ")[2], line)
         return None, list(said.values())
+    if (number := sum(study.networks for study in studies)) > NETWORKS:
+        where = _place_of(places, (SWEEP,))
+        return None, [f"{where}: {SWEEP}: expected at most {NETWORKS:,} trained networks, got {number:,} in all of it"]
     if not options:
         return studies[0], []
     if repeated := list(_repeated(options, studies)):

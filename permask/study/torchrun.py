@@ -55,7 +55,7 @@ def compute_together(task: Task, store: Store, folder: Path, progress: Progress,
     command += ["-m", "permask.study.torchrun", json.dumps(request)]
     environment = os.environ | {"OMP_NUM_THREADS": str(max(1, torch.get_num_threads() // processes))}
     told: dict = {}
-    with tempfile.TemporaryFile("w+") as errors:
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as errors:
         pipes: Any = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": errors, "text": True}
         with subprocess.Popen(command, env=environment, **pipes) as torchrun:
             try:

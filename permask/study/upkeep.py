@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from permask.errors import StoreError
+from permask.study.disk import bytes_below, remove
 from permask.study.machines import Machines
-from permask.study.store import LOCKED, MANIFEST, Manifest, Store
+from permask.study.manifest import MANIFEST, Manifest
+from permask.study.store import LOCKED, Store, is_key
 
 
 @dataclass(frozen=True)
@@ -48,7 +50,7 @@ def list_results(store: Store) -> list[Entry]:
     for key in store.results():
         try:
             manifest: Manifest = store.manifest(key)
-        except (OSError, ValueError):
+        except StoreError:
             manifest = {}
         entries.append(Entry(key, manifest.get("kind"), store.size(key), manifest.get("seconds")))
     return sorted(entries, key=lambda entry: (entry.kind or "", entry.key))
@@ -97,11 +99,10 @@ def find_garbage(store: Store, needed: Collection[str] | None = None) -> Garbage
     leftovers += [
         folder
         for folder in sorted((store.root / "checkpoints").glob("*"))
-        if store.has(folder.name) or (needed is not None and folder.name not in needed)
+        if is_key(folder.name) and (store.has(folder.name) or (needed is not None and folder.name not in needed))
     ]
     unneeded = [] if needed is None else [key for key in store.results() if key not in needed]
-    size = sum(path.stat().st_size for folder in leftovers for path in folder.rglob("*") if path.is_file())
-    return Garbage(leftovers, unneeded, size + sum(map(store.size, unneeded)))
+    return Garbage(leftovers, unneeded, sum(map(bytes_below, leftovers)) + sum(map(store.size, unneeded)))
 
 
 def remove_garbage(store: Store, garbage: Garbage) -> None:
@@ -114,7 +115,7 @@ def remove_garbage(store: Store, garbage: Garbage) -> None:
         for folder in garbage.leftovers:
             with store.claim(folder.name[:LOCKED]) as mine:
                 if mine:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    remove(folder)
         for key in garbage.unneeded:
             with store.claim(key) as mine:
                 if mine:

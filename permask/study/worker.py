@@ -144,5 +144,5 @@ class Worker:
 
 def _numbers(folder: Path) -> dict[str, float]:
     """The metrics of a result that are single numbers."""
-    metrics = json.loads((folder / METRICS).read_text())
+    metrics = json.loads((folder / METRICS).read_text(encoding="utf-8"))
     return {name: value for name, value in metrics.items() if isinstance(value, int | float)}

@@ -100,8 +100,11 @@ def find_beside(name: str, folder: str | Path = "") -> Path:
 
 def summary(error: BaseException) -> str:
     """An error's kind and the first line of what it says."""
-    first = next(iter(str(error).strip().splitlines()), "")
-    return f"{type(error).__name__}: {first}"
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # an error of somebody's own class can fail to say what it is
+        lines = []
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"
 
 
 def line_of(error: BaseException, function: Callable[..., Any]) -> str:

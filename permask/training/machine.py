@@ -117,7 +117,7 @@ def _is_made_for_gpus() -> bool:
     specification = importlib.util.find_spec("torch")  # which imports nothing
     for folder in (specification and specification.submodule_search_locations) or ():
         try:
-            text = (Path(folder) / "version.py").read_text()
+            text = (Path(folder) / "version.py").read_text(encoding="utf-8")
         except OSError:
             continue
         said = re.findall(r"^(?:cuda|hip)\b[^=\n]*= *(.*)$", text, re.MULTILINE)
@@ -128,7 +128,7 @@ def _is_made_for_gpus() -> bool:
 @cache
 def _cpu_multiplies_bfloat16() -> bool:
     try:
-        text = Path("/proc/cpuinfo").read_text()
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return False
     flags = re.search(r"^flags\s*:(.*)$", text, re.MULTILINE)

@@ -7,13 +7,35 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import torch
 from support.small_study import LONG
 
 CONTEXT = get_context("forkserver")
-PRELOADED = ("permask", "permask.cli.main", "permask.study.engine", "permask.report.page")
+# all that commands import when they run, so that no child does
+PRELOADED = (
+    "hostile.forked",
+    "sklearn.datasets",
+    "torch._dynamo",
+    "permask.cli.main",
+    "permask.cli.network",
+    "permask.cli.output",
+    "permask.discovery.discover",
+    "permask.report.comparison",
+    "permask.report.power",
+    "permask.report.terminal",
+    "permask.report.write",
+    "permask.study.engines.local",
+    "permask.study.engines.serve",
+    "permask.study.fit",
+    "permask.study.join",
+    "permask.study.status",
+    "permask.study.steps.run",
+    "permask.study.steps.training",
+    "permask.study.upkeep",
+)
 PROCESSOR_TIME = 600  # seconds, far more than any of these commands takes on the slowest machine
 
 
@@ -32,20 +54,31 @@ class Ended:
     err: str
 
 
-def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
-    """Run a command as `permask ARGUMENTS` in a folder, in a child of its own."""
+def begin(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> BaseProcess:
+    """Start a command as `permask ARGUMENTS` in a folder, in a child of its own."""
     CONTEXT.set_forkserver_preload(list(PRELOADED))
     said = folder.parent / "said"
     said.mkdir()
     child = CONTEXT.Process(target=_child, args=(list(arguments), folder, dict(environment), said))
     child.start()
+    return child
+
+
+def end(child: BaseProcess, folder: Path) -> Ended:
+    """Wait for a command to end."""
     child.join(LONG)
     hung = child.is_alive()
     if hung:
         child.kill()
         child.join()
+    said = folder.parent / "said"
     out, err = ((said / name).read_text("utf-8", "backslashreplace") for name in ("out", "err"))
     return Ended(None if hung else child.exitcode, out, err)
+
+
+def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+    """Run a command to its end."""
+    return end(begin(arguments, folder, environment), folder)
 
 
 def _child(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:

@@ -45,24 +45,26 @@ def sampled(rows: dict[str, Row], plain: int) -> list:
     ]
 
 
-def check(row: Row, fixtures: Path, around: Path) -> None:
-    """Run a row on a fresh copy: no traceback, no hang, nothing left, nothing wrong."""
-    folder = around / "here"
+def around(fixtures: Path, place: Path) -> tuple[Path, dict[str, str]]:
+    """A fresh copy of the fixtures, and what a command's environment has to say for nothing to be changed elsewhere."""
+    folder = place / "here"
     shutil.copytree(fixtures, folder, symlinks=True)
     for name in ("temporary", "cache", "home"):
-        (around / name).mkdir()
-    (around / "outside.txt").write_text("mine")
+        (place / name).mkdir()
+    environment = {"TMPDIR": "temporary", "PERMASK_CACHE": "cache", "HOME": "home"}
+    return folder, {name: str(place / path) for name, path in environment.items()} | {"COLUMNS": "200"}
+
+
+def check(row: Row, fixtures: Path, place: Path) -> None:
+    """Run a row on a fresh copy: no traceback, no hang, nothing left, nothing wrong."""
+    folder, environment = around(fixtures, place)
+    (place / "outside.txt").write_text("mine")
     if row.prepare is not None:
         row.prepare(folder)
-    before = _everything(around)
-    environment = {
-        "TMPDIR": str(around / "temporary"),
-        "PERMASK_CACHE": str(around / "cache"),
-        "HOME": str(around / "home"),
-    }
-    ended = call(shlex.split(row.command), folder, environment | {"COLUMNS": "200"} | dict(row.environment))
+    before = _everything(place)
+    ended = call(shlex.split(row.command), folder, environment | dict(row.environment))
     _judge(row, ended)
-    after = _everything(around)
+    after = _everything(place)
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     left = [name for name in changed if not any(Path(name).match(f"here/{pattern}") for pattern in row.writes)]
     assert not left, f"left behind: {left}"

@@ -88,9 +88,11 @@ class Choice:
             raise StudyError(f"--processes is for this machine; for {self.engine} say `processes` in the cluster file")
         cluster = load_cluster(self.cluster) if self.cluster else Cluster()
         if self.engine is EngineName.slurm:
-            from permask.study.engines.slurm import Slurm
+            from permask.study.engines.slurm import Slurm, check_slurm
 
+            check_slurm()
             return Slurm(cluster, self.retries, trackers, self.detach)
-        from permask.study.engines.ray import Ray
+        from permask.study.engines.ray import Ray, check_ray
 
+        check_ray()
         return Ray(cluster, self.retries, trackers)

@@ -6,7 +6,8 @@ from typing import Annotated
 from pydantic import Field, ValidationError
 
 from permask.errors import StudyError
-from permask.study.load import parse
+from permask.files import UnreadableError, read_text
+from permask.study.parse import parse
 from permask.study.section import Section
 
 
@@ -55,10 +56,10 @@ def load_cluster(path: Path) -> Cluster:
         StudyError: All that is wrong with it, one line each.
     """
     try:
-        text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise StudyError(f"{path}: cannot read the cluster file: {error}") from error
-    content, places = parse(text, str(path))
+        text = read_text(path)
+    except UnreadableError as error:
+        raise StudyError(f"{path}: cannot read the cluster file: {error.reason}") from error
+    content, places = parse(text, str(path), "a cluster file with keys such as steps, setup, address")
     try:
         return Cluster.model_validate(content)
     except ValidationError as error:

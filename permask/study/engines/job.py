@@ -31,12 +31,14 @@ def write_tasks(folder: Path, tasks: list[Task], arrays: list[list[str]], settin
         setting: `store`, `study`, `trackers`, and by kind of step `threads` and `processes`.
     """
     described = [task.to_json() for task in tasks]
-    (folder / TASKS).write_text(json.dumps({"tasks": described, "arrays": arrays, "setting": setting}))
+    (folder / TASKS).write_text(
+        json.dumps({"tasks": described, "arrays": arrays, "setting": setting}), encoding="utf-8"
+    )
 
 
 def read_tasks(folder: Path) -> tuple[dict[str, Task], list[list[str]], Specification]:
     """What `write_tasks` wrote, the tasks by key."""
-    content = json.loads((folder / TASKS).read_text())
+    content = json.loads((folder / TASKS).read_text(encoding="utf-8"))
     tasks = [Task.from_json(described) for described in content["tasks"]]
     return {task.key: task for task in tasks}, content["arrays"], content["setting"]
 

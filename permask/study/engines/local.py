@@ -115,9 +115,11 @@ class _Process:
         context = warm_up()
         self.connection: Connection
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, worker), daemon=True)
+        alive, self.lifeline = context.Pipe(duplex=False)  # nothing is ever sent: it closes when this process is gone
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, alive, worker), daemon=True)
         self.process.start()
         theirs.close()
+        alive.close()
         self.step: Step | None = None
 
     def begin(self, step: Step) -> bool:
@@ -132,14 +134,15 @@ class _Process:
 
     def stop(self) -> None:
         self.connection.close()
+        self.lifeline.close()
         self.process.terminate()
         self.process.join()
 
 
-def _serve(connection: Connection, worker: Worker) -> None:
+def _serve(connection: Connection, lifeline: Connection, worker: Worker) -> None:
     from permask.study.engines.serve import serve  # torch is for the workers; who starts them does without
 
-    serve(connection, worker)
+    serve(connection, lifeline, worker)
 
 
 def _hear(worker: _Process, schedule: Schedule) -> bool:

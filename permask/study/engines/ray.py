@@ -25,6 +25,12 @@ QUEUED = 1.5  # what the steps handed out ask for, per what the cluster has, so 
 UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 
+def check_ray() -> None:
+    """Raise a `PermaskError` if Ray is not installed."""
+    if find_spec("ray") is None:
+        raise PermaskError("--engine ray needs the package ray: pip install 'permask[ray]'")
+
+
 @dataclass(frozen=True)
 class Ray:
     """The Ray engine.
@@ -46,8 +52,7 @@ class Ray:
             PermaskError: Ray is not installed.
             StoreError: The store takes no more.
         """
-        if find_spec("ray") is None:
-            raise PermaskError("--engine ray needs the package ray: pip install 'permask[ray]'")
+        check_ray()
         ray = import_module("ray")
         ray.init(address=self.cluster.address, log_to_driver=False, include_dashboard=False)
         try:

@@ -34,6 +34,12 @@ HIGHEST_NICE = 10_000
 JOBS = "jobs.jsonl"
 
 
+def check_slurm() -> None:
+    """Raise a `PermaskError` if jobs cannot be submitted here."""
+    if shutil.which("sbatch") is None:
+        raise PermaskError("--engine slurm: expected sbatch on the PATH; run this where jobs are submitted")
+
+
 @dataclass(frozen=True)
 class Slurm:
     """The Slurm engine.
@@ -56,8 +62,7 @@ class Slurm:
         Raises:
             PermaskError: There is no Slurm here, or it refuses a job.
         """
-        if shutil.which("sbatch") is None:
-            raise PermaskError("--engine slurm: expected sbatch on the PATH; run this where jobs are submitted")
+        check_slurm()
         report = Report()
         left = _look_for_results(plan, store, report, listen)
         queue = _queue()
@@ -186,7 +191,7 @@ def _look_for_results(plan: Plan, store: Store, report: Report, listen: Listener
 def _known_jobs(store: Store) -> dict[str, str]:
     """The last job that was submitted for every key, by any run on this store."""
     records = sorted((store.root / "slurm").glob(f"*/{JOBS}"), key=lambda path: path.stat().st_mtime_ns)
-    lines = [json.loads(line) for record in records for line in record.read_text().splitlines()]
+    lines = [json.loads(line) for record in records for line in record.read_text(encoding="utf-8").splitlines()]
     return {line["key"]: line["job"] for line in lines}
 
 
@@ -230,5 +235,5 @@ def _log(key: str, job: str, store: Store) -> str:
     if events and events[-1]["event"] == "failed":
         return events[-1]["log"]
     logs = list((store.root / "slurm").glob(f"*/{job}.log"))
-    text = logs[0].read_text()[-2000:] if logs else ""
+    text = logs[0].read_text(encoding="utf-8")[-2000:] if logs else ""
     return f"Slurm job {job} ended without a result: cancelled, out of time or memory?\n{text}"

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from permask.study.rows import PairRow
+from permask.study.rows import PairRow, Part, Percent
 from permask.study.step import Reported
 from permask.study.steps.match import match
 from permask.study.steps.outcome import Outcome
@@ -34,8 +34,8 @@ class PathPoint(PairRow):
     table: ClassVar[str] = "connectivity"
 
     permuted: bool
-    alpha: float
-    accuracy: float
+    alpha: Part
+    accuracy: Percent
     loss: float
     step: str
 

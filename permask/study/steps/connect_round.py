@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from permask.study.rows import PairRow
+from permask.study.rows import Number, PairRow, Part, Percent
 from permask.study.step import Reported
 from permask.study.steps.match import match
 from permask.study.steps.outcome import Outcome
@@ -38,11 +38,11 @@ class RoundPoint(PairRow):
 
     table: ClassVar[str] = "rounds"
 
-    round: int
-    sparsity: float
+    round: Number
+    sparsity: Part
     statistics: str
-    alpha: float
-    accuracy: float
+    alpha: Part
+    accuracy: Percent
     loss: float
     step: str
 

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar
 
 from permask.study.method import BUILT_IN
-from permask.study.rows import Line, PairRow
+from permask.study.rows import Line, Number, PairRow, Part, Percent
 from permask.study.step import Reported, Step
 from permask.study.steps.outcome import Outcome
 from permask.study.steps.sparse import train_sparse
@@ -32,16 +32,16 @@ class MeasuredEnsemble(PairRow):
 
     table: ClassVar[str] = "ensembles"
 
-    pairs: list[int]
+    pairs: list[Number]
     method: str
-    sparsity: float
-    rewind: int | None
-    members: int
-    samples: int
-    accuracy: float
+    sparsity: Part
+    rewind: Number | None
+    members: Number
+    samples: Number
+    accuracy: Percent
     loss: float
     calibration_error: float
-    member_accuracy: float
+    member_accuracy: Percent
     member_loss: float
     member_calibration_error: float
     disagreement: float

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from permask.study.rows import PairRow
+from permask.study.rows import Number, PairRow, Part
 from permask.study.step import Reported
 from permask.study.steps import sparse
 from permask.study.steps.outcome import Outcome
@@ -31,8 +31,8 @@ class GradientNorm(PairRow):
     column: ClassVar[str] = "gradient_norm"
 
     method: str
-    sparsity: float
-    rewind: int
+    sparsity: Part
+    rewind: Number
     trained: str
     gradient_norm: float
     step: str

@@ -2,9 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, ClassVar, NotRequired, TypedDict
+from typing import (
+    TYPE_CHECKING,
+    Annotated,
+    ClassVar,
+    NotRequired,  # of typing, pydantic takes them from Python 3.12 on
+)
 
-from permask.study.rows import Line, PairRow
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from permask.study.rows import Line, Number, PairRow, Part
 from permask.study.step import Reported
 from permask.study.steps.match import match, matches
 from permask.study.steps.outcome import Outcome
@@ -18,16 +26,18 @@ if TYPE_CHECKING:
 
 VERSION = 2
 
+Count = Annotated[int, Field(gt=0, lt=2**63)]
+
 
 class Layer(TypedDict):
     """What masks keep of one layer: see `MeasuredMask`."""
 
     layer: str
-    shape: list[int]
-    size: int
-    kept: int
-    kept_by_both: int
-    kept_by_both_permuted: NotRequired[int]
+    shape: list[Number]
+    size: Count
+    kept: Number
+    kept_by_both: Number
+    kept_by_both_permuted: NotRequired[Number]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,7 @@ class MeasuredMask(PairRow):
 
     table: ClassVar[str] = "masks"
 
-    sparsity: float
+    sparsity: Part
     layers: list[Layer]
     dense: Mapping[str, int]
     sparse: Mapping[str, int]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from permask.study.composition import Carry, Network, is_own
-from permask.study.rows import PairRow
+from permask.study.rows import Number, PairRow
 from permask.study.step import Reported, Step
 from permask.study.steps.outcome import ALIGNMENT, Outcome
 from permask.study.steps.symmetry import find_symmetry
@@ -44,11 +44,11 @@ class MatchedGroup(PairRow):
     table: ClassVar[str] = "matching"
 
     group: str
-    size: int
+    size: Number
     correlation: float | None
     correlation_identity: float | None
-    dead_source: int | None = None
-    dead_target: int | None = None
+    dead_source: Number | None = None
+    dead_target: Number | None = None
     step: str
     by: str = ACTIVATIONS
     of: int | None = None

@@ -47,7 +47,7 @@ class Outcome:
         """Write all but what was only measured."""
         from permask.tensors import save_tensors
 
-        (folder / METRICS).write_text(json.dumps(self.metrics, indent=1) + "\n")
+        (folder / METRICS).write_text(json.dumps(self.metrics, indent=1) + "\n", encoding="utf-8")
         for name, tensors in self.tensors.items():
             save_tensors(tensors, folder / f"{name}.safetensors")
         if self.mask is not None:
@@ -55,4 +55,4 @@ class Outcome:
         for name, document in self.documents.items():
             document.save(folder / f"{name}.json")
         if self.history:
-            (folder / HISTORY).write_text("".join(json.dumps(entry) + "\n" for entry in self.history))
+            (folder / HISTORY).write_text("".join(json.dumps(entry) + "\n" for entry in self.history), encoding="utf-8")

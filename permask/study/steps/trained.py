@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar
 
-from permask.study.rows import Row, sometimes, unlisted, varies
+from permask.study.rows import Number, Part, Percent, Row, sometimes, unlisted, varies
 
 if TYPE_CHECKING:
     from permask.study.collect import Found
@@ -50,25 +50,25 @@ class Trained(Row):
     dataset: str
     network: str
     method: str
-    sparsity: float
-    sparsity_network: float
-    rewind: int | None
-    pair: int
+    sparsity: Part
+    sparsity_network: Part
+    rewind: Number | None
+    pair: Number
     trained: str
-    seed_a: int
-    seed_b: int
-    accuracy: float
+    seed_a: Number
+    seed_b: Number
+    accuracy: Percent
     loss: float
-    epochs: int
-    epochs_total: int | None = None
-    epochs_ticket: int | None = None
+    epochs: Number
+    epochs_total: Number | None = None
+    epochs_ticket: Number | None = None
     step: str
     permask: str
     commit: str
     torch: str
-    train_accuracy: float | None = None
+    train_accuracy: Percent | None = None
     train_loss: float | None = None
-    epochs_marginal: int | None = None
+    epochs_marginal: Number | None = None
     flops: int | None = None
     flops_total: int | None = None
     flops_marginal: int | None = None

@@ -9,15 +9,41 @@ import os
 import platform
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from permask.files import UnreadableError, read_bytes
 from permask.study.provenance import Provenance
 from permask.study.step import Task
 from permask.study.store import Store
 
 Event = Mapping[str, Any]  # JSON values by name: `event` says which of what happened, `Track` writes the others
+
+
+class _Line(BaseModel):
+    """What whoever follows a step reads of an event, which has the fields that belong to its kind."""
+
+    model_config = ConfigDict(extra="allow")
+
+    event: str
+    host: str = ""
+    pid: int = 0
+    done: Annotated[int, Field(ge=0)] = 0
+    total: Annotated[int, Field(ge=0)] = 0
+    seconds: Annotated[float, Field(ge=0)] = 0
+    images_per_second: float | None = None
+    log: str = ""
+
+    @model_validator(mode="after")
+    def _has_its_fields(self) -> "_Line":
+        needed = {"progress": {"done", "total", "seconds"}, "failed": {"log"}}
+        if not needed.get(self.event, set()) <= self.model_fields_set:
+            raise ValueError("expected other fields")
+        return self
 
 
 class Tracker(Protocol):
@@ -36,17 +62,15 @@ def track_file(store: Store, key: str) -> Path:
 
 
 def read_track(store: Store, key: str) -> list[Event]:
-    """The events of a step so far, oldest first; a line that a killed process left half written is passed over."""
+    """The events of a step so far, oldest first; a line that is none, as a killed process leaves, is passed over."""
     try:
-        lines = track_file(store, key).read_text().splitlines()
-    except FileNotFoundError:
+        lines = read_bytes(track_file(store, key)).splitlines()
+    except UnreadableError:
         return []
     events = []
     for line in lines:
-        try:
-            events.append(json.loads(line))
-        except ValueError:
-            continue
+        with suppress(ValidationError):
+            events.append(_Line.model_validate_json(line).model_dump(exclude_unset=True))
     return events
 
 

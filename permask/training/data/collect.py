@@ -14,6 +14,7 @@ from permask.errors import DataError
 from permask.training.data.content import Progress, unseen
 
 EXPECTED = "expected (inputs, labels), (inputs, labels), of training and of test, or two torch Datasets"
+MOST = 2**20  # classes, or tokens
 LARGEST = 0.5  # share of the machine's memory
 
 
@@ -59,6 +60,8 @@ def collect(returned: Any, progress: Progress = unseen) -> Collected:
     found = Collected(train, test)
     if (classes := found.classes) < 2:
         raise DataError("labels: expected at least two classes, all training labels are 0")
+    if classes > MOST:
+        raise DataError(f"labels: expected at most {MOST:,} classes, numbered from 0; the largest is {classes - 1:,}")
     if (largest := int(test[1].max())) >= classes:
         raise DataError(f"test labels: expected 0 to {classes - 1}, as the training labels, got {largest}")
     return found
@@ -122,7 +125,9 @@ def _tensor(x: Any, what: str) -> Tensor:
 
 def _checked(inputs: Tensor, labels: Tensor, which: str) -> tuple[Tensor, Tensor]:
     """The same in the types that are trained with."""
-    if inputs.ndim < 2:
+    if inputs.layout != torch.strided or labels.layout != torch.strided or inputs.is_quantized:
+        raise DataError(f"{which} set: expected dense tensors that are not quantised, got {_like(inputs)}")
+    if inputs.ndim < 2 or not all(inputs.shape[1:]):
         raise DataError(f"{which} inputs: expected [N, ...], one input a row, got {_like(inputs)}")
     if inputs.is_floating_point():
         inputs = inputs.float()

@@ -37,8 +37,8 @@ def content_of(root: Path, progress: Progress = unseen, find: Callable[[Path, Pr
     remembered = cache_place("contents", _hash([find.__name__, str(root.resolve()), *_files(root)]))
     with making(remembered) as folder:
         if folder is not None:
-            (folder / "content").write_text(_read(find(root, progress), progress))
-    return (remembered / "content").read_text()
+            (folder / "content").write_text(_read(find(root, progress), progress), encoding="utf-8")
+    return (remembered / "content").read_text(encoding="utf-8")
 
 
 def listing_of(root: Path) -> str:

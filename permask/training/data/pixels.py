@@ -69,7 +69,7 @@ def kept_pixels(identity: Mapping[str, Any], decode: Callable[[], Pixels]) -> Pi
     try:
         # private mappings: pages are shared by all processes, and torch asks for arrays that it may write to
         arrays = {name: np.load(place / f"{name}.npy", mmap_mode="c") for name in PARTS}
-        facts = json.loads((place / FACTS).read_text())
+        facts = json.loads((place / FACTS).read_text(encoding="utf-8"))
         return Pixels(**arrays, classes=facts["classes"], mean=tuple(facts["mean"]), std=tuple(facts["std"]))
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise DataError(f"{place}: damaged, remove it and run again: {error}") from error
@@ -79,4 +79,4 @@ def _write(pixels: Pixels, folder: Path) -> None:
     for name in PARTS:
         np.save(folder / f"{name}.npy", getattr(pixels, name))
     facts = {name: getattr(pixels, name) for name in ("classes", "mean", "std")}
-    (folder / FACTS).write_text(json.dumps(facts))
+    (folder / FACTS).write_text(json.dumps(facts), encoding="utf-8")
