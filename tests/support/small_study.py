@@ -4,8 +4,10 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+ONE_THREAD = {"OMP_NUM_THREADS": "1"}
 LONG = 3600  # seconds, in which the busiest machine ends any command of a test
 
 SMALL = """\
@@ -36,7 +38,7 @@ def write_study(folder: Path, text: str = SMALL) -> Path:
 def permask(*arguments: object, **options: object) -> subprocess.Popen:
     """The command as a user would start it, in a session of its own, so that a test may kill all of it."""
     command = [sys.executable, "-m", "permask", *map(str, arguments)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "COLUMNS": "200"}
+    environment = os.environ | {"COLUMNS": "200"} | ONE_THREAD
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True, "start_new_session": True}
     heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # a command begun in the background ignores Ctrl-C
     try:
@@ -46,8 +48,12 @@ def permask(*arguments: object, **options: object) -> subprocess.Popen:
 
 
 def run(*arguments: object, code: int = 0) -> subprocess.CompletedProcess:
-    """Run the command to its end and check its exit code."""
-    with permask(*arguments) as process:
-        out, err = process.communicate(timeout=LONG)
-    assert process.returncode == code, f"exit code {process.returncode}\n{out}\n{err}"
-    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+    """Run the command to its end, in a child of a process that has imported it, and check its exit code."""
+    from hostile.forked import call
+
+    with tempfile.TemporaryDirectory() as place:
+        here = Path(place, "here")
+        here.symlink_to(Path.cwd())
+        ended = call([str(argument) for argument in arguments], here, os.environ | {"COLUMNS": "200"} | ONE_THREAD)
+    assert ended.code == code, f"exit code {ended.code}\n{ended.out}\n{ended.err}"
+    return subprocess.CompletedProcess(arguments, ended.code, ended.out, ended.err)
