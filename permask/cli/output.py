@@ -106,9 +106,7 @@ def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Pa
             for place, file in files.items():
                 file.replace(place)
         except OSError as error:
-            raise PermaskError(
-                f"{folder}: cannot write results: {_reason(error)}; choose another with --out"
-            ) from error
+            raise PermaskError(_refusal(folder, error)) from error
     return list(files)
 
 
