@@ -1,11 +1,12 @@
-"""Kill a study, damage its store and turn its clock, again and again; its results have to come out bit for bit.
+"""Kill a study, end it by a signal, damage its store, again and again; its results have to come out bit for bit.
 
 unshare --mount --map-root-user python benchmarks/faults.py --kills 100 --disk [--faketime libfaketimeMT.so.1]
 
-Runs a study of a small convolutional network on digits with two workers and kills -9 the driver, one worker or all of
-them at random moments; now and then it flips a byte of a result or truncates one, or starts the next run with a clock
-that is months off, on a disk that is about to be full, or on one that is read-only. Whenever the study completes, its
-store is compared with that of an undisturbed run, and it begins anew.
+Runs a study of a small convolutional network on digits with two workers. At random moments it kills -9 the driver, one
+worker or all of them, ends the run by SIGTERM, or has `permask store gc` clean the store. Now and then it flips a byte
+of a result, truncates one or lets two exchange their folders, or starts the next run with a clock that is months off,
+on a disk that is about to be full, or on one that is read-only. Whenever the study completes, its store is compared
+with that of an undisturbed run, and it begins anew.
 """
 
 import argparse
@@ -77,11 +78,44 @@ def contents(store: Path) -> dict[str, bytes]:
     }
 
 
-def kill(process: subprocess.Popen, rng: random.Random) -> str:
-    """Kill the driver, a worker or all of them; what was killed."""
+def others_of(process: subprocess.Popen) -> list[int]:
+    """The processes that a run has started, and that are still there."""
     listed = subprocess.run(["ps", "-o", "pid=", "-s", str(process.pid)], capture_output=True, text=True)
-    others = [int(pid) for pid in listed.stdout.split() if int(pid) != process.pid]
-    victim = rng.choice(["driver", "worker", "all"])
+    return [int(pid) for pid in listed.stdout.split() if int(pid) != process.pid]
+
+
+def disturb(process: subprocess.Popen, study: Path, store: Path, rng: random.Random) -> str:
+    """Kill the driver, a worker or all of them, end the run by a signal, or clean its store; what was done."""
+    done = rng.choice(["driver", "worker", "all", "SIGTERM", "gc"])
+    if done == "SIGTERM":
+        terminate(process)
+        return "runs that SIGTERM ended"
+    if done == "gc":
+        return clean(study, store)
+    return f"kills of {kill(process, done, rng)}"
+
+
+def terminate(process: subprocess.Popen) -> None:
+    """End a run by a signal; it says so by its exit code, unless it was over, and nothing of it stays."""
+    process.send_signal(signal.SIGTERM)
+    code = process.wait()
+    assert code in (128 + signal.SIGTERM, 0, -signal.SIGTERM), code  # the last one before Python has begun
+    while others_of(process):
+        time.sleep(0.1)
+
+
+def clean(study: Path, store: Path) -> str:
+    """Clean the store; what is there of the study stays, and a run keeps everything."""
+    before = len(list(store.glob("??/*/manifest.json")))
+    command = [sys.executable, "-m", "permask", "store", "gc", study, "--store", store]
+    code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
+    assert code in (0, 2) and len(list(store.glob("??/*/manifest.json"))) >= before, code
+    return f"store gc with exit code {code}"
+
+
+def kill(process: subprocess.Popen, victim: str, rng: random.Random) -> str:
+    """Kill the driver, a worker or all of them; what was killed."""
+    others = others_of(process)
     if victim == "worker" and others:
         with suppress(ProcessLookupError):
             os.kill(rng.choice(others), signal.SIGKILL)
@@ -93,11 +127,18 @@ def kill(process: subprocess.Popen, rng: random.Random) -> str:
     return victim
 
 
-def harm(store: Path, rng: random.Random) -> str | None:
-    """Flip a byte of a result or truncate one; its key."""
+def harm(store: Path, rng: random.Random) -> list[str]:
+    """Flip a byte of a result, truncate one or exchange the folders of two; the keys of what was harmed."""
     files = sorted(path for path in store.glob("??/*/*") if len(path.parent.name) == 64 and path.stat().st_size)
+    folders = sorted({path.parent for path in files})
+    if len(folders) > 1 and rng.random() < 0.3:
+        one, two = rng.sample(folders, 2)
+        one.rename(store / "aside")
+        two.rename(one)
+        (store / "aside").rename(two)
+        return [one.name, two.name]
     if not files:
-        return None
+        return []
     path = rng.choice(files)
     content = bytearray(path.read_bytes())
     if rng.random() < 0.5:
@@ -105,7 +146,7 @@ def harm(store: Path, rng: random.Random) -> str | None:
         path.write_bytes(content)
     else:
         path.write_bytes(content[: rng.randrange(len(content))])
-    return path.parent.name
+    return [path.parent.name]
 
 
 def check(store: Path, expected: dict[str, bytes], harmed: list[str]) -> tuple[int, int]:
@@ -122,7 +163,7 @@ def check(store: Path, expected: dict[str, bytes], harmed: list[str]) -> tuple[i
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=100, help="disturbances of runs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--disk", action="store_true", help="mount a disk for the store, and let it fail as well")
     parser.add_argument("--faketime", help="path of libfaketimeMT.so.1, for clocks that are off")
@@ -147,7 +188,7 @@ def main() -> None:
                 process.wait(rng.uniform(0, LONGEST))
             except subprocess.TimeoutExpired:
                 kills += 1
-                counts[f"kills of {kill(process, rng)}"] += 1  # of a worker alone its driver outlives, and replaces it
+                counts[disturb(process, study, store, rng)] += 1  # a driver outlives its worker, and replaces it
         code = process.wait()
         if failing:
             counts["of them ended with exit code 2"] += code == 2
@@ -156,14 +197,14 @@ def main() -> None:
             begun, computed = check(store, expected, harmed)
             assert (out / "results.csv").read_bytes() == results
             counts.update({"rounds, bit-identical": 1, "attempts": begun, "steps computed": computed})
-            print(f"{time.monotonic() - began:6.0f} s: bit-identical after {kills} kills", flush=True)
+            print(f"{time.monotonic() - began:6.0f} s: bit-identical after {kills} disturbances", flush=True)
             if kills >= arguments.kills:
                 break
             shutil.rmtree(store)
             harmed = []
-        elif rng.random() < 0.2 and (key := harm(store, rng)):
-            harmed.append(key)
-            counts["damaged files"] += 1
+        elif rng.random() < 0.2 and (keys := harm(store, rng)):
+            harmed += keys
+            counts["damaged files" if len(keys) == 1 else "exchanged folders"] += 1
     if arguments.disk:
         subprocess.run(["umount", disk], check=True)
     shutil.rmtree(folder)

@@ -39,7 +39,6 @@ def check_fit(prepared: Prepared) -> None:
         shape = "×".join(map(str, data.input_shape))
         of_numbers = f"{shape} tokens" if of_tokens else f"{what} of {shape} numbers"
         raise NetworkError(f"network: it fails on {of_numbers}: {summary(error)}") from error
-    scope_of(network, prepared.study.prune.exclude, prepared.study.prune.include)
     shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
     if shape != expected:
         remedy = f"the data have {data.classes} classes: tell the network so, in network.arguments"
@@ -49,6 +48,7 @@ def check_fit(prepared: Prepared) -> None:
             f"network: expected a number per class for each of {labels.numel()} {what}, {expected}, got {shape}; "
             f"{remedy}"
         )
+    scope_of(network, prepared.study.prune.exclude, prepared.study.prune.include)
 
 
 def _device(network: nn.Module) -> torch.device:

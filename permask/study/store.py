@@ -270,6 +270,12 @@ class Store:
             finally:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def tidy(self, key: str) -> None:
+        """Remove what a killed process left of a step, unless another one is at it."""
+        with self.claim(key) as mine:
+            if mine:
+                self.sweep(key)
+
     def sweep(self, key: str) -> None:
         """Remove what a killed process left of a step; only who holds the claim may.
 

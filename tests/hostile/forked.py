@@ -3,12 +3,14 @@
 import importlib
 import os
 import resource
+import signal
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
 
 import torch
 from support.small_study import LONG
@@ -54,12 +56,12 @@ class Ended:
     err: str
 
 
-def begin(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> BaseProcess:
+def begin(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], **limits: Any) -> BaseProcess:
     """Start a command as `permask ARGUMENTS` in a folder, in a child of its own."""
     CONTEXT.set_forkserver_preload(list(PRELOADED))
     said = folder.parent / "said"
     said.mkdir()
-    child = CONTEXT.Process(target=_child, args=(list(arguments), folder, dict(environment), said))
+    child = CONTEXT.Process(target=_child, args=(list(arguments), folder, dict(environment), said), kwargs=limits)
     child.start()
     return child
 
@@ -76,16 +78,30 @@ def end(child: BaseProcess, folder: Path) -> Ended:
     return Ended(None if hung else child.exitcode, out, err)
 
 
-def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str]) -> Ended:
+def call(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], **limits: Any) -> Ended:
     """Run a command to its end."""
-    return end(begin(arguments, folder, environment), folder)
+    return end(begin(arguments, folder, environment, **limits), folder)
 
 
-def _child(arguments: list[str], folder: Path, environment: dict[str, str], said: Path) -> None:
+def _child(
+    arguments: list[str],
+    folder: Path,
+    environment: dict[str, str],
+    said: Path,
+    *,
+    file_size: int | None = None,
+    stdout: str = "",
+) -> None:
     os.setsid()
     for name, number in (("out", 1), ("err", 2)):
         file = os.open(said / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
+    if stdout:
+        os.dup2(os.open(stdout, os.O_WRONLY), 1)
+    if file_size is not None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then it is an error
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+    sys.stdout = open(1, "w", encoding=environment.get("PYTHONIOENCODING", "utf-8"), closefd=False)  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_TIME, PROCESSOR_TIME))
     os.environ.update(environment)
     os.chdir(folder)

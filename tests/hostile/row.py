@@ -26,6 +26,8 @@ class Row:
         code: The exit code. With 2, nothing at all may have changed.
         writes: Files and folders that may be new or changed after it, by pattern.
         environment: Beside the one there is.
+        file_size: Bytes that a file may have at most, as on a full disk.
+        stdout: A device that its output goes to.
     """
 
     command: str
@@ -34,6 +36,8 @@ class Row:
     code: int = 2
     writes: tuple[str, ...] = ()
     environment: tuple[tuple[str, str], ...] = ()
+    file_size: int | None = None
+    stdout: str = ""
 
 
 def sampled(rows: dict[str, Row], plain: int) -> list:
@@ -62,7 +66,8 @@ def check(row: Row, fixtures: Path, place: Path) -> None:
     if row.prepare is not None:
         row.prepare(folder)
     before = _everything(place)
-    ended = call(shlex.split(row.command), folder, environment | dict(row.environment))
+    environment |= dict(row.environment)
+    ended = call(shlex.split(row.command), folder, environment, file_size=row.file_size, stdout=row.stdout)
     _judge(row, ended)
     after = _everything(place)
     changed = sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))

@@ -49,14 +49,15 @@ def truncate(name: str) -> Prepare:
     )
 
 
+def instead(path: Path, make: Callable[[Path], object]) -> None:
+    """Something else in the place of a file."""
+    path.unlink(missing_ok=True)
+    make(path)
+
+
 def replaced(name: str, make: Callable[[Path], object]) -> Prepare:
     """Something else in the place of a file."""
-
-    def prepare(folder: Path) -> None:
-        (folder / name).unlink(missing_ok=True)
-        make(folder / name)
-
-    return prepare
+    return lambda folder: instead(folder / name, make)
 
 
 def _socket(path: Path) -> None:

@@ -60,11 +60,11 @@ def test_a_signal_ends_a_run_that_can_go_on(number: signal.Signals, with_study: 
     assert found.code == 128 + number, found
     assert "steps are in the store; run again to go on" in found.out and "Traceback" not in found.out + found.err
     wait(lambda: all(map(is_gone, workers(folder))))
+    assert not list((folder / "store" / "unfinished").iterdir())
     assert not (folder / "out").exists()
     shutil.rmtree(folder.parent / "said")
     again = call(arguments, folder, environment)
     assert again.code == 0 and " 0 were in the store" not in again.out, again
-    assert not list((folder / "store" / "unfinished").iterdir())
 
 
 def run_without_end(with_study: Path, tmp_path: Path, number: signal.Signals) -> tuple[Ended, int]:

@@ -86,6 +86,8 @@ class Local:
         finally:
             for worker in workers:
                 worker.stop()
+                if worker.step:
+                    store.tidy(worker.step.key)
 
     def _hand_out(self, schedule: Schedule, workers: "list[_Process]") -> None:
         """Give a step to every idle worker, and start workers while there are steps for them."""

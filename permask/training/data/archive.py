@@ -2,6 +2,7 @@
 
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -59,5 +60,5 @@ def _unpack(archive: Path, folder: Path, progress: Progress) -> None:
                     progress(number, len(names))
         else:
             raise tarfile.ReadError("neither tar nor zip")
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, ValueError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, RuntimeError) as error:
         raise DataError(f"{archive}: expected an archive of images that can be unpacked: {error}") from error

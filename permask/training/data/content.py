@@ -34,7 +34,8 @@ def content_of(root: Path, progress: Progress = unseen, find: Callable[[Path, Pr
     Raises:
         DataError: Nothing is there, or it cannot be read.
     """
-    remembered = cache_place("contents", _hash([find.__name__, str(root.resolve()), *_files(root)]))
+    files = _files(root)
+    remembered = cache_place("contents", _hash([find.__name__, str(root.resolve()), *files]))
     with making(remembered) as folder:
         if folder is not None:
             (folder / "content").write_text(_read(find(root, progress), progress), encoding="utf-8")
@@ -71,14 +72,19 @@ def _files(root: Path) -> list[tuple[str, int, int]]:
         )
     found = []
     below = [("", root)]
-    while below:
-        prefix, folder = below.pop()
-        for entry in os.scandir(folder):
-            if entry.is_dir():
-                below.append((f"{prefix}{entry.name}/", Path(entry)))
-            else:
-                status = entry.stat()
-                found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
+    try:
+        while below:
+            prefix, folder = below.pop()
+            if folder.is_symlink() and folder.resolve() in folder.absolute().parents:
+                raise DataError(f"{folder}: expected folders that end, this link comes back to where it is")
+            for entry in os.scandir(folder):
+                if entry.is_dir():
+                    below.append((f"{prefix}{entry.name}/", Path(entry)))
+                else:
+                    status = entry.stat()
+                    found.append((prefix + entry.name, status.st_size, status.st_mtime_ns))
+    except OSError as error:
+        raise DataError(f"{error.filename or root}: cannot be read: {error.strerror}") from error
     return sorted(found)
 
 
