@@ -112,7 +112,7 @@ def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Pa
 
 def _refusal(folder: Path, error: Exception) -> str:
     reason = error.strerror if isinstance(error, OSError) else None
-    return f"{folder}: cannot write results: {reason or error}; choose another with --out"
+    return f"{folder}: cannot write results: {reason or error}; choose another folder with --out"
 
 
 def plain_console() -> Console:

@@ -69,17 +69,18 @@ def check_saved(content: Any, path: Path) -> None:
 
 
 def row_of(kind: type[R], values: Mapping[str, Any], where: str) -> R:
-    """A row from the values of its fields.
+    """A row from the values of its fields, which stay as they were written.
 
     Raises:
         PermaskError: A value that such a row cannot have.
     """
-    return _checked(kind, values, where)
+    _checked(kind, values, where)
+    return kind(**values)
 
 
-def _checked(kind: type[Any], values: Any, where: str) -> Any:
+def _checked(kind: type[Any], values: Any, where: str) -> None:
     try:
-        return _adapter(kind).validate_python(values)
+        _adapter(kind).validate_python(values)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = f" {dotted(first['loc'])}:" if first["loc"] else ""
