@@ -24,13 +24,13 @@ def _plain(name: str) -> str:
 class _Written(BaseModel):
     """What every manifest has that says anything of these; the rest is up to the kind of step."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
 
     kind: Annotated[str, Field(pattern=r"^[a-z_]+$")]
     specification: dict[str, Any] = Field(default_factory=dict)
     parents: dict[str, str] = Field(default_factory=dict)
-    epochs: Annotated[int, Field(ge=0)] = 0
-    seconds: Annotated[float, Field(ge=0)] = 0
+    epochs: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seconds: Annotated[float, Field(ge=0, lt=2**63)] = 0
     provenance: dict[str, Any] = Field(default_factory=dict)
     throughput: dict[str, Any] = Field(default_factory=dict)
     files: dict[Annotated[str, AfterValidator(_plain)], str]

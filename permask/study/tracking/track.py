@@ -27,14 +27,14 @@ Event = Mapping[str, Any]  # JSON values by name: `event` says which of what hap
 class _Line(BaseModel):
     """What whoever follows a step reads of an event, which has the fields that belong to its kind."""
 
-    model_config = ConfigDict(extra="allow")
+    model_config = ConfigDict(extra="allow", allow_inf_nan=False)
 
     event: str
     host: str = ""
     pid: int = 0
-    done: Annotated[int, Field(ge=0)] = 0
-    total: Annotated[int, Field(ge=0)] = 0
-    seconds: Annotated[float, Field(ge=0)] = 0
+    done: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    total: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    seconds: Annotated[float, Field(ge=0, lt=2**63)] = 0
     images_per_second: float | None = None
     log: str = ""
 
