@@ -7,6 +7,7 @@ from typing import Any, Literal
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from permask.errors import DataError, NetworkError
 from permask.inputs import Inputs
 
 # what a matcher or mask source reads besides weights: an example of the inputs, data, or data with labels
@@ -33,8 +34,37 @@ class Batch:
         return Inputs(self.inputs, self.keywords)
 
     def call(self, network: nn.Module) -> Any:
-        """What a network returns for the inputs."""
-        return self.given.call(network)
+        """What a network returns for the inputs.
+
+        Raises:
+            NetworkError: Its code fails or exits.
+        """
+        return self.given.answer(network)
+
+    def logits(self, network: nn.Module) -> Tensor:
+        """What a network returns for the inputs, where it has to classify them.
+
+        Raises:
+            NetworkError: Its code fails or exits, or returns no logits for the labels.
+            DataError: Labels that it has no class for.
+        """
+        logits, labels = self.call(network), self.labels
+        assert labels is not None
+        fits = isinstance(logits, Tensor) and logits.is_floating_point() and logits.ndim > 1 and logits.shape[-1] > 0
+        if not fits or logits.shape[: labels.ndim] != labels.shape or logits.ndim - labels.ndim not in (0, 1):
+            got = f"{logits.dtype} {list(logits.shape)}" if isinstance(logits, Tensor) else type(logits).__name__
+            raise NetworkError(
+                f"expected the network to return logits, one for each class, for labels of shape {list(labels.shape)}, "
+                f"got {got}"
+            )
+        if labels.shape != logits.shape and labels.numel():
+            if labels.is_floating_point() or labels.is_complex():
+                raise DataError(f"expected labels that are whole numbers, got {labels.dtype}")
+            if labels.min() < 0 or labels.max() >= logits.shape[-1]:
+                raise DataError(
+                    f"expected labels from 0 to {logits.shape[-1] - 1}, got {int(labels.min())} to {int(labels.max())}"
+                )
+        return logits
 
 
 def label_loss(
@@ -55,4 +85,4 @@ def label_loss(
 def cross_entropy(network: nn.Module, batch: Batch, temperature: float = 1.0) -> Tensor:
     """The mean loss of a network on a labelled batch, in nats; its outputs are divided by the temperature first."""
     assert batch.labels is not None
-    return label_loss(batch.call(network) / temperature, batch.labels)
+    return label_loss(batch.logits(network) / temperature, batch.labels)

@@ -12,11 +12,13 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from permask.errors import PermaskError
+from permask.files import check_file
 from permask.shards import Shards, in_shards, is_safetensors
 
 OWN = "permask"  # in the metadata of a mask that permask wrote
 # where training scripts put the state_dict inside a checkpoint
 NESTED = ("state_dict", "model_state_dict", "model", "net", "weights")
+EXPANDED = 2**30  # bytes of a tensor that is larger than what is stored of it
 # how files begin that `torch.save` writes, today and before torch 1.6
 ZIPPED, PICKLED = b"P", b"\x80"
 
@@ -92,12 +94,26 @@ def _state_in(content: Any, path: str | Path) -> dict[str, Tensor]:
         if isinstance(content, Mapping) and isinstance(content.get(name), Mapping):
             content = content[name]
             break
-    state = {n: x for n, x in content.items() if isinstance(x, Tensor)} if isinstance(content, Mapping) else {}
+    named = content.items() if isinstance(content, Mapping) else ()
+    state = {n: x for n, x in named if isinstance(x, Tensor) and isinstance(n, str)}
     if not state:
         raise PermaskError(f"{path}: expected tensors by name (a state_dict), found none")
+    for name, x in state.items():
+        if not _holds_entries(x):
+            raise PermaskError(
+                f"{path}: {name}: expected a tensor that holds all its entries, got one that is sparse, quantised, on "
+                "the meta device or larger than what is stored of it; save its dense copy"
+            )
     if all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): x for name, x in state.items()}
     return state
+
+
+def _holds_entries(x: Tensor) -> bool:
+    """Whether a tensor of a file is a plain one; the few numbers of an expanded one can stand for terabytes."""
+    if x.layout != torch.strided or x.is_quantized or x.is_meta:
+        return False
+    return x.nbytes <= max(x.untyped_storage().nbytes(), EXPANDED)
 
 
 def _kept_by_sparsifier(content: Any) -> dict[str, Tensor] | None:
@@ -106,8 +122,8 @@ def _kept_by_sparsifier(content: Any) -> dict[str, Tensor] | None:
     states = [part["state"] for part in parts if isinstance(part, Mapping) and isinstance(part.get("state"), Mapping)]
     for state in states:
         entries = {name: entry for name, entry in state.items() if isinstance(entry, Mapping)}
-        masks = {name: entry["mask"] for name, entry in entries.items() if isinstance(entry.get("mask"), Tensor)}
-        if masks:
+        masks = {str(name): entry["mask"] for name, entry in entries.items() if isinstance(entry.get("mask"), Tensor)}
+        if all(map(_holds_entries, masks.values())) and masks:
             return {name: as_kept(name, x) for name, x in masks.items()}
     return None
 
@@ -164,12 +180,7 @@ def _plain_dict(_factory: type) -> dict[Any, Any]:
 def _content(path: Path) -> Any:
     if in_shards(path):
         return dict(Shards(path))
-    if not path.is_file():
-        raise PermaskError(f"{path}: no such file")
-    try:
-        path.open("rb").close()
-    except OSError as error:
-        raise PermaskError(f"{path}: cannot read: {error.strerror}") from error
+    check_file(path)
     return dict(Shards(path)) if is_safetensors(path) else _load_pickle(path)
 
 

@@ -1,6 +1,7 @@
-"""Files that somebody names or that may have been altered: read whole, and only if they are files."""
+"""Files that somebody names or that may have been altered: read and written only where they are files."""
 
 import json
+import os
 import stat
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,36 @@ def read_bytes(path: Path, largest: int = LARGEST) -> bytes:
     Raises:
         UnreadableError: It is not there, no file, larger, or the system does not let it be read.
     """
+    if (size := _size(path)) > largest:
+        raise UnreadableError(path, f"expected at most {largest:,} bytes, it has {size:,}")
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+
+
+def check_file(path: Path) -> None:
+    """Raise a `PermaskError` for what is no file, or one that may not be read, before another library opens it."""
+    try:
+        _size(path)
+        path.open("rb").close()
+    except UnreadableError as error:
+        if isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise PermaskError(f"{path}: no such file") from error
+        raise
+    except OSError as error:
+        raise UnreadableError(path, error.strerror or str(error)) from error
+
+
+def _size(path: Path) -> int:
+    """The bytes of a file; an `UnreadableError` if it is none."""
     try:
         found = path.stat()
         if stat.S_ISDIR(found.st_mode):
             raise UnreadableError(path, "expected a file, this is a folder")
         if not stat.S_ISREG(found.st_mode):
             raise UnreadableError(path, "expected a file, this is a device, a pipe or a socket")
-        if found.st_size > largest:
-            raise UnreadableError(path, f"expected at most {largest:,} bytes, it has {found.st_size:,}")
-        return path.read_bytes()
+        return found.st_size
     except OSError as error:
         raise UnreadableError(path, error.strerror or str(error)) from error
     except ValueError as error:  # a NUL in the path
@@ -86,3 +108,35 @@ def parse_json(text: str, path: Path) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
         raise UnreadableError(path, f"expected JSON: {error}") from error
+
+
+def check_writable(*paths: Path | None) -> None:
+    """Raise a `PermaskError` if one of the files that are wanted cannot be written, before any work is done.
+
+    A link stays what it is, and so does what it leads to; a device, a pipe or a socket is not replaced by a file.
+    """
+    wanted = [path for path in paths if path is not None]
+    for number, path in enumerate(wanted):
+        try:
+            check_replaceable(path)
+            same = path.resolve() in {other.resolve() for other in wanted[:number]}
+        except (OSError, ValueError, RuntimeError) as error:  # a name too long, with a NUL in it, a circle of links
+            raise PermaskError(f"{path}: cannot write there: {error}") from error
+        if same:
+            raise PermaskError(f"{path}: expected a file for each output, this is another one's; choose another name")
+
+
+def check_replaceable(path: Path) -> None:
+    """Raise a `PermaskError` for a path that no file can be written to, or that something else than a file is at."""
+    if path.is_symlink():
+        raise PermaskError(f"{path}: expected a file to write, this is a link; name the file that it leads to")
+    if path.is_dir():
+        raise PermaskError(f"{path}: expected a file to write, this is a folder")
+    if path.exists() and not path.is_file():
+        raise PermaskError(
+            f"{path}: expected a file to write, this is a device, a pipe or a socket; choose another name"
+        )
+    if not path.parent.is_dir():
+        raise PermaskError(f"{path}: cannot write there: {path.parent} is not a folder")
+    if not os.access(path.parent, os.W_OK):
+        raise PermaskError(f"{path}: cannot write there: no permission for {path.parent}")

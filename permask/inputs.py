@@ -5,7 +5,8 @@ DataLoader with its labels: `Inputs.of` makes positional and keyword arguments o
 """
 
 import inspect
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -13,12 +14,13 @@ import torch
 import torch.utils._pytree as pytree
 from torch import Tensor, nn
 
-from permask.errors import DataError
+from permask.errors import DataError, NetworkError, PermaskError, place_of, summary
 
 Example = Any  # what `Inputs.of` takes
 Described = list[dict[str, Any]]  # JSON values by name, for every argument: `name`, `shape`, `dtype`, `below`
 
 EXPECTED = "expected a tensor, a tuple of tensors, a dict of keyword arguments, or a batch of a DataLoader"
+LARGEST = 2**30  # numbers in an input that is drawn
 _P = inspect.Parameter
 
 
@@ -107,27 +109,70 @@ class Inputs:
 
     @classmethod
     def drawn(cls, described: Described) -> Self:
-        """Random arguments, the same every time, of which `described` said this."""
+        """Random arguments, the same every time, of which `described` said this.
+
+        Raises:
+            DataError: It does not describe inputs.
+        """
         generator = torch.Generator().manual_seed(0)
         args, kwargs = [], {}
-        for one in described:
-            shape, dtype = one["shape"], getattr(torch, one["dtype"])
-            x = torch.randn(shape, generator=generator)
-            if one["below"] is not None:
-                x = torch.randint(max(1, one["below"]), shape, generator=generator)
-            if one["name"]:
-                kwargs[one["name"]] = x.to(dtype)
-            else:
-                args.append(x.to(dtype))
+        try:
+            for one in described:
+                x = random_tensor(one["shape"], one["dtype"], one["below"], generator)
+                if one["name"]:
+                    kwargs[str(one["name"])] = x
+                else:
+                    args.append(x)
+        except (KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"expected inputs by name, shape, dtype and below, got {str(described)[:80]}") from error
         return cls(tuple(args), kwargs)
 
     def call(self, model: nn.Module) -> Any:
         """What the network returns for them."""
         return model(*self.args, **self.kwargs)
 
+    def answer(self, model: nn.Module) -> Any:
+        """Likewise, where its code is other people's.
+
+        Raises:
+            NetworkError: Its code fails or exits.
+        """
+        try:
+            return self.call(model)
+        except PermaskError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise NetworkError(f"the network fails{place_of(error)} on inputs {self}: {summary(error)}") from error
+
     def __str__(self) -> str:
         shapes = [_said(x) for x in self.args] + [f"{name}={_said(x)}" for name, x in self.kwargs.items()]
         return ", ".join(shapes)
+
+
+def random_tensor(sizes: Sequence[int], dtype: str, below: int | None, generator: torch.Generator) -> Tensor:
+    """A tensor of random numbers: standard normal, or whole ones.
+
+    Args:
+        sizes: Its shape.
+        dtype: Name of its type, such as `float32`.
+        below: Whole numbers are below it; None for normal ones.
+        generator: What draws them.
+
+    Raises:
+        DataError: A type that there is not, or sizes that are none or too large.
+    """
+    kind = getattr(torch, dtype, None)
+    if not isinstance(kind, torch.dtype):
+        raise DataError(f"expected a type of tensors such as float32 or int64, got {dtype}")
+    if not all(type(size) is int and size >= 0 for size in sizes) or math.prod(sizes) > LARGEST:
+        raise DataError(f"expected at most {LARGEST:,} numbers in an input, got sizes {'×'.join(map(str, sizes))}")
+    try:
+        if below is None:
+            return torch.randn(tuple(sizes), generator=generator).to(kind)
+        return torch.randint(max(1, below), tuple(sizes), generator=generator).to(kind)
+    except (RuntimeError, OverflowError, ValueError) as error:  # of quantised types, of numbers that torch cannot hold
+        reason = str(error).splitlines()[0]
+        raise DataError(f"cannot draw {dtype} of sizes {'×'.join(map(str, sizes))}: {reason}") from error
 
 
 def names_of(model: nn.Module) -> frozenset[str]:

@@ -13,6 +13,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +23,7 @@ import torch
 import yaml
 
 from permask.errors import PermaskError
+from permask.files import UnreadableError, read_json
 from permask.mask import Mask, check_fits
 from permask.matching.alignment import Alignment
 from permask.symmetry import Symmetry
@@ -98,9 +100,11 @@ def publish(
     _check_together(mask, symmetry, alignment)
     if not title.strip() or "\n" in title:
         raise PermaskError(f"title: expected one line of text, got {title!r}")
+    made = []
     try:
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise PermaskError(f"{folder}: expected an empty folder, or none, to publish into")
+        made = [place for place in folder.parents if not place.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
         partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
         try:
@@ -119,6 +123,9 @@ def publish(
         finally:
             shutil.rmtree(partial, ignore_errors=True)
     except OSError as error:
+        for place in made:  # from the inside
+            with suppress(OSError):
+                place.rmdir()
         raise PermaskError(f"{folder}: cannot publish there: {error.strerror}") from error
     return sorted(folder.iterdir())
 
@@ -139,11 +146,11 @@ def load_published(folder: str | Path) -> Publication:
     """
     folder = Path(folder)
     try:
-        content = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        content = read_json(folder / MANIFEST)
         if (content["format"], content["version"]) != (FORMAT, VERSION):
             raise PermaskError(f"{folder / MANIFEST}: this permask reads {FORMAT} version {VERSION}")
         files = dict(content["files"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (UnreadableError, ValueError, KeyError, TypeError) as error:
         raise PermaskError(f"{folder}: expected a folder that `permask publish` wrote: {error}") from error
     for name in (MASK, *(name for name in (CARD, SYMMETRY, ALIGNMENT) if name in files)):
         path = folder / name

@@ -16,6 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from permask.errors import PermaskError
+from permask.files import UnreadableError, check_file, check_writable, read_json
 
 INDEX = ".safetensors.index.json"
 # how the names of files of weights end, also in formats that are not read here
@@ -54,6 +55,7 @@ class Shards(Mapping[str, Tensor]):
             files = [self.path]
         self._entries: dict[str, _Entry] = {}
         self._headers: dict[Path, bytes] = {}
+        self._opened: tuple[Path, Any] | None = None  # the file that was read last, which takes long to open
         for file in files:
             self._read(file)
         for name, file in (self.index["weight_map"] if self.index else {}).items():
@@ -61,6 +63,7 @@ class Shards(Mapping[str, Tensor]):
                 raise PermaskError(f"{self.path}: names {name} in {file}, which does not hold it")
 
     def _read(self, file: Path) -> None:
+        check_file(file)
         try:
             with safe_open(file, framework="pt"):
                 self._headers[file], content = _header(file)
@@ -70,8 +73,10 @@ class Shards(Mapping[str, Tensor]):
             self._entries[name] = _Entry(file, told["dtype"], tuple(told["shape"]), told["data_offsets"][0])
 
     def __getitem__(self, name: str) -> Tensor:
-        with safe_open(self._entries[name].file, framework="pt") as opened:
-            return opened.get_tensor(name)
+        file = self._entries[name].file
+        if self._opened is None or self._opened[0] != file:
+            self._opened = file, safe_open(file, framework="pt")
+        return self._opened[1].get_tensor(name)
 
     def __contains__(self, name: object) -> bool:
         return name in self._entries
@@ -99,9 +104,14 @@ class Shards(Mapping[str, Tensor]):
 
     def check_out(self, out: Path) -> None:
         """Raise a `PermaskError` if `rewrite` cannot write there, before any work is done."""
-        if not self.in_folder and out.is_dir():
-            raise PermaskError(f"{out}: expected a file to write, this is a folder")
-        if self.in_folder and out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        if not self.in_folder:
+            check_writable(out)
+            return
+        try:
+            taken = out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir())))
+        except (OSError, ValueError) as error:
+            raise PermaskError(f"{out}: cannot write there: {error}") from error
+        if taken:
             raise PermaskError(f"{out}: expected a new or empty folder for a checkpoint in shards, there is something")
         if not out.parent.is_dir():
             raise PermaskError(f"{out}: cannot write there: {out.parent} is not a folder")
@@ -132,6 +142,7 @@ class Shards(Mapping[str, Tensor]):
                     (partial / self.path.name).write_text(json.dumps(self.index, indent=2) + "\n", encoding="utf-8")
                 for file in _beside(self.path) if companions else ():
                     shutil.copyfile(file, partial / file.name)
+            self._opened = None
             partial.replace(out)
         except OSError as error:
             raise PermaskError(f"{out}: cannot write: {error}") from error
@@ -163,9 +174,10 @@ def is_safetensors(path: Path) -> bool:
     if in_shards(path) or path.suffix == ".safetensors":
         return True
     try:
+        check_file(path)
         with path.open("rb") as file:
             return file.read(10)[8:] == b'{"'  # a JSON object follows its length
-    except OSError:
+    except (OSError, PermaskError):
         return False
 
 
@@ -188,10 +200,10 @@ def _beside(path: Path) -> list[Path]:
 
 def _read_index(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         files = content["weight_map"]
         plain = all(isinstance(name, str) and Path(file).name == file for name, file in files.items())
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (UnreadableError, KeyError, TypeError, AttributeError) as error:
         raise PermaskError(f"{path}: expected an index of a checkpoint in shards, with a weight_map") from error
     if not plain or not files:
         raise PermaskError(f"{path}: expected names of tensors and of files beside it in its weight_map")

@@ -13,9 +13,10 @@ from torch import nn
 
 from permask.display import card, folded_by, groups_table, listed
 from permask.errors import NetworkError, PermaskError
+from permask.files import read_json
 from permask.groups import Axis, Group, Site, check_groups, moving
 from permask.permutation import Permutation
-from permask.seal import check_seal, sealed
+from permask.seal import check_seal, sealed, typed
 from permask.wrapped import tensors_of, unwrap
 
 SCHEMA_VERSION = 2
@@ -163,7 +164,7 @@ class Symmetry:
             PermaskError: A file that is missing, altered, or not a symmetry of a schema version known here.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path))
             symmetry = cls.from_json(content)
             check_seal(content)
             return symmetry
@@ -183,13 +184,18 @@ class Symmetry:
             )
         groups = tuple(_group(entry) for entry in content["groups"])
         shapes = {name: tuple(shape) for name, shape in content["shapes"].items()}
+        for name, shape in shapes.items():
+            if not all(type(size) is int and size >= 0 for size in shape):
+                raise PermaskError(f"{name}: expected a shape of whole numbers, got {list(shape)}")
         check_groups(groups, shapes)
-        return cls(
-            groups=groups,
-            pinned=tuple(Pin(**entry) for entry in content["pinned"]),
-            movable=content["movable"],
-            shapes=shapes,
-            report=content["report"],
+        return typed(
+            cls(
+                groups=groups,
+                pinned=tuple(typed(Pin(**entry)) for entry in content["pinned"]),
+                movable=content["movable"],
+                shapes=shapes,
+                report={**content["report"]},
+            )
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -219,11 +225,11 @@ def _entry(group: Group) -> dict[str, Any]:
 
 
 def _group(entry: dict[str, Any]) -> Group:
-    axes = tuple(Axis(**axis | {"table": _table(axis["table"])}) for axis in entry["axes"])
+    axes = tuple(typed(Axis(**axis | {"table": _table(axis["table"])})) for axis in entry["axes"])
     rest = dict(entry)
     seen = rest.pop("activation") if "activation" in rest else rest["site"]  # as version 1 calls it
-    site = seen and Site(**seen | {"table": _table(seen["table"]), "moved": tuple(seen["moved"])})
-    return Group(**rest | {"axes": axes, "site": site})
+    site = seen and typed(Site(**seen | {"table": _table(seen["table"]), "moved": tuple(seen["moved"])}))
+    return typed(Group(**rest | {"axes": axes, "site": site or None}))
 
 
 def _table(positions: Any) -> np.ndarray:

@@ -33,6 +33,7 @@ SHARDED = (
     ("FSDPModule", "torch.distributed"),
     ("DTensor", "torch.distributed"),
 )
+HELD = "_permask_held"  # in the `__dict__` of a module in which a mask is held
 QUANTISED = ("torch.ao.nn.quantized", "torch.ao.nn.intrinsic.quantized", "torchao.", "bitsandbytes.")
 
 GATHER = (
@@ -118,8 +119,13 @@ def readable(model: Any) -> nn.Module:
 
 
 def copied(network: nn.Module) -> nn.Module:
-    """A deep copy, also of a network that keeps tensors with a gradient's history, which `copy.deepcopy` refuses."""
-    return copy.deepcopy(network, {id(tensor): tensor.detach().clone() for tensor in _derived(network)})
+    """A deep copy, also of a network that keeps tensors with a gradient's history, which `copy.deepcopy` refuses.
+
+    No mask is held in it.
+    """
+    memo: dict[int, Any] = {id(tensor): tensor.detach().clone() for tensor in _derived(network)}
+    memo |= {id(vars(module)[HELD]): None for module in network.modules() if HELD in vars(module)}
+    return copy.deepcopy(network, memo)
 
 
 def tensors_of(network: nn.Module) -> tuple[dict[str, Tensor], dict[str, Tensor]]:

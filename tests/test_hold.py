@@ -1,10 +1,16 @@
 """Pruned weights stay at exactly zero, whatever the optimizer does."""
 
+import copy
+import gc
+import weakref
+from unittest.mock import Mock
+
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
+from permask.discovery.discover import discover
 from permask.errors import NetworkError, PermaskError
 from permask.mask import Mask
 from permask.masks.factors import Factors
@@ -187,3 +193,165 @@ def test_an_optimizer_of_another_network_is_an_error():
     model = network()
     with pytest.raises(PermaskError, match="none of the masked parameters"):
         hold_mask(model, magnitude_mask(model, 0.5), OPTIMIZERS["sgd"](network().parameters()))
+
+
+def trained(model, *optimizers, seeds=3):
+    for seed in range(seeds):
+        x = torch.randn(32, 6, generator=torch.Generator().manual_seed(seed))
+        for optimizer in optimizers:
+            optimizer.zero_grad()
+        F.cross_entropy(model(x), LABELS).backward()
+        for optimizer in optimizers:
+            optimizer.step()
+
+
+def test_a_second_optimizer_over_masked_parameters_is_followed():
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    first = OPTIMIZERS["sgd"](model[0].parameters())
+    with hold_mask(model, mask, first):
+        second = OPTIMIZERS["adam"](model.parameters())
+        trained(model, first, second)
+        assert all((x == 0).all() for x in (*pruned_values(model, mask, first), *pruned_values(model, mask, second)))
+        for seed in range(2):
+            step(model, OPTIMIZERS["lbfgs"](model.parameters()), seed)  # with a closure
+        assert all((x == 0).all() for x in pruned_values(model, mask, first))
+    trained(model, second)
+    assert any((x != 0).any() for x in pruned_values(model, mask, second))
+
+
+def test_an_optimizer_that_takes_the_place_of_the_first_is_followed_until_it_holds_itself():
+    model = network()
+    mask, other = magnitude_mask(model, 0.5), magnitude_mask(model, 0.8)
+    hold_mask(model, mask, OPTIMIZERS["sgd"](model.parameters()))  # neither the handle nor the optimizer is kept
+    gc.collect()
+    optimizer = OPTIMIZERS["adam"](model.parameters())
+    trained(model, optimizer)
+    assert all((x == 0).all() for x in pruned_values(model, mask, optimizer))
+    hold_mask(model, other, optimizer).remove()
+    trained(model, optimizer)
+    assert any((x != 0).any() for x in pruned_values(model, mask, optimizer))
+
+
+def test_parameters_that_are_added_to_the_optimizer_are_held():
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    optimizer = OPTIMIZERS["adam"](model[0].parameters())
+    handle = hold_mask(model, mask, optimizer)
+    trained(model, optimizer)
+    optimizer.add_param_group({"params": model[3].parameters()})
+    trained(model, optimizer)
+    assert all((x == 0).all() for x in pruned_values(model, mask, optimizer))
+    assert handle.weights.keys() == mask.keys()
+    handle.update(~mask)
+    trained(model, optimizer)
+    assert all((x == 0).all() for x in pruned_values(model, ~mask, optimizer))
+
+
+def test_two_optimizers_may_hold_their_parts_of_one_mask():
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    first, second = OPTIMIZERS["adam"](model[0].parameters()), OPTIMIZERS["sgd"](model[3].parameters())
+    handles = hold_mask(model, mask, first), hold_mask(model, mask, second)
+    assert [list(handle.weights) for handle in handles] == [["0.weight"], ["3.weight"]]
+    trained(model, first, second)
+    assert all((x == 0).all() for x in (*pruned_values(model, mask, first), *pruned_values(model, mask, second)))
+    handles[1].remove()
+    trained(model, first, second)
+    assert (model[0].weight[~mask["0.weight"]] == 0).all()
+    assert (model[3].weight[~mask["3.weight"]] != 0).any()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["network", "network and optimizer"])
+def test_a_deep_copy_is_not_trained_before_the_mask_is_held_in_it(together):
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    handle = hold_mask(model, mask, optimizer)
+    if together:
+        copied, training = copy.deepcopy((model, optimizer))
+    else:
+        copied = copy.deepcopy(nn.ModuleList([model]))[0]  # inside of something else
+        training = OPTIMIZERS["sgd"](copied.parameters())
+    before = copy.deepcopy(copied.state_dict())
+    with pytest.raises(PermaskError, match=r"0\.weight is in a copy of a network.*call permask.hold_mask\(copy"):
+        trained(copied, training)
+    assert all(torch.equal(x, before[name]) for name, x in copied.named_parameters())
+    own = hold_mask(copied, mask, training)
+    trained(copied, training)
+    trained(model, optimizer)
+    assert all((x == 0).all() for x in (*pruned_values(model, mask, optimizer), *pruned_values(copied, mask, training)))
+    own.remove()
+    trained(copied, training)
+    assert any((x != 0).any() for x in pruned_values(copied, mask, training))
+    handle.remove()
+    trained(copy.deepcopy(model), optimizer)
+
+
+def test_what_permask_itself_copies_is_free():
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    hold_mask(model, mask, OPTIMIZERS["sgd"](model.parameters()))
+    permuted = discover(model, torch.randn(2, 6)).random(0).apply(model)
+    trained(permuted, OPTIMIZERS["sgd"](permuted.parameters()))
+    assert ((permuted[0].weight == 0).sum(1) == 0).any()
+
+
+def test_parameters_that_are_replaced_are_held_where_they_are_trained():
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    optimizer = OPTIMIZERS["sgd"](model.parameters())
+    handle = hold_mask(model, mask, optimizer)
+    model.load_state_dict(network().state_dict(), assign=True)
+    with pytest.raises(PermaskError, match=r"0\.weight was replaced.*assign=True.*make the optimizer anew"):
+        trained(model, optimizer)
+    with pytest.raises(PermaskError, match=r"0\.weight was replaced"):
+        handle.update(mask)
+    anew = OPTIMIZERS["adam"](model.parameters())
+    trained(model, anew)
+    assert all((x == 0).all() for x in pruned_values(model, mask, anew))
+    handle.remove()
+    hold_mask(model, mask, anew)
+    trained(model, anew)
+    assert all((x == 0).all() for x in pruned_values(model, mask, anew))
+
+
+def test_a_parameter_of_another_shape_in_the_place_of_a_masked_one_is_an_error():
+    model = network()
+    handle = hold_mask(model, magnitude_mask(model, 0.5), OPTIMIZERS["sgd"](model.parameters()))
+    model[3].weight = nn.Parameter(torch.ones(3, 16, 1).squeeze(-1).repeat(2, 1))
+    optimizer = OPTIMIZERS["sgd"]([model[3].weight])
+    with pytest.raises(PermaskError, match=r"3\.weight: a mask of shape \[3, 16\].*of shape \[6, 16\]"):
+        optimizer.step()
+    handle.remove()
+    optimizer.step()
+
+
+def test_a_network_that_is_held_is_pickled_as_any_other(tmp_path):
+    model = network()
+    mask = magnitude_mask(model, 0.5)
+    hold_mask(model, mask, OPTIMIZERS["sgd"](model.parameters()))
+    torch.save(model, tmp_path / "model.pt")
+    assert b"permask." not in (tmp_path / "model.pt").read_bytes()
+    loaded = torch.load(tmp_path / "model.pt", weights_only=False)
+    optimizer = OPTIMIZERS["sgd"](loaded.parameters())
+    trained(loaded, optimizer)
+
+
+def test_a_network_that_is_held_is_not_kept_in_memory():
+    model = network()
+    hold_mask(model, magnitude_mask(model, 0.5), OPTIMIZERS["sgd"](model.parameters()))
+    alive = weakref.ref(model[0])
+    del model
+    gc.collect()
+    assert alive() is None
+
+
+@pytest.mark.parametrize("optimizer", [object(), None, Mock(), torch.optim.SGD([nn.Parameter(torch.ones(2))], 0.1)])
+def test_a_foreign_optimizer_is_refused_before_anything_is_pruned(optimizer):
+    model = network()
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(PermaskError, match=r"expected an optimizer of torch|none of the masked parameters"):
+        hold_mask(model, magnitude_mask(model, 0.5), optimizer)
+    assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
+    hold_mask(model, magnitude_mask(model, 0.5), OPTIMIZERS["sgd"](model.parameters()))

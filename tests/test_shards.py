@@ -176,7 +176,10 @@ def test_what_was_killed_is_not_there_and_is_done_again(network, tmp_path):
         (lambda index: json.dumps({"weight_map": {}}), "expected names of tensors and of files"),
         (lambda index: json.dumps({"weight_map": {"0.weight": "../one.safetensors"}}), "of files beside it"),
         (lambda index: json.dumps({"weight_map": {"0.weight": 3}}), "expected an index"),
-        (lambda index: json.dumps({"weight_map": {"0.weight": "missing.safetensors"}}), "expected a safetensors file"),
+        (
+            lambda index: json.dumps({"weight_map": {"0.weight": "missing.safetensors"}}),
+            "missing.safetensors: no such file",
+        ),
         (lambda index: index.replace("0.weight", "other.weight"), "which does not hold it"),
     ],
 )

@@ -59,9 +59,9 @@ class Data:
     """Data, if there are any, and how to read them."""
 
     data: Annotated[str | None, DATA] = None
-    batch_size: Annotated[int, typer.Option(min=1, help="Samples per batch, of a file or folder.")] = 256
+    batch_size: Annotated[int, typer.Option(min=1, max=2**31, help="Samples per batch, of a file or folder.")] = 256
     batches: Annotated[
-        int | None, typer.Option(min=1, help="How many batches to read. [default: all]", show_default=False)
+        int | None, typer.Option(min=1, max=2**31, help="How many batches to read. [default: all]", show_default=False)
     ] = None
 
 

@@ -24,7 +24,7 @@ def connect(
     ] = None,
     by: Annotated[str | None, BY] = None,
     options: MatchOptions,
-    alphas: Annotated[int, typer.Option(min=2, help="Points along the path, the ends included.")] = 11,
+    alphas: Annotated[int, typer.Option(min=2, max=10_000, help="Points along the path, the ends included.")] = 11,
     statistics: Annotated[
         Literal["keep", "reset", "repair"],
         typer.Option(help="At every point: keep interpolated BatchNorm statistics, recompute them, or REPAIR."),
@@ -54,7 +54,7 @@ def connect(
     from permask.cli.data import Shown, check_labels, example_of, read
     from permask.cli.evaluation import measure
     from permask.cli.network import load_ends
-    from permask.cli.output import bar, check_writable, write_whole
+    from permask.cli.output import bar, check_writable, say, write_whole
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
     from permask.connectivity.interpolate import interpolate
@@ -112,7 +112,7 @@ def connect(
         return
     _show(content)
     for file in filter(None, (out, merged)):
-        typer.echo(f"wrote {file}")
+        say(f"wrote {file}")
 
 
 def _show(content: dict[str, Any]) -> None:

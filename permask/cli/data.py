@@ -14,10 +14,11 @@ from permask.batches import Batch, Needs
 from permask.cli.arguments import Data
 from permask.cli.images import read_folder, scaled
 from permask.cli.network import check_takes
-from permask.errors import DataError, PermaskError
+from permask.errors import DataError, PermaskError, place_of, summary
+from permask.files import check_file
 from permask.inputs import Inputs, names_of
 from permask.masks.formats import read_state
-from permask.training.imported import load_callable
+from permask.training.imported import call
 
 T = TypeVar("T")
 INPUTS = ("inputs", "images", "x", "data")
@@ -102,11 +103,16 @@ class Shown(list[T]):
             self._progress.advance(self._task)
 
 
-def _called(reference: str) -> Iterable[Any]:
-    made = load_callable(reference)()
-    if not isinstance(made, Iterable):
+def _called(reference: str) -> Iterator[Any]:
+    made = call(reference, {}, DataError)
+    if not isinstance(made, Iterable) or isinstance(made, Tensor | Mapping | str | bytes):
         raise DataError(f"{reference} returned a {type(made).__name__}, expected an iterable of batches")
-    return made
+    try:
+        yield from made
+    except PermaskError:
+        raise
+    except (Exception, SystemExit) as error:
+        raise DataError(f"{reference}: a batch cannot be had: {summary(error)}{place_of(error)}") from error
 
 
 def _batch(given: Any, reference: str, network: nn.Module) -> Batch:
@@ -116,6 +122,8 @@ def _batch(given: Any, reference: str, network: nn.Module) -> Batch:
         arguments = Inputs.of(network, inputs)
     except DataError as error:
         raise DataError(f"{reference}: {error}") from error
+    if labels is not None and not isinstance(labels, Tensor):
+        raise DataError(f"{reference}: expected labels in a tensor, got a {type(labels).__name__}")
     return Batch(arguments.args, labels, arguments.kwargs)
 
 
@@ -175,8 +183,7 @@ def _as_input(x: Tensor, path: Path) -> Tensor:
 
 
 def _tensors(path: Path) -> dict[str, Tensor]:
-    if not path.is_file():
-        raise DataError(f"{path}: no such file")
+    check_file(path)
     if path.suffix not in (".npy", ".npz"):
         return read_state(path)
     try:

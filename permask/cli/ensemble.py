@@ -44,7 +44,7 @@ def ensemble(
 
     from permask.cli.data import check_labels, read
     from permask.cli.network import load_network
-    from permask.cli.output import bar, check_writable, write_whole
+    from permask.cli.output import bar, check_writable, say, write_whole
     from permask.ensembles import evaluate_ensemble
     from permask.errors import PermaskError
     from permask.masks.formats import load_weights
@@ -63,7 +63,7 @@ def ensemble(
             network = load_weights(load_network(model, arguments), file).eval()
             predicted = []
             for batch in test:
-                predicted.append(batch.call(network))
+                predicted.append(batch.logits(network))
                 progress.advance(task)
             logits.append(torch.cat(predicted))
     labels = torch.cat([batch.labels for batch in test if batch.labels is not None])
@@ -76,7 +76,7 @@ def ensemble(
         return
     _show(found)
     if out:
-        typer.echo(f"wrote {out}")
+        say(f"wrote {out}")
 
 
 def _show(found: "Ensemble") -> None:

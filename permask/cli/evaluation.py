@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import nn
 
-from permask.batches import Batch
-from permask.errors import DataError, NetworkError
+from permask.batches import Batch, label_loss
+from permask.errors import NetworkError
 
 
 @torch.no_grad()
@@ -16,18 +15,16 @@ def measure(network: nn.Module, batches: Sequence[Batch]) -> dict[str, float]:
 
     Raises:
         DataError: Labels that the network has no class for.
-        NetworkError: Outputs that are not numbers.
+        NetworkError: Outputs that are no logits, or not numbers.
     """
     network.eval()
     loss = wrong = count = 0.0
     for batch in batches:
         assert batch.labels is not None
-        logits = batch.call(network)
-        if batch.labels.min() < 0 or batch.labels.max() >= logits.shape[-1]:
-            raise DataError(f"expected labels from 0 to {logits.shape[-1] - 1}, got {int(batch.labels.max())}")
+        logits = batch.logits(network)
         if logits.isnan().any():
             raise NetworkError("the network's output is not a number: look for NaN in its weights and in the data")
-        loss += F.cross_entropy(logits, batch.labels, reduction="sum").item()
+        loss += label_loss(logits, batch.labels, "sum").item()
         wrong += (logits.argmax(-1) != batch.labels).sum().item()
-        count += len(batch.labels)
+        count += batch.labels.numel()
     return {"loss": loss / count, "error": 100 * wrong / count}

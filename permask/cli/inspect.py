@@ -70,7 +70,7 @@ def inspect(
     from permask.cli.data import example_of, read
     from permask.cli.inspection import Inspection
     from permask.cli.network import example_inputs, load_network
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import check_writable, say, write_whole
     from permask.discovery.cached import discover_cached
 
     check_writable(save, html)
@@ -94,7 +94,7 @@ def inspect(
         return
     inspection.show(every)
     for file in filter(None, (save, html)):
-        typer.echo(f"wrote {file}")
+        say(f"wrote {file}")
 
 
 def _place_or_name(text: str) -> str | int:

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from rich.console import Console
-from rich.markup import escape
+from rich.markup import escape as as_text
 from rich.table import Table
 from rich.tree import Tree
 from torch import Tensor
 
+from permask.cli.boundary import printable
 from permask.groups import Axis, Group
 from permask.inputs import Inputs
 from permask.symmetry import Pin, Symmetry
@@ -82,7 +83,7 @@ class Inspection:
 
     def show(self, every: bool) -> None:
         """Print it for people; `every` lists all axes of all groups."""
-        console = Console(highlight=False)
+        console = Console(highlight=False, emoji=False)
         console.print(self._tree(every))
         console.print(self._pins(every))
         report = self.symmetry.report
@@ -112,7 +113,7 @@ class Inspection:
         for (kind, op, why), pins in sorted(self._pinned.items(), key=lambda item: list(KINDS).index(item[0][0])):
             where = [f"{pin.parameter}:{pin.dim}" for pin in pins]
             shown = ", ".join(where if every else where[:2]) + " …" * (len(where) > 2 and not every)
-            table.add_row(f"[{KINDS[kind]}]{kind}[/]", op, escape(why), str(len(pins)), escape(shown))
+            table.add_row(f"[{KINDS[kind]}]{kind}[/]", escape(op), escape(why), str(len(pins)), escape(shown))
         return table
 
     @cached_property
@@ -123,6 +124,11 @@ class Inspection:
             function = pin.op.partition(" (")[2].removesuffix(")")  # of "conv2d_3 (conv2d)"
             alike[pin.kind, function or pin.op, pin.reason].append(pin)
         return alike
+
+
+def escape(text: str) -> str:
+    """A text that somebody else wrote, between markup: as it is, but for what could move the cursor."""
+    return as_text(printable(text))
 
 
 def _axes(group: Group, every: bool) -> str:

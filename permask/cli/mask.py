@@ -180,7 +180,7 @@ def _summary(found: Any) -> dict[str, Any]:
 
 
 def _tell(summary: dict[str, Any], as_json: bool) -> None:
-    from permask.cli.output import print_table
+    from permask.cli.output import print_table, say
 
     if as_json:
         typer.echo(json.dumps(summary, indent=1))
@@ -194,7 +194,7 @@ def _tell(summary: dict[str, Any], as_json: bool) -> None:
     if fitting := sum(layer["two_four"] for layer in summary["layers"]):
         typer.echo(f"{fitting} of {len(rows)} weights fit 2:4")
     if "out" in summary:
-        typer.echo(f"wrote {summary['out']}")
+        say(f"wrote {summary['out']}")
 
 
 def _pruned(layer: dict[str, Any]) -> float:

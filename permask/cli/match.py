@@ -60,7 +60,7 @@ def match(
     """
     from permask.cli.data import Shown, example_of, read_for
     from permask.cli.network import check_symmetry, example_inputs, load_ends
-    from permask.cli.output import bar, check_writable, write_whole
+    from permask.cli.output import bar, check_writable, say, write_whole
     from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask
@@ -101,7 +101,7 @@ def match(
         return
     _show(alignment)
     for file in filter(None, (out, aligned)):
-        typer.echo(f"wrote {file}")
+        say(f"wrote {file}")
 
 
 def _show(alignment: "Alignment") -> None:

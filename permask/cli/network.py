@@ -11,17 +11,19 @@ from torch import Tensor, nn
 
 from permask.cli.arguments import Ends
 from permask.discovery.verify import verify
-from permask.errors import NetworkError, PermaskError
-from permask.inputs import Inputs
+from permask.errors import DataError, NetworkError, PermaskError, place_of, summary
+from permask.inputs import Inputs, random_tensor
 from permask.masks.formats import load_weights
 from permask.symmetry import Symmetry
-from permask.training.imported import summary
 from permask.training.networks.imported import import_network
 
 BATCH = 2
 BELOW = 10
+FEW = 6
 ROUNDING = 1e-6  # what a symmetry changes of outputs in float64 at most, where a network amplifies rounding
-INPUT = re.compile(r"((?P<name>[A-Za-z_]\w*)=)?(?P<sizes>\d+(x\d+)*)(:(?P<dtype>[a-z]+\d*)(:(?P<below>[1-9]\d*))?)?")
+INPUT = re.compile(
+    r"((?P<name>[A-Za-z_]\w*)=)?(?P<sizes>\d{1,18}(x\d{1,18})*)(:(?P<dtype>[a-z]+\d*)(:(?P<below>[1-9]\d{0,18}))?)?"
+)
 
 
 def load_network(reference: str, arguments: Sequence[str]) -> nn.Module:
@@ -66,15 +68,17 @@ def example_inputs(network: nn.Module, specifications: Sequence[str]) -> Inputs:
     """
     failures = []
     names = [_name(text) for text in specifications]
-    for tensors in product(*map(_input, specifications)):
+    drawn = list(map(_input, specifications))
+    # with every one of few with a batch dim and without, of many with all of them or none
+    for tensors in product(*drawn) if len(drawn) <= FEW else zip(*drawn, strict=True):
         named = list(zip(names, tensors, strict=True))
         inputs = Inputs(tuple(x for name, x in named if not name), {name: x for name, x in named if name})
         try:
             with torch.no_grad():
                 inputs.call(network)
             return inputs
-        except Exception as error:
-            failures.append(f"  inputs {inputs}: {summary(error)}")
+        except (Exception, SystemExit) as error:
+            failures.append(f"  inputs {inputs}: {summary(error)}{place_of(error)}")
     # with all batch dims, and with none
     raise NetworkError("\n".join(["the network does not take what --input says", failures[0], *failures[1:][-1:]]))
 
@@ -89,8 +93,10 @@ def check_takes(network: nn.Module, inputs: Inputs, origin: str) -> None:
     training = network.training
     try:
         inputs.call(network.eval())
-    except Exception as error:  # it is not our code that runs
-        raise NetworkError(f"{origin}: the network does not take its inputs, {inputs}: {summary(error)}") from error
+    except (Exception, SystemExit) as error:  # it is not our code that runs
+        raise NetworkError(
+            f"{origin}: the network does not take its inputs, {inputs}: {summary(error)}{place_of(error)}"
+        ) from error
     finally:
         network.train(training)
 
@@ -128,7 +134,7 @@ def _argument(text: str) -> tuple[str, Any]:
         raise PermaskError(f"{text}: expected key=value, such as num_classes=10")
     try:
         return key, ast.literal_eval(value)
-    except (ValueError, SyntaxError):
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
         return key, value
 
 
@@ -146,10 +152,10 @@ def _input(text: str) -> list[Tensor]:
         raise PermaskError(
             f"--input {text}: expected [NAME=]SIZES[:DTYPE[:BELOW]], such as 3x32x32, 16:int64 or input_ids=16:int64:50"
         )
-    sizes = [int(size) for size in match["sizes"].split("x")]
-    generator = torch.Generator().manual_seed(0)
-    if dtype.is_floating_point or dtype.is_complex:
-        batch = torch.randn(BATCH, *sizes, generator=generator).to(dtype)
-    else:
-        batch = torch.randint(int(match["below"] or BELOW), (BATCH, *sizes), generator=generator).to(dtype)
+    sizes = [BATCH, *map(int, match["sizes"].split("x"))]
+    below = None if dtype.is_floating_point or dtype.is_complex else int(match["below"] or BELOW)
+    try:
+        batch = random_tensor(sizes, str(dtype).removeprefix("torch."), below, torch.Generator().manual_seed(0))
+    except DataError as error:
+        raise PermaskError(f"--input {text}: {error}") from error
     return [batch, batch[0]]

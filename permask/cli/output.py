@@ -1,49 +1,24 @@
 """What commands write: files, whole or not at all, tables, and bars of how far they are."""
 
-import os
 import secrets
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 
+import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from permask.cli.boundary import printable
 from permask.errors import PermaskError
+from permask.files import check_replaceable
+from permask.files import check_writable as check_writable
 from permask.progress import inside
 
-
-def check_writable(*paths: Path | None) -> None:
-    """Raise a `PermaskError` if one of the files that are wanted cannot be written, before any work is done.
-
-    A link stays what it is, and so does what it leads to; a device, a pipe or a socket is not replaced by a file.
-    """
-    wanted = [path for path in paths if path is not None]
-    for number, path in enumerate(wanted):
-        try:
-            _check_replaceable(path)
-            same = path.resolve() in {other.resolve() for other in wanted[:number]}
-        except (OSError, ValueError, RuntimeError) as error:  # a name too long, with a NUL in it, a circle of links
-            raise PermaskError(f"{path}: cannot write there: {error}") from error
-        if same:
-            raise PermaskError(f"{path}: expected a file for each output, this is another one's; choose another name")
-
-
-def _check_replaceable(path: Path) -> None:
-    if path.is_symlink():
-        raise PermaskError(f"{path}: expected a file to write, this is a link; name the file that it leads to")
-    if path.is_dir():
-        raise PermaskError(f"{path}: expected a file to write, this is a folder")
-    if path.exists() and not path.is_file():
-        raise PermaskError(
-            f"{path}: expected a file to write, this is a device, a pipe or a socket; choose another name"
-        )
-    if not path.parent.is_dir():
-        raise PermaskError(f"{path}: cannot write there: {path.parent} is not a folder")
-    if not os.access(path.parent, os.W_OK):
-        raise PermaskError(f"{path}: cannot write there: no permission for {path.parent}")
+MOST = 2_000  # rows that a table shows
 
 
 def write_whole(path: Path, save: Callable[[Path], object]) -> None:
@@ -102,7 +77,7 @@ def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Pa
             for below in {place.parent for place in files}:
                 below.mkdir(exist_ok=True)
             for place in files:
-                _check_replaceable(place)
+                check_replaceable(place)
             for place, file in files.items():
                 file.replace(place)
         except OSError as error:
@@ -120,6 +95,11 @@ def plain_console() -> Console:
     return Console(markup=False, emoji=False, highlight=False)
 
 
+def say(text: str) -> None:
+    """Print a text that users or files may have named parts of."""
+    typer.echo(printable(text))
+
+
 @contextmanager
 def bar(quiet: bool) -> Iterator[Progress]:
     """Progress bars on the standard error, unless quiet; those of what is called meanwhile join them."""
@@ -129,10 +109,13 @@ def bar(quiet: bool) -> Iterator[Progress]:
 
 
 def print_table(header: Sequence[str], rows: Iterable[Sequence[str]], title: str | None = None) -> None:
-    """Print a table whose first column is on the left, the others on the right."""
+    """Print a table whose first column is on the left, the others on the right; of very many rows, the first ones."""
     table = Table(*header, title=title)
     for column in table.columns[1:]:
         column.justify = "right"
-    for row in rows:
-        table.add_row(*row)
+    left = iter(rows)
+    for row in islice(left, MOST):
+        table.add_row(*map(printable, row))
     plain_console().print(table)
+    if more := sum(1 for _ in left):
+        typer.echo(f"and {more:,} more rows, which --json has")

@@ -34,7 +34,7 @@ def permute(
     `permask permute llama-a/ alignment.json -o llama-a-in-b`
     """
     from permask.checkpoints import read_state
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import check_writable, say, write_whole
     from permask.matching.alignment import Alignment
     from permask.shards import Shards, is_safetensors
     from permask.tensors import save_pickled, save_tensors
@@ -57,4 +57,4 @@ def permute(
     if as_json:
         typer.echo(json.dumps({"tensors": count, "out": str(out)}, indent=1))
     else:
-        typer.echo(f"wrote {out}: {count:,} tensors")
+        say(f"wrote {out}: {count:,} tensors")

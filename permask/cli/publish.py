@@ -47,6 +47,7 @@ def publish(
 
     `permask publish mask.safetensors --alignment alignment.json --base-model me/resnet20 --dataset cifar10 -o ticket`
     """
+    from permask.cli.output import say
     from permask.masks.formats import read_mask
     from permask.matching.alignment import Alignment
     from permask.publication import publish as publish_mask
@@ -65,4 +66,4 @@ def publish(
     if as_json:
         typer.echo(json.dumps({"folder": str(out), "files": [file.name for file in files]}, indent=1))
     else:
-        typer.echo(f"wrote {out}: {', '.join(file.name for file in files)}")
+        say(f"wrote {out}: {', '.join(file.name for file in files)}")

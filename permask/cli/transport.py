@@ -33,7 +33,7 @@ def transport(
 
     `permask transport llama-mask/ alignment.json -o llama-mask-b`
     """
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import check_writable, say, write_whole
     from permask.masks.formats import read_mask
     from permask.masks.transport import transport as transport_mask
     from permask.masks.transport import transport_shards
@@ -52,4 +52,4 @@ def transport(
     if as_json:
         typer.echo(json.dumps({"kept": kept, "size": size, "sparsity": sparsity, "out": str(out)}, indent=1))
     else:
-        typer.echo(f"wrote {out}: {kept:,} of {size:,} weights kept, sparsity {sparsity:.4f}")
+        say(f"wrote {out}: {kept:,} of {size:,} weights kept, sparsity {sparsity:.4f}")

@@ -129,6 +129,6 @@ def run(model: nn.Module, batches: Iterable[Example]) -> None:
     seen = False
     for batch in batches:
         seen = True
-        Inputs.of(model, batch).to(device).call(model)
+        Inputs.of(model, batch).to(device).answer(model)
     if not seen:
         raise PermaskError("there is no data: expected at least one batch of inputs, got none")

@@ -58,6 +58,8 @@ def wanted_names(names: Mapping[str, Any], wanted: Wanted) -> list[str]:
         NetworkError: There is no such output, or none at all.
     """
     if wanted is None:
+        if not names:
+            raise NetworkError("the network returns no tensor that it computes, so there is nothing to keep as it is")
         return list(names)
     first = list(dict.fromkeys(name.partition(".")[0] for name in names))
     chosen: list[str] = []

@@ -4,8 +4,8 @@ A mask that was made from a network names a tied weight once; what is here puts 
 `state_dict`, tensors of one shape and content are one weight: few files tell more.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping
-from operator import is_
 from pathlib import Path
 
 import torch
@@ -28,7 +28,7 @@ def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
     """
     network = observable(model)
     weights = _weights(network)
-    for name, kept in _under_all_names(mask, weights, is_).items():
+    for name, kept in _under_all_names(mask, weights, id).items():
         module, _, parameter = name.rpartition(".")
         prune.custom_from_mask(network.get_submodule(module), parameter, kept.to(weights[name].device))
     return model
@@ -122,7 +122,7 @@ def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
         NetworkError: The mask does not fit the network, or the network is not where the format exists.
     """
     network = observable(model)
-    mask = _under_all_names(mask, _weights(network), is_)
+    mask = _under_all_names(mask, _weights(network), id)
     layers = {f"{n}.weight".lstrip("."): m for n, m in network.named_modules() if isinstance(m, nn.Linear)}
     fitting = [name for name, kept in mask.items() if name in layers and fits_two_four(kept)]
     for name in fitting:
@@ -148,18 +148,19 @@ def _weights(model: nn.Module) -> dict[str, Tensor]:
     return {pruned.get(name, name): x for name, x in weights.items()}
 
 
-def _same(x: Tensor, y: Tensor) -> bool:
-    return x.dtype == y.dtype and torch.equal(x, y)
+def _content(x: Tensor) -> tuple[str, str]:
+    """What tells tensors of one shape apart, and is the same for tied weights in a file."""
+    entries = x.detach().cpu().contiguous().reshape(-1).view(torch.uint8)
+    return str(x.dtype), hashlib.sha256(entries.numpy().data).hexdigest()
 
 
-def _under_all_names(mask: Mask, weights: Mapping[str, Tensor], same: Callable[[Tensor, Tensor], bool] = _same) -> Mask:
+def _under_all_names(
+    mask: Mask, weights: Mapping[str, Tensor], identity: Callable[[Tensor], object] = _content
+) -> Mask:
     """A mask under every name that its weights have, where it fits them."""
     check_fits(mask, weights)
-    aliases = {
-        other: kept
-        for other, x in weights.items()
-        if other not in mask
-        for name, kept in mask.items()
-        if same(x, weights[name])
-    }
+    shapes = {kept.shape for kept in mask.values()}
+    masked = {(kept.shape, identity(weights[name])): kept for name, kept in mask.items()}
+    others = {name: x for name, x in weights.items() if name not in mask and x.shape in shapes}
+    aliases = {name: masked[key] for name, x in others.items() if (key := (x.shape, identity(x))) in masked}
     return Mask({**mask, **aliases})

@@ -4,16 +4,16 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, Self
 
-import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.utils.weak import WeakIdKeyDictionary
 
 from permask.display import card
 from permask.errors import PermaskError
 from permask.mask import Mask, parameters_by_name
-from permask.masks.factors import Factors
+from permask.masks.places import Place, hold_at, let_go, place_at, spots_of, standing
+from permask.masks.steps import Steps
 
+WRAPPED = 8  # wrappers of an optimizer that are looked into, at most
 Look = Callable[[Mapping[str, Tensor | None]], None]
 
 
@@ -24,6 +24,10 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
     are exactly zero after each step, also where a gradient is infinite or NaN. Gradients are masked when a step
     begins, and after every evaluation of a closure; weights and state when it ends. Clip gradients by
     `handle.mask_gradients()` first, if pruned weights must not count in their norm.
+
+    The mask is held until `handle.remove()`: in parameters that are added to the optimizer, and in the steps of any
+    other optimizer over masked parameters. To train a deep copy of the network is an error until the mask is held in
+    it, too.
 
     Args:
         model: The network, also inside of DDP, `torch.compile` and the like; its pruned weights are zero at once.
@@ -58,29 +62,32 @@ class Hold:
 
     Attributes:
         mask: What is pruned now.
-        weights: The masked parameters by name.
+        weights: The masked parameters that the optimizer trains, by name.
     """
 
     def __init__(self, model: nn.Module, mask: Mask, optimizer: Optimizer):
-        parameters = parameters_by_name(model)
-        stepped = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        self.weights = {name: parameters[name] for name in mask if id(parameters[name]) in stepped}
-        if not self.weights and mask.count < mask.size:
+        self._parameters, self._spots = parameters_by_name(model), spots_of(model)
+        self._model, self._optimizer, self.mask = model, optimizer, mask
+        trained = self._trained()
+        if not trained and mask.count < mask.size:
             raise PermaskError("the optimizer has none of the masked parameters: was it made for another network?")
-        for name, parameter in self.weights.items():
-            if _holder_of(parameter) is not None:
+        for name in trained:
+            place = place_at(self._spots[name])
+            if place is not None and place.is_watched:
                 raise PermaskError(
                     f"{name} is held already: change the mask by handle.update(mask), or call handle.remove() first"
                 )
-        self._model, self._optimizer = model, optimizer
+        self._hold = object()  # by which places know this, and do not keep the network in memory
         self._looks: list[Look] = []
+        for name in mask:
+            place = place_at(self._spots[name])
+            if place is None or not place.is_watched:
+                hold_at(self._spots[name], Place(name, mask[name], self._hold))
+        self._prune()
         self._hooks = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
         ]
-        for parameter in self.weights.values():
-            _HOLDERS[parameter] = weakref.ref(self)
-        self.update(mask)
 
     def __enter__(self) -> Self:
         return self
@@ -103,18 +110,17 @@ class Hold:
 
         Raises:
             NetworkError: The mask does not fit the network.
-            PermaskError: A mask of other parameters than the one before.
+            PermaskError: A mask of other parameters than the one before, or a network whose parameters were replaced.
         """
-        if hasattr(self, "mask") and mask.keys() != self.mask.keys():
+        if mask.keys() != self.mask.keys():
             other = min(mask.keys() ^ self.mask.keys())
             raise PermaskError(
                 f"expected a mask of the same parameters as the one that is held; {other} is in one only"
             )
-        mask.apply_(self._model)
+        self._check_standing()
+        mask.check(self._model)
         self.mask = mask
-        self._factors = Factors({p: mask[name] for name, p in self.weights.items()})
-        self._after_step()
-        self.mask_gradients()
+        self._prune()
 
     def before_masking(self, look: Look) -> None:
         """Have a function look at the gradients of the masked parameters in every step, before they are masked.
@@ -125,67 +131,74 @@ class Hold:
         self._looks.append(look)
 
     def remove(self) -> None:
-        """Stop holding: the next step may change every weight."""
+        """Stop holding: the next step of any optimizer may change every weight."""
         for hook in self._hooks:
             hook.remove()
-        for parameter in self.weights.values():
-            if _holder_of(parameter) is self:
-                del _HOLDERS[parameter]
+        let_go(self._hold)
 
-    @torch.no_grad()
     def mask_gradients(self) -> None:
         """Set the gradients of pruned weights to zero now."""
-        self._factors.mask_gradients()
+        self._steps.mask_gradients()
+
+    def _trained(self) -> dict[str, nn.Parameter]:
+        """The masked parameters that the optimizer trains, by name."""
+        stepped = {id(p) for group in self._optimizer.param_groups for p in group["params"]}
+        self._count = _count(self._optimizer)
+        return {name: self._parameters[name] for name in self.mask if id(self._parameters[name]) in stepped}
+
+    def _prune(self) -> None:
+        """Set to zero what the mask prunes, and keep it there in the steps of the optimizer."""
+        self.mask.apply_(self._model)
+        self.weights = {}
+        trained, watched = self._trained(), weakref.ref(self._optimizer)
+        for name in self.mask:
+            place = place_at(self._spots[name])
+            if place is not None and place.hold is self._hold:
+                optimizer = watched if name in trained else None
+                hold_at(self._spots[name], Place(name, self.mask[name], self._hold, optimizer))
+                self.weights |= {name: trained[name]} if name in trained else {}
+        self._steps = Steps({p: self.mask[name] for name, p in self.weights.items()}, self._looked_at)
+        self._steps.end(self._optimizer)
+        self._steps.mask_gradients()
+
+    def _check_standing(self) -> None:
+        """Raise a `PermaskError` if another parameter stands where one that the optimizer trains did."""
+        for name, parameter in self.weights.items():
+            if (there := standing(self._spots[name])) is not None and there is not parameter:
+                raise PermaskError(
+                    f"{name} was replaced by another parameter, as load_state_dict(assign=True) does, and the "
+                    "optimizer does not train that: call handle.remove(), make the optimizer anew from "
+                    "model.parameters(), and call permask.hold_mask with it"
+                )
 
     def _before_step(
         self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        self._masked_after_a_look()
-        # args[0] is the optimizer itself; a closure computes gradients anew inside the step
-        with_closure = [self._masking(x) if callable(x) else x for x in args[1:]]
-        return (args[0], *with_closure), {k: self._masking(x) if callable(x) else x for k, x in kwargs.items()}
+        self._check_standing()
+        if _count(optimizer) != self._count:
+            self._prune()  # parameters were added
+        return self._steps.begin(args, kwargs)
 
-    def _masking(self, closure: Any) -> Any:
-        def evaluate() -> Any:
-            loss = closure()
-            self._masked_after_a_look()
-            return loss
+    def _after_step(self, *_: Any) -> None:
+        self._steps.end(self._optimizer)
 
-        return evaluate
-
-    def _masked_after_a_look(self) -> None:
+    def _looked_at(self) -> None:
         for look in self._looks:
             look({name: p.grad for name, p in self.weights.items()})
-        self.mask_gradients()
-
-    @torch.no_grad()
-    def _after_step(self, *_: Any) -> None:
-        state = (
-            (p, x)
-            for p in self._factors
-            for x in self._optimizer.state.get(p, {}).values()
-            if isinstance(x, Tensor) and x.shape == p.shape
-        )
-        self._factors.multiply_([*((p, p) for p in self._factors), *state])
 
 
 def _unwrapped(optimizer: Any) -> Optimizer:
     """The optimizer that steps, inside of one that only passes calls on and so has no hooks, as accelerate's."""
     inside = optimizer
-    while not hasattr(inside, "_optimizer_step_pre_hooks"):
-        if not hasattr(inside, "optimizer"):
-            raise PermaskError(
-                f"expected an optimizer of torch, or a wrapper that holds one as its attribute optimizer; "
-                f"got {type(optimizer).__module__}.{type(optimizer).__qualname__}"
-            )
-        inside = inside.optimizer
-    return inside
+    for _ in range(WRAPPED):
+        if isinstance(inside, Optimizer) and hasattr(inside, "_optimizer_step_pre_hooks"):
+            return inside
+        inside = getattr(inside, "optimizer", None)
+    raise PermaskError(
+        f"expected an optimizer of torch, or a wrapper that holds one as its attribute optimizer; "
+        f"got {type(optimizer).__module__}.{type(optimizer).__qualname__}"
+    )
 
 
-# parameter to the handle that holds it
-_HOLDERS: WeakIdKeyDictionary = WeakIdKeyDictionary()
-
-
-def _holder_of(parameter: nn.Parameter) -> Hold | None:
-    reference = _HOLDERS.get(parameter)
-    return None if reference is None else reference()
+def _count(optimizer: Optimizer) -> int:
+    return sum(len(group["params"]) for group in optimizer.param_groups)

@@ -131,7 +131,7 @@ def check_sparsity(sparsity: float) -> None:
 
 
 def _alive(score: Tensor, mask: Mask | None, name: str) -> Tensor:
-    score = score.detach().to("cpu", torch.promote_types(score.dtype, torch.float32))
+    score = score.detach().to("cpu", score.dtype if score.element_size() > 4 else torch.float32)
     return score if mask is None else score.masked_fill(~mask[name].cpu(), -math.inf)
 
 

@@ -13,9 +13,10 @@ from torch import nn
 
 from permask.display import card, one_line, table
 from permask.errors import PermaskError
+from permask.files import read_json
 from permask.matching.assignment import Score, unit_sources
 from permask.permutation import Permutation
-from permask.seal import check_seal, sealed
+from permask.seal import check_seal, sealed, typed
 from permask.symmetry import Symmetry
 
 FORMAT = "permask-alignment"
@@ -151,22 +152,24 @@ class Alignment:
             PermaskError: A file that is missing, altered, or no alignment of a schema version known here.
         """
         try:
-            content = json.loads(Path(path).read_text(encoding="utf-8"))
+            content = read_json(Path(path))
             if content["format"] != FORMAT or content["schema"] != SCHEMA_VERSION:
                 raise PermaskError(f"this permask reads {FORMAT} version {SCHEMA_VERSION}")
             symmetry = Symmetry.from_json(content["symmetry"])
             if not symmetry.has_hash(content["symmetry_hash"]):
                 raise PermaskError("its symmetry is not the one whose hash it carries; the file was altered")
             index = {name: np.asarray(vector) for name, vector in content["permutation"].items()}
-            alignment = cls(
-                symmetry=symmetry,
-                permutation=Permutation(symmetry.groups, index),
-                method=content["method"],
-                objective=content["objective"],
-                groups=tuple(GroupMatch(**entry) for entry in content["groups"]),
-                history=tuple(content["history"]),
-                used=content["used"],
-                seconds=content["seconds"],
+            alignment = typed(
+                cls(
+                    symmetry=symmetry,
+                    permutation=Permutation(symmetry.groups, index),
+                    method=content["method"],
+                    objective=content["objective"],
+                    groups=tuple(typed(GroupMatch(**entry)) for entry in content["groups"]),
+                    history=tuple(map(float, content["history"])),
+                    used={**content["used"]},
+                    seconds=content["seconds"],
+                )
             )
             check_seal(content)
             return alignment

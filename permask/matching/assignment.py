@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 
+from permask.errors import NetworkError
 from permask.groups import Group
 from permask.permutation import Permutation
 
@@ -13,8 +14,18 @@ Score = Float[np.ndarray, "target_units source_units"]
 
 
 def assign(score: Score) -> Int[np.ndarray, "units"]:
-    """The permutation p that maximises Σᵢ score[i, p[i]], exactly."""
-    _, source = linear_sum_assignment(np.asarray(score, dtype=np.float64), maximize=True)
+    """The permutation p that maximises Σᵢ score[i, p[i]], exactly.
+
+    Raises:
+        NetworkError: Scores that are not finite.
+    """
+    score = np.asarray(score, dtype=np.float64)
+    if not np.isfinite(score).all():
+        raise NetworkError(
+            "units cannot be compared by numbers that are not finite: look for NaN and infinite values in the weights "
+            "and in the data"
+        )
+    _, source = linear_sum_assignment(score, maximize=True)
     return source.astype(np.int64)
 
 

@@ -21,13 +21,24 @@ class MatchOptions:
     A field with a `help` is an option of the commands `match` and `connect`, too.
     """
 
-    restarts: int = field(default=0, metadata={"help": "With weights: further runs from random starts.", "min": 0})
+    restarts: int = field(
+        default=0, metadata={"help": "With weights: further runs from random starts.", "min": 0, "max": 10_000}
+    )
     epochs: int = field(
         default=10,
-        metadata={"help": "With straight-through and sinkhorn: how often to go through the data.", "min": 1},
+        metadata={
+            "help": "With straight-through and sinkhorn: how often to go through the data.",
+            "min": 1,
+            "max": 100_000,
+        },
     )
     seed: int = field(
-        default=0, metadata={"help": "With weights and straight-through: decides the order of the groups."}
+        default=0,
+        metadata={
+            "help": "With weights and straight-through: decides the order of the groups.",
+            "min": 0,
+            "max": 2**63 - 1,
+        },
     )
     source_mask: "Mask | None" = None
     target_mask: "Mask | None" = None

@@ -12,6 +12,8 @@ from types import ModuleType
 from typing import Any
 
 from permask.errors import PermaskError
+from permask.errors import summary as summary
+from permask.files import read_bytes
 
 PLAIN = (str, int, float, list, tuple, dict, type(None))  # arguments that an error shows, and not only names
 
@@ -98,15 +100,6 @@ def find_beside(name: str, folder: str | Path = "") -> Path:
     raise PermaskError(f"{name}: no such file{beside}{hint}")
 
 
-def summary(error: BaseException) -> str:
-    """An error's kind and the first line of what it says."""
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # an error of somebody's own class can fail to say what it is
-        lines = []
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"
-
-
 def line_of(error: BaseException, function: Callable[..., Any]) -> str:
     """` at FILE:LINE`, the last line of a function's own file that an error passed; empty if it passed none."""
     file = getattr(sys.modules.get(getattr(function, "__module__", "")), "__file__", None)
@@ -121,7 +114,7 @@ def defined_at(function: Callable[..., Any]) -> str:
 
 
 def _from_file(path: Path) -> ModuleType:
-    return _run(path, path.read_bytes())
+    return _run(path, read_bytes(path))
 
 
 @cache

@@ -1,5 +1,6 @@
 """What all rows of the hostile table start from."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -73,3 +74,73 @@ def with_study(tmp_path_factory) -> Path:
     Machines.here().record(store)
     collect(plan, store).save(made / "results")
     return made
+
+
+@pytest.fixture(scope="session")
+def with_values(with_network, tmp_path_factory) -> Path:
+    """The same, with a mask, a pruned checkpoint, a symmetry and an alignment, and those of a wide network."""
+    import numpy as np
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    from permask.masks.scores import magnitude_mask
+    from permask.matching.alignment import Alignment
+    from permask.symmetry import Symmetry
+
+    made = Path(shutil.copytree(with_network, tmp_path_factory.mktemp("hostile") / "values"))
+    torch.save(load_file(made / "a.safetensors"), made / "a.pt")
+    save_file(mlp(512), made / "wide.safetensors")
+    np.savez(made / "data.npz", inputs=np.ones((4, 6), np.float32), labels=np.arange(4) % 3)
+    for name, width in (("a", 8), ("wide", 512)):
+        symmetry = symmetry_of(width)
+        mask = magnitude_mask(load_file(made / f"{name}.safetensors"), 0.5)
+        alignment = Alignment(symmetry, symmetry.random(0), "weights", 1.0, ())
+        ending = "" if name == "a" else f"-{name}"
+        mask.save(made / f"mask{ending}.safetensors")
+        symmetry.save(made / f"symmetry{ending}.json")
+        alignment.save(made / f"alignment{ending}.json")
+    pruned = load_file(made / "a.safetensors")
+    save_file({n: x.masked_fill(x.abs() < 0.2, 0) for n, x in pruned.items()}, made / "pruned.safetensors")
+    assert isinstance(Symmetry.load(made / "symmetry.json"), Symmetry)
+    return made
+
+
+@pytest.fixture(scope="session")
+def with_strangers(with_values, tmp_path_factory) -> Path:
+    """The same, with code of other people in `mine.py`, and a checkpoint of its networks."""
+    from safetensors.torch import load_file, save_file
+
+    made = Path(shutil.copytree(with_values, tmp_path_factory.mktemp("hostile") / "strangers"))
+    shutil.copy(Path(__file__).with_name("strangers.py"), made / "mine.py")
+    layers = {"0": "first", "2": "last"}
+    state = {f"{layers[name[0]]}{name[1:]}": x for name, x in load_file(made / "a.safetensors").items()}
+    save_file(state, made / "own.safetensors")
+    return made
+
+
+def mlp(width: int) -> dict:
+    """The weights of the network of `net.py`, of any width."""
+    import torch
+    from torch import nn
+
+    torch.manual_seed(2)
+    return dict(nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3)).state_dict())
+
+
+def symmetry_of(width: int):
+    """Its symmetry, as discovery finds it."""
+    import numpy as np
+
+    from permask.groups import Axis, Group, Site
+    from permask.symmetry import Pin, Symmetry
+
+    units = np.arange(width)[:, None]
+    axes = tuple(Axis(name, dim, width, units) for name, dim in (("0.weight", 0), ("0.bias", 0), ("2.weight", 1)))
+    shapes = {"0.weight": (width, 6), "0.bias": (width,), "2.weight": (3, width), "2.bias": (3,)}
+    pins = tuple(
+        Pin(name, dim, "input", "what goes in and out keeps its order", "genuine", shapes[name][dim])
+        for name, dim in (("0.weight", 1), ("2.weight", 0), ("2.bias", 0))
+    )
+    inputs = [{"name": "", "shape": [2, 6], "dtype": "float32", "below": None}]
+    report = {"seconds": {}, "error": 0.0, "failed": [], "unseen": [], "idle": [], "unused": [], "inputs": inputs}
+    return Symmetry((Group("0", width, axes, Site("relu", 1, units)),), pins, 1.0, shapes, report)

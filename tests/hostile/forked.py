@@ -21,10 +21,20 @@ PRELOADED = (
     "hostile.forked",
     "sklearn.datasets",
     "torch._dynamo",
+    "torch._export.non_strict_utils",
+    "torch.fx.experimental.symbolic_shapes",
     "permask.cli.main",
+    "permask.cli.inspection",
+    "permask.cli.masking",
     "permask.cli.network",
     "permask.cli.output",
-    "permask.discovery.discover",
+    "permask.connectivity.repair",
+    "permask.discovery.cached",
+    "permask.ensembles",
+    "permask.masks.exports",
+    "permask.masks.sensitivity",
+    "permask.matching.learned",
+    "permask.publication",
     "permask.report.comparison",
     "permask.report.power",
     "permask.report.terminal",
@@ -39,6 +49,7 @@ PRELOADED = (
     "permask.study.upkeep",
 )
 PROCESSOR_TIME = 600  # seconds, far more than any of these commands takes on the slowest machine
+MEMORY = 6 * 2**30  # bytes, likewise
 
 
 @dataclass(frozen=True)
@@ -103,6 +114,7 @@ def _child(
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
     sys.stdout = open(1, "w", encoding=environment.get("PYTHONIOENCODING", "utf-8"), closefd=False)  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_TIME, PROCESSOR_TIME))
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     os.environ.update(environment)
     os.chdir(folder)
     torch.set_num_threads(1)
