@@ -1,5 +1,6 @@
 """What a results.json has to hold, whoever wrote it, before a report is made of it."""
 
+import json
 from collections.abc import Iterable, Mapping
 from functools import cache
 from math import prod
@@ -62,10 +63,10 @@ def check_saved(content: Any, path: Path) -> None:
     Raises:
         PermaskError: It is not.
     """
-    _checked(Saved, content, f"{path}: expected results saved by permask")
     for text in _texts(content):
         if has_controls(text):
             raise PermaskError(f"{path}: expected text without control characters; got {show(text)}")
+    _checked(Saved, content, f"{path}: expected results saved by permask")
 
 
 def row_of(kind: type[R], values: Mapping[str, Any], where: str) -> R:
@@ -80,7 +81,7 @@ def row_of(kind: type[R], values: Mapping[str, Any], where: str) -> R:
 
 def _checked(kind: type[Any], values: Any, where: str) -> None:
     try:
-        _adapter(kind).validate_python(values)
+        _adapter(kind).validate_json(json.dumps(values), strict=True)  # as JSON, which has no tuples
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = f" {dotted(first['loc'])}:" if first["loc"] else ""

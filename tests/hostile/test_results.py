@@ -77,7 +77,7 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "another table": (whole(sharpness=[]), "table 'sharpness': expected one of"),
     "a table with markup": (whole(**{"[red]x[/blue]": []}), r"table '\[red\]x\[/blue\]': expected one of"),
     "a table with controls": (whole(**{"\x1b[2J": []}), "without control characters"),
-    "a table that is a number": (whole(rows=3), "rows: Input should be a valid list"),
+    "a table that is a number": (whole(rows=3), "rows: Input should be a valid array"),
     "a table of numbers": (whole(rows=[1, 2]), "rows.0: Input should be"),
     "a table of lists": (whole(matching=[[]]), "matching.0: Input should be"),
     "a row of nothing": (whole(rows=[{}]), "table 'rows': a row without the key 'study'"),
