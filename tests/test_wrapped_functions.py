@@ -89,6 +89,8 @@ PUBLIC: dict[str, Callable[[Networks], Any]] = {
     "match_many": lambda n: permask.match_many(n.symmetry, [n(0), n(1)])[1].permutation.index,
     "match_weights": lambda n: matched(permask.match_weights, n),
     "merge": lambda n: permask.merge([n(0), n(1)], X, symmetry=n.symmetry),
+    "pattern_mask": lambda n: permask.pattern_mask(n(0)),
+    "permute_for_pattern": lambda n: permask.permute_for_pattern(n.symmetry, n(0)).index,
     "repair": lambda n: permask.repair(n(0), n(1), n(2), [X]),
     "repair_many": lambda n: permask.repair_many([n(0), n(1)], n(2), [X]),
     "rescale_fan_in": lambda n: permask.rescale_fan_in(n(0), n.mask),

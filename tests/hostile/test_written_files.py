@@ -13,7 +13,8 @@ WRITERS = {
     "inspect --save": "inspect net.py:mlp width=512 --input 6 --save",
     "inspect --html": "inspect net.py:mlp width=512 --input 6 --html",
     "match": f"match {WIDE} --by weights --symmetry symmetry-wide.json --out",
-    "match --aligned": f"match {WIDE} --by weights --symmetry symmetry-wide.json --out {os.devnull}.json --aligned",
+    "match --aligned": f"match {WIDE} --by weights --symmetry symmetry-wide.json --aligned",
+    "merge": f"merge {WIDE} --by none --out",
     "permute": "permute wide.safetensors alignment-wide.json --out",
     "transport": "transport mask-wide.safetensors alignment-wide.json --out",
     "connect": f"connect {WIDE} --data data.npz --alphas 500 --out",
@@ -64,15 +65,11 @@ def prepare(folder) -> None:
 
 def rows() -> dict[str, Row]:
     found = {}
-    for number, (writer, command) in enumerate(WRITERS.items()):
-        for place, (name, says) in list(PLACES.items()):
-            full = place == "a full disk"
-            if full and writer == "ensemble":
-                continue
-            command = command.replace(f"{os.devnull}.json", f"other-{number}.json")
-            found[f"{writer} to {place}"] = Row(
-                f"{command_here} {name}", says, prepare, file_size=4096 if full else None
-            )
+    for writer, command in WRITERS.items():
+        for place, (name, says) in PLACES.items():
+            limit = 4096 if place == "a full disk" else None
+            if limit is None or writer != "ensemble":  # which writes less
+                found[f"{writer} to {place}"] = Row(f"{command} {name}", says, prepare, file_size=limit)
     for name, command in SHOWN.items():
         found[f"{name} on a full device"] = Row(command, "cannot write|No space left", stdout="/dev/full")
         found[f"{name} in ASCII"] = Row(command, "[ -~]", code=0, environment=ASCII)
