@@ -57,6 +57,8 @@ class Shards(Mapping[str, Tensor]):
         self._headers: dict[Path, bytes] = {}
         self._opened: tuple[Path, Any] | None = None  # the file that was read last, which takes long to open
         for file in files:
+            if self.index and not file.exists():
+                raise PermaskError(f"{file}: no such file, but {self.path.name} names it; copy all shards")
             self._read(file)
         for name, file in (self.index["weight_map"] if self.index else {}).items():
             if name not in self._entries or self._entries[name].file.name != file:

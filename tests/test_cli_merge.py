@@ -177,7 +177,7 @@ BAD = {
     "a copy": (f"merge net.py:mlp a.pt b.pt a.safetensors {USUAL}", "a.safetensors has the same weights as a.pt"),
     "a single one": (f"merge net.py:mlp a.pt {USUAL}", "expected two networks or more to merge, got 1"),
     "a symmetry of another": ("merge net.py:mlp a.pt b.pt --symmetry other.json --input 6", "the symmetry expects"),
-    "a shard that is missing": (f"merge net.py:mlp a broken {USUAL}", "model-00002-of-00003.safetensors: expected a"),
+    "a shard that is missing": (f"merge net.py:mlp a broken {USUAL}", "00003.safetensors: no such file, but model"),
     "NaN weights": (f"merge net.py:mlp a.pt nan.pt {USUAL}", "nan.pt: 2.weight holds NaN"),
     "NaN weights, as they are": ("merge net.py:mlp a.pt nan.pt --by none", "nan.pt: 2.weight holds NaN"),
     "a sum of 1.4": (f"merge net.py:mlp a.pt b.pt {USUAL} --weights 0.7,0.7", "a sum of 1.4; did you mean 0.5, 0.5?"),

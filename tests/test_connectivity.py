@@ -183,7 +183,7 @@ def test_resetting_leaves_modes_momenta_counters_and_weights_alone():
 def test_a_reset_that_fails_leaves_the_statistics_as_they_were():
     model = batchnorm_network()
     before = copy.deepcopy(model.state_dict())
-    with pytest.raises(RuntimeError):
+    with pytest.raises(NetworkError, match="the network fails"):
         reset_batchnorm(model, [*images(4), torch.randn(4, 2, 5, 5)])
     assert all(torch.equal(x, before[name]) for name, x in model.state_dict().items())
     with pytest.raises(PermaskError, match="one value per channel"):
