@@ -74,7 +74,7 @@ def merge(
         Path | None,
         typer.Option(metavar="FILE.json", help="A symmetry that `permask inspect --save` wrote, not to find it again."),
     ] = None,
-    seed: Annotated[int, typer.Option(help="With weights: decides the order of the groups.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="With weights: decides the order of the groups.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -113,7 +113,7 @@ def merge(
     from permask.cli.data import Shown, example_of, read
     from permask.cli.merging import Given, check_new, suffix_of, write_all
     from permask.cli.network import check_symmetry, example_inputs
-    from permask.cli.output import bar
+    from permask.cli.output import bar, say
     from permask.connectivity.merge import align, check_mergeable, combine, permuted, shares_of
     from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
@@ -161,7 +161,7 @@ def merge(
         return
     _show(parts)
     for path in filter(None, (out, aligned)):
-        typer.echo(f"wrote {path}")
+        say(f"wrote {path}")
 
 
 def _numbers(text: str | None) -> list[float] | None:

@@ -1,7 +1,8 @@
 """What `permask merge` reads and writes: checkpoints, in files or in folders as Hugging Face has them."""
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -47,7 +48,7 @@ class Given:
         rest = words[1:] if model else words
         arguments = tuple(text for text in rest if "=" in Path(text).name and not Path(text).exists())
         checkpoints = tuple(Path(text) for text in rest if text not in arguments)
-        places = [(Shards(path).path if path.is_dir() else path).resolve() for path in checkpoints]
+        places = [_place(path) for path in checkpoints]
         for number, place in enumerate(places):
             if place in places[:number]:
                 earlier = checkpoints[places.index(place)]
@@ -70,6 +71,21 @@ class Given:
         return networks
 
 
+def _place(path: Path) -> Path:
+    """The file that a checkpoint is in, or that stands for its shards, without links."""
+    with _resolvable(path):
+        return (Shards(path).path if path.is_dir() else path).resolve()
+
+
+@contextmanager
+def _resolvable(path: Path) -> Iterator[None]:
+    """Make a `PermaskError` of what a path can be: too long, with a NUL in it, a circle of links."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:
+        raise PermaskError(f"{path}: is no place for a file: {error}") from error
+
+
 def check_new(first: Path, out: Path | None, aligned: Path | None) -> None:
     """Raise a `PermaskError` if a checkpoint like the first, or a folder of several, cannot be written.
 
@@ -79,14 +95,17 @@ def check_new(first: Path, out: Path | None, aligned: Path | None) -> None:
         aligned: The folder of all of them where they line up.
     """
     if out is not None and aligned is not None:
-        places = [path.resolve() for path in (out, aligned)]
+        with _resolvable(aligned):
+            places = [path.resolve() for path in (out, aligned)]
         if places[0] == places[1] or places[0] in places[1].parents or places[1] in places[0].parents:
             raise PermaskError(f"{out}: expected a place apart from {aligned}, which will hold the aligned checkpoints")
     if out is not None:
         _check_out(first, out)
     if aligned is None:
         return
-    if aligned.exists() or aligned.is_symlink():
+    with _resolvable(aligned):
+        taken = aligned.is_symlink() or aligned.exists()
+    if taken:
         raise PermaskError(f"{aligned}: expected a new folder for the aligned checkpoints, there is something")
     if not aligned.parent.is_dir():
         raise PermaskError(f"{aligned}: cannot write there: {aligned.parent} is not a folder")

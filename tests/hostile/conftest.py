@@ -89,7 +89,8 @@ def with_values(with_network, tmp_path_factory) -> Path:
 
     made = Path(shutil.copytree(with_network, tmp_path_factory.mktemp("hostile") / "values"))
     torch.save(load_file(made / "a.safetensors"), made / "a.pt")
-    save_file(mlp(512), made / "wide.safetensors")
+    for seed, name in enumerate(("wide", "other-wide")):
+        save_file(mlp(512, seed), made / f"{name}.safetensors")
     np.savez(made / "data.npz", inputs=np.ones((4, 6), np.float32), labels=np.arange(4) % 3)
     for name, width in (("a", 8), ("wide", 512)):
         symmetry = symmetry_of(width)
@@ -118,12 +119,12 @@ def with_strangers(with_values, tmp_path_factory) -> Path:
     return made
 
 
-def mlp(width: int) -> dict:
+def mlp(width: int, seed: int) -> dict:
     """The weights of the network of `net.py`, of any width."""
     import torch
     from torch import nn
 
-    torch.manual_seed(2)
+    torch.manual_seed(seed)
     return dict(nn.Sequential(nn.Linear(6, width), nn.ReLU(), nn.Linear(width, 3)).state_dict())
 
 

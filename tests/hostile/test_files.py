@@ -9,6 +9,7 @@ READERS = {
     "a.safetensors": (
         "match net.py:mlp a.safetensors b.safetensors --by weights --input 6",
         "mask make a.safetensors --sparsity 0.5",
+        "merge net.py:mlp b.safetensors a.safetensors --by none",
         "permute a.safetensors alignment.json",
     ),
     "a.pt": ("mask make a.pt --sparsity 0.5", "permute a.pt alignment.json"),

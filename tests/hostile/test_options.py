@@ -7,6 +7,14 @@ from hostile.row import Row, check, sampled
 ENDS = "net.py:mlp a.safetensors b.safetensors"
 RANGE = r".*(should be|is not in the range)"
 OPTIONS = {
+    f"merge {ENDS} --by weights": "give --data, --input or --symmetry",
+    f"merge {ENDS} --by weights --input 6 --seed -1": rf"--seed{RANGE}",
+    f"merge {ENDS} --by none --weights nan,1": "--weights|share|weights",
+    f"merge {ENDS} --by none --weights 1e999,0": "--weights|share|weights",
+    f"merge {ENDS} --by none --weights 1": "share|weights",
+    f"merge {ENDS} --by none --weights a,b": "expected numbers with commas",
+    f"merge {ENDS} --by activations": "needs --data",
+    "merge net.py:mlp a.safetensors --by none": "two",
     "inspect net.py:mlp --\x1b[31mred": "No such option",
     "inspect net.py:mlp --input \x1b[31m6": r"--input .*x1b",
     "mask \x1b[31mshow": "No such command",
