@@ -439,3 +439,15 @@ def test_a_network_on_a_gpu_has_the_same_groups():
         assert symmetry.report["error"] <= 1e-9
         assert permask.verify(symmetry, network, inputs) <= 1e-9
         assert next(symmetry.random(0).apply(network).parameters()).is_cuda
+
+
+def test_a_parameter_without_entries_hides_nothing():
+    """Such as the tokens of a transformer that has none of that kind."""
+
+    def forward(net, x):
+        return net.b(torch.cat([net.a(x), net.none.expand(len(x), 0, 8)], dim=1).relu()).sum(1)
+
+    network = Net(forward, a=nn.Linear(6, 8), b=nn.Linear(8, 3), none=nn.Parameter(torch.zeros(1, 0, 8)))
+    symmetry = permask.discover(network, (torch.randn(4, 5, 6),))
+    assert [group.size for group in symmetry.groups] == [8]
+    assert symmetry.report["error"] <= 1e-9 and not symmetry.report["unseen"]

@@ -211,7 +211,7 @@ def components(count: int, parent: Integers, child: Integers) -> Integers:
 def _pairs(a: Integers, b: Integers) -> Integers:
     """Numbers from 0 that are equal where both `a` and `b` are."""
     a, b = (np.unique(x, return_inverse=True)[1].ravel() for x in (a, b))
-    return np.unique(a * (b.max() + 1) + b, return_inverse=True)[1].ravel()
+    return np.unique(a * (b.max(initial=0) + 1) + b, return_inverse=True)[1].ravel()
 
 
 def _join(arrays: Sequence[Integers]) -> Integers:
