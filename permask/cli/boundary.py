@@ -20,6 +20,14 @@ ENDINGS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
 OWN = Path(__file__).parents[1]
 
 
+class Ended(KeyboardInterrupt):
+    """A signal that ends a process came.
+
+    Where KeyboardInterrupt itself passes code that a C extension runs, as some do when they are imported, Python ends
+    by SIGINT, whatever the exit code was to be.
+    """
+
+
 @contextmanager
 def boundary() -> Iterator[None]:
     """End the process with one sentence and exit code 2 in place of a traceback; on a signal, with 128 + its number.
@@ -51,7 +59,7 @@ def _interrupted_by_signals() -> list[int]:
         for name in taken:
             signal.signal(name, signal.SIG_IGN)  # what ends already is not interrupted again
         received.append(number)
-        raise KeyboardInterrupt
+        raise Ended
 
     endings = (getattr(signal, name, None) for name in ENDINGS)
     taken = [ending for ending in endings if ending and signal.getsignal(ending) == signal.SIG_DFL]

@@ -48,7 +48,7 @@ class LiveProgress:
 
     def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
         self.progress.stop()
-        if kind is KeyboardInterrupt:
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
             there, total = sum(self.counts.values()), len(self.plan.steps)
             self.console.print(f"stopped: {there} of {total} steps are in the store; {self.on_stop}", highlight=False)
         seconds = time.monotonic() - self.started
