@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from support.small_study import LONG
 
+from permask.study.engines.serve import end_with_parent
+
 CONTEXT = get_context("forkserver")
 # all that commands import when they run, so that no child does
 PRELOADED = (
@@ -103,6 +105,7 @@ def _child(
     file_size: int | None = None,
     stdout: str = "",
 ) -> None:
+    end_with_parent()
     os.setsid()
     for name, number in (("out", 1), ("err", 2)):
         file = os.open(said / name, os.O_WRONLY | os.O_CREAT)

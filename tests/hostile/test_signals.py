@@ -15,12 +15,12 @@ from hostile.row import around
 from hostile.spoilt import change
 
 ENDLESS = """
-import os, time
+import itertools, os
 from pathlib import Path
 
 def mask(network, batches, sparsity, seed):
     Path("pid").write_text(str(os.getpid()))
-    time.sleep(10**9)
+    all(itertools.repeat(True))  # holds the interpreter, so that no other thread has its turn
 """
 
 
