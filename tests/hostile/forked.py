@@ -107,6 +107,8 @@ def _child(
 ) -> None:
     end_with_parent()
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored, and a shell SIGINT in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, number in (("out", 1), ("err", 2)):
         file = os.open(said / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)

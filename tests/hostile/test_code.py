@@ -5,42 +5,41 @@ from pathlib import Path
 import pytest
 
 from hostile.row import Row, check, sampled
-from hostile.spoilt import Prepare, change
+from hostile.spoil import Spoil, at, replacing
 
 RUN = "run study.yaml --out out --retries 0"
 MADE = "def data():\n    x, y = torch.rand(32, 4), torch.arange(32) % 2\n"
 HEAD = "import torch\nfrom torch import nn\n"
 
 
-def with_data(code: str, more: str = "") -> Prepare:
+def with_data(code: str, more: str = "") -> Spoil:
     """A study of data that a function of the user's makes, whose last lines are given."""
 
     def prepare(folder: Path) -> None:
-        (folder / "mine.py").write_text(
-            f"{HEAD}def data():\n    x, y = torch.rand(32, 4), torch.arange(32) % 2\n{code}"
-        )
-        change("study.yaml", "{name: digits, train: 64}", f"{{name: imported, factory: 'mine.py:data'{more}}}")(folder)
+        (folder / "mine.py").write_text(f"{HEAD}{MADE}{code}")
+        data = f"{{name: imported, factory: 'mine.py:data'{more}}}"
+        at("study.yaml", replacing("{name: digits, train: 64}", data))(folder)
 
     return prepare
 
 
-def with_network(code: str) -> Prepare:
+def with_network(code: str) -> Spoil:
     """A study of a network that the user's code makes."""
 
     def prepare(folder: Path) -> None:
         (folder / "mine.py").write_bytes((HEAD + code).encode("utf-8", "surrogateescape"))
         network = "{name: imported, factory: 'mine.py:network'}"
-        change("study.yaml", "{name: mlp, widths: [4]}", network)(folder)
+        at("study.yaml", replacing("{name: mlp, widths: [4]}", network))(folder)
 
     return prepare
 
 
-def with_method(code: str, part: str = "mask: {by: 'mine.py:mask', of: B}") -> Prepare:
+def with_method(code: str, part: str = "mask: {by: 'mine.py:mask', of: B}") -> Spoil:
     """A study of a method whose mask a function of the user's makes."""
 
     def prepare(folder: Path) -> None:
         (folder / "mine.py").write_text(HEAD + "from permask import Mask, magnitude_mask\n" + code)
-        change("study.yaml", "[lth, naive]", f"[{{name: mine, {part}}}]")(folder)
+        at("study.yaml", replacing("[lth, naive]", f"[{{name: mine, {part}}}]"))(folder)
 
     return prepare
 

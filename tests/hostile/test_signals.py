@@ -12,7 +12,7 @@ import pytest
 
 from hostile.forked import Ended, begin, call, end
 from hostile.row import around
-from hostile.spoilt import change
+from hostile.spoil import at, replacing
 
 ENDLESS = """
 import itertools, os
@@ -71,7 +71,7 @@ def run_without_end(with_study: Path, tmp_path: Path, number: signal.Signals) ->
     """A run whose only step never ends, which a signal ends; and the process of the step."""
     folder, environment = around(with_study, tmp_path)
     (folder / "mine.py").write_text(ENDLESS)
-    change("study.yaml", "[lth, naive]", "[{name: mine, mask: {by: 'mine.py:mask', of: B}}]")(folder)
+    at("study.yaml", replacing("[lth, naive]", "[{name: mine, mask: {by: 'mine.py:mask', of: B}}]"))(folder)
     child = begin(["run", "study.yaml", "--out", "out", "--jobs", "1"], folder, environment)
     wait(lambda: not child.is_alive() or ((folder / "pid").exists() and (folder / "pid").read_text()))
     assert child.pid is not None
