@@ -83,7 +83,7 @@ def _places(content: Any):
 
 
 def json_of(valid: bytes) -> Files:
-    """A JSON file of other values; if it has a checksum, one that fits, as somebody makes it who wants to be believed."""
+    """A JSON file of other values; a checksum in it fits, as somebody makes it fit who wants to be believed."""
 
     def written(content: Any) -> bytes:
         if isinstance(content, dict) and CHECKSUM in content:
