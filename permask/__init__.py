@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from permask.matching.weights import match_weights
     from permask.patterns.pattern import pattern_mask
     from permask.patterns.permute import permute_for_pattern
+    from permask.patterns.wanda import wanda_scores
     from permask.permutation import Permutation
     from permask.publication import Publication, load_published, publish
     from permask.symmetry import Symmetry
@@ -64,6 +65,7 @@ _HOME = {
     "reset_batchnorm": "permask.connectivity.batchnorm",
     "transport": "permask.masks.transport",
     "verify": "permask.discovery.verify",
+    "wanda_scores": "permask.patterns.wanda",
 }
 
 # old public name -> new one; the old one works for one more release
@@ -100,6 +102,7 @@ __all__ = [
     "reset_batchnorm",
     "transport",
     "verify",
+    "wanda_scores",
 ]
 
 

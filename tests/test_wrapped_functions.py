@@ -96,6 +96,7 @@ PUBLIC: dict[str, Callable[[Networks], Any]] = {
     "rescale_fan_in": lambda n: permask.rescale_fan_in(n(0), n.mask),
     "reset_batchnorm": lambda n: permask.reset_batchnorm(n(0), [X]),
     "verify": lambda n: permask.verify(n.symmetry, n(0), X) < 1e-9,
+    "wanda_scores": lambda n: permask.wanda_scores(n(0), [X]),
 }
 FUNCTIONS = PUBLIC | {
     "cost_of": lambda n: cost_of(n(0), [X]).flops,
@@ -108,7 +109,7 @@ FUNCTIONS = PUBLIC | {
 }
 # these read no code of a network, only its tensors, or leave calling it to a function of the caller
 OPEN = set(FUNCTIONS) - {"cost_of", "discover", "match_activations", "match_learned", "merge", "repair"}
-OPEN -= {"repair_many", "reset_batchnorm", "synflow_mask", "to_prune_buffers", "verify"}
+OPEN -= {"repair_many", "reset_batchnorm", "synflow_mask", "to_prune_buffers", "verify", "wanda_scores"}
 LONG = {"discover", "match_activations", "match_learned", "verify"}
 
 

@@ -124,6 +124,7 @@ def run(model: nn.Module, batches: Iterable[Example]) -> None:
 
     Raises:
         PermaskError: No batches.
+        NetworkError: The network fails on one of them.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
     seen = False

@@ -44,8 +44,8 @@ def capture(model: nn.Module, example: Example, training: bool = False, *, outpu
     meta = any(x.is_meta for x in (*model.parameters(), *model.buffers()))
     traced = inputs.to(META) if meta else inputs
     with (
-        _mode(model, training),
-        _readable_attention(),
+        in_mode(model, training),
+        readable_attention(),
         _without_caches(model),
         torch.no_grad(),
         quiet(),
@@ -68,7 +68,7 @@ def capture(model: nn.Module, example: Example, training: bool = False, *, outpu
 
 
 @contextmanager
-def _mode(model: nn.Module, training: bool) -> Iterator[None]:
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
     """Put every module of a network in training or evaluation mode, and back as it was."""
     before = [(module, module.training) for module in model.modules()]
     model.train(training)
@@ -80,7 +80,7 @@ def _mode(model: nn.Module, training: bool) -> Iterator[None]:
 
 
 @contextmanager
-def _readable_attention() -> Iterator[None]:
+def readable_attention() -> Iterator[None]:
     """Keep transformer layers from running as one opaque op, as they do in evaluation mode."""
     before = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

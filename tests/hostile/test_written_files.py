@@ -14,7 +14,7 @@ WRITERS = {
     "inspect --html": "inspect net.py:mlp width=512 --input 6 --html",
     "match": f"match {WIDE} --by weights --symmetry symmetry-wide.json --out",
     "match --aligned": f"match {WIDE} --by weights --symmetry symmetry-wide.json --aligned",
-    "merge": f"merge {WIDE} --by none --out",
+    "merge": "merge net.py:mlp wide.safetensors other-wide.safetensors width=512 --by none --out",
     "permute": "permute wide.safetensors alignment-wide.json --out",
     "transport": "transport mask-wide.safetensors alignment-wide.json --out",
     "connect": f"connect {WIDE} --data data.npz --alphas 500 --out",
@@ -23,6 +23,7 @@ WRITERS = {
     "mask make": "mask make wide.safetensors --sparsity 0.5 --out",
     "mask export": "mask export mask-wide.safetensors --to prune --weights wide.safetensors --out",
 }
+ALIGNED = "merge net.py:mlp a.safetensors b.safetensors --by none --aligned"
 PLACES = {
     "a folder": ("there", "this is a folder"),
     "a pipe": ("pipe", "a device, a pipe or a socket"),
@@ -91,6 +92,10 @@ ROWS = rows() | {
     "one file for two outputs": Row(
         "inspect net.py:mlp --input 6 --save out.json --html ./out.json", "expected a file for each output"
     ),
+    "merge --aligned to a folder": Row(f"{ALIGNED} there", "expected a new folder", prepare),
+    "merge --aligned to a link to itself": Row(f"{ALIGNED} circle", "expected a new folder", prepare),
+    "merge --aligned to a long name": Row(f"{ALIGNED} {'a' * 300}", "File name too long"),
+    "merge into what is aligned": Row(f"{ALIGNED} new -o new/out.safetensors", "expected a place apart from new"),
     "publish to a file": Row("publish mask.safetensors -o net.py", "expected an empty folder"),
     "publish to a full folder": Row("publish mask.safetensors -o .", "expected an empty folder"),
     "publish below a file": Row("publish mask.safetensors -o net.py/there", "cannot publish there"),
