@@ -43,7 +43,7 @@ rewinds: [0, 1]
 methods: [lth, naive, permuted, random]
 connect: null
 """
-LONGEST = 24.0  # seconds between kills; a run needs some of them to start
+LONGEST = 45.0  # seconds between disturbances; a run needs some of them to start
 CLOCKS = ("+400d", "-400d")
 WHOLE = "rw,size=256M"
 ROOM = 200_000  # bytes that a disk about to be full has left
@@ -137,7 +137,7 @@ def harm(store: Path, rng: random.Random) -> list[str]:
     """Flip a byte of a result, truncate one or exchange the folders of two; the keys of what was harmed."""
     files = sorted(path for path in store.glob("??/*/*") if len(path.parent.name) == 64 and path.stat().st_size)
     folders = sorted({path.parent for path in files})
-    if len(folders) > 1 and rng.random() < 0.4:
+    if len(folders) > 1 and rng.random() < 0.5:
         one, two = rng.sample(folders, 2)
         one.rename(store / "aside")
         two.rename(one)
@@ -225,7 +225,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 break
             shutil.rmtree(store)
             harmed = []
-        elif rng.random() < 0.5 and (keys := harm(store, rng)):
+        elif rng.random() < 0.7 and (keys := harm(store, rng)):
             harmed += keys
             done["damaged files" if len(keys) == 1 else "exchanged folders"] += 1
     if arguments.disk:

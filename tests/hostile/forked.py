@@ -117,6 +117,7 @@ def _child(
     if file_size is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then it is an error
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+        sys.dont_write_bytecode = True  # Python would leave half a file, which no later process can import
     sys.stdout = open(1, "w", encoding=environment.get("PYTHONIOENCODING", "utf-8"), closefd=False)  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_TIME, PROCESSOR_TIME))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))

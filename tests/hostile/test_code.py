@@ -71,7 +71,10 @@ DATA: dict[str, tuple[str, str]] = {
     "complex inputs": ("    return (x + 1j, y), (x, y)", "expected floating-point numbers"),
     "sparse inputs": ("    return (x.to_sparse(), y), (x.to_sparse(), y)", "expected dense tensors"),
     "meta inputs": ("    return (x.to('meta'), y), (x.to('meta'), y)", "inputs"),
-    "quantised inputs": ("    return (torch.quantize_per_tensor(x, 1, 0, torch.qint8), y), (x, y)", "inputs"),
+    "quantised inputs": (
+        "    return (torch.quantize_per_tensor(x, 1, 0, torch.qint8), y), (x, y)",
+        "dense tensors that are not quantised",
+    ),
     "other inputs in the test": ("    return (x, y), (x[:, :2], y)", "expected inputs of one shape"),
     "an item that fails": (
         "    class D(torch.utils.data.Dataset):\n        def __len__(self): return 4\n"
@@ -98,7 +101,7 @@ NETWORKS: dict[str, tuple[str, str]] = {
     "a class": ("network = nn.Linear", "failed"),
     "other outputs": ("def network(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 9))", "got \\(2, 9\\)"),
     "other inputs": ("def network(): return nn.Linear(3, 10)", "it fails on images of 1×8×8 numbers: RuntimeError"),
-    "no weights": ("def network(): return nn.Flatten()", "no weights to prune"),
+    "no weights": ("def network(): return nn.Flatten()", r"expected a number per class .* got \(2, 64\)"),
     "no matrix": (
         "class N(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.b = nn.Parameter("
         "torch.zeros(10))\n    def forward(self, x): return x.flatten(1)[:, :10] + self.b\nnetwork = N",
