@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -77,11 +78,12 @@ def trouble(disk: Path, rng: random.Random) -> str:
     return "full"
 
 
-def contents(store: Path) -> dict[str, bytes]:
+def contents(store: Path, but: Sequence[str] = ()) -> dict[str, bytes]:
+    """The files of all results, but those of some keys."""
     return {
         f"{path.parent.name}/{path.name}": path.read_bytes()
         for path in store.glob("??/*/*")
-        if path.name != "manifest.json" and path.parent.parent.name != "tracks"
+        if path.name != "manifest.json" and path.parent.parent.name != "tracks" and path.parent.name not in but
     }
 
 
@@ -91,14 +93,14 @@ def others_of(process: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in listed.stdout.split() if int(pid) != process.pid]
 
 
-def disturb(process: subprocess.Popen, study: Path, store: Path, rng: random.Random) -> str:
+def disturb(process: subprocess.Popen, study: Path, store: Path, harmed: list[str], rng: random.Random) -> str:
     """Kill the driver, a worker or all of them, end the run by a signal, or clean its store; what was done."""
     done = rng.choice(["driver", "worker", "all", "SIGTERM", "gc"])
     if done == "SIGTERM":
         terminate(process)
         return "runs that SIGTERM ended"
     if done == "gc":
-        return clean(study, store)
+        return clean(study, store, harmed)
     return f"kills of {kill(process, done, rng)}"
 
 
@@ -110,12 +112,12 @@ def terminate(process: subprocess.Popen) -> None:
         time.sleep(0.1)
 
 
-def clean(study: Path, store: Path) -> str:
-    """Clean the store; what is there of the study stays, and a run keeps everything."""
-    before = len(list(store.glob("??/*/manifest.json")))
+def clean(study: Path, store: Path, harmed: list[str]) -> str:
+    """Clean the store; what is there of the study stays, whether a run is at it or not."""
+    before = contents(store, harmed)
     command = [sys.executable, "-m", "permask", "store", "gc", study, "--store", store]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-    assert code in (0, 2) and len(list(store.glob("??/*/manifest.json"))) >= before, code
+    assert code in (0, 2) and before.items() <= contents(store, harmed).items(), code
     return f"store gc with exit code {code}"
 
 
@@ -167,11 +169,6 @@ def check(store: Path, expected: dict[str, bytes], harmed: list[str]) -> tuple[i
     return begun, computed
 
 
-def whole(store: Path, harmed: list[str]) -> dict[str, bytes]:
-    """The contents of all results that nothing has damaged."""
-    return {name: content for name, content in contents(store).items() if name[:64] not in harmed}
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=100, help="disturbances of runs")
@@ -199,7 +196,7 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
     while True:
         clock = rng.choice(CLOCKS) if arguments.faketime and rng.random() < 0.2 else None
         failing = trouble(disk, rng) if arguments.disk and rng.random() < 0.2 else None
-        before = whole(store, harmed)
+        before = contents(store, harmed)
         process = start(study, store, out, arguments.faketime, clock)
         done.update([f"runs with the clock {clock}"] * bool(clock) + [f"runs on a {failing} disk"] * bool(failing))
         while kills < arguments.kills and process.poll() is None:
@@ -207,9 +204,9 @@ def run(arguments: argparse.Namespace) -> dict[str, object]:
                 process.wait(rng.uniform(0, LONGEST))
             except subprocess.TimeoutExpired:
                 kills += 1
-                done[disturb(process, study, store, rng)] += 1  # a driver outlives its worker, and replaces it
+                done[disturb(process, study, store, harmed, rng)] += 1  # a driver outlives its worker, and replaces it
         code = process.wait()
-        after = whole(store, harmed)
+        after = contents(store, harmed)
         assert code in ENDS and (failing or code != 2), code
         assert before.items() <= after.items(), "results are lost or other ones"
         assert code != -signal.SIGTERM or before == after, "permask had begun"
