@@ -1,12 +1,14 @@
 """Kill a study, end it by a signal, damage its store, again and again; its results have to come out bit for bit.
 
 unshare --mount --map-root-user python benchmarks/faults.py --kills 100 --disk [--faketime libfaketimeMT.so.1]
+python benchmarks/faults_page.py
 
 Runs a study of a small convolutional network on digits with two workers. At random moments it kills -9 the driver, one
 worker or all of them, ends the run by SIGTERM, or has `permask store gc` clean the store. Now and then it flips a byte
 of a result, truncates one or lets two exchange their folders, or starts the next run with a clock that is months off,
-on a disk that is about to be full, or on one that is read-only. Whenever the study completes, its store is compared
-with that of an undisturbed run, and it begins anew.
+on a disk that is about to be full, or on one that is read-only. However a run ends, all results that were there and
+that nothing has damaged have to be there still. Whenever the study completes, its store is compared with that of an
+undisturbed run, and it begins anew. What was done and what came of it goes to docs/results/faults.json.
 """
 
 import argparse
@@ -20,9 +22,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from measure import machine
+
+FILE = Path(__file__).parent.parent / "docs" / "results" / "faults.json"
 STUDY = """\
 name: faults
 data: {name: digits, train: 128}
@@ -38,10 +44,12 @@ rewinds: [0, 1]
 methods: [lth, naive, permuted, random]
 connect: null
 """
-LONGEST = 24.0  # seconds between kills; a run needs some of them to start
+LONGEST = 45.0  # seconds between disturbances; a run needs some of them to start
 CLOCKS = ("+400d", "-400d")
 WHOLE = "rw,size=256M"
 ROOM = 200_000  # bytes that a disk about to be full has left
+# done, failed steps, refused by the disk, killed, by SIGTERM; by SIGTERM before permask has begun
+ENDS = (0, 1, 2, -signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM)
 
 
 def start(study: Path, store: Path, out: Path, faketime: str | None, clock: str | None) -> subprocess.Popen:
@@ -70,11 +78,12 @@ def trouble(disk: Path, rng: random.Random) -> str:
     return "full"
 
 
-def contents(store: Path) -> dict[str, bytes]:
+def contents(store: Path, but: Sequence[str] = ()) -> dict[str, bytes]:
+    """The files of all results, but those of some keys."""
     return {
         f"{path.parent.name}/{path.name}": path.read_bytes()
         for path in store.glob("??/*/*")
-        if path.name != "manifest.json" and path.parent.parent.name != "tracks"
+        if path.name != "manifest.json" and path.parent.parent.name != "tracks" and path.parent.name not in but
     }
 
 
@@ -84,32 +93,31 @@ def others_of(process: subprocess.Popen) -> list[int]:
     return [int(pid) for pid in listed.stdout.split() if int(pid) != process.pid]
 
 
-def disturb(process: subprocess.Popen, study: Path, store: Path, rng: random.Random) -> str:
+def disturb(process: subprocess.Popen, study: Path, store: Path, harmed: list[str], rng: random.Random) -> str:
     """Kill the driver, a worker or all of them, end the run by a signal, or clean its store; what was done."""
     done = rng.choice(["driver", "worker", "all", "SIGTERM", "gc"])
     if done == "SIGTERM":
         terminate(process)
         return "runs that SIGTERM ended"
     if done == "gc":
-        return clean(study, store)
+        return clean(study, store, harmed)
     return f"kills of {kill(process, done, rng)}"
 
 
 def terminate(process: subprocess.Popen) -> None:
-    """End a run by a signal; it says so by its exit code, unless it was over, and nothing of it stays."""
+    """End a run by a signal; nothing of it stays."""
     process.send_signal(signal.SIGTERM)
-    code = process.wait()
-    assert code in (128 + signal.SIGTERM, 0, -signal.SIGTERM), code  # the last one before Python has begun
+    process.wait()
     while others_of(process):
         time.sleep(0.1)
 
 
-def clean(study: Path, store: Path) -> str:
-    """Clean the store; what is there of the study stays, and a run keeps everything."""
-    before = len(list(store.glob("??/*/manifest.json")))
+def clean(study: Path, store: Path, harmed: list[str]) -> str:
+    """Clean the store; what is there of the study stays, whether a run is at it or not."""
+    before = contents(store, harmed)
     command = [sys.executable, "-m", "permask", "store", "gc", study, "--store", store]
     code = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode
-    assert code in (0, 2) and len(list(store.glob("??/*/manifest.json"))) >= before, code
+    assert code in (0, 2) and before.items() <= contents(store, harmed).items(), code
     return f"store gc with exit code {code}"
 
 
@@ -131,7 +139,7 @@ def harm(store: Path, rng: random.Random) -> list[str]:
     """Flip a byte of a result, truncate one or exchange the folders of two; the keys of what was harmed."""
     files = sorted(path for path in store.glob("??/*/*") if len(path.parent.name) == 64 and path.stat().st_size)
     folders = sorted({path.parent for path in files})
-    if len(folders) > 1 and rng.random() < 0.3:
+    if len(folders) > 1 and rng.random() < 0.5:
         one, two = rng.sample(folders, 2)
         one.rename(store / "aside")
         two.rename(one)
@@ -168,49 +176,59 @@ def main() -> None:
     parser.add_argument("--disk", action="store_true", help="mount a disk for the store, and let it fail as well")
     parser.add_argument("--faketime", help="path of libfaketimeMT.so.1, for clocks that are off")
     arguments = parser.parse_args()
+    found = {"machine": machine(), "seed": arguments.seed, "disturbances": arguments.kills, **run(arguments)}
+    FILE.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def run(arguments: argparse.Namespace) -> dict[str, object]:
+    """Disturb the study so often; how many steps it has, what was done and what came of it."""
     rng, began = random.Random(arguments.seed), time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="permask-faults-"))
     study, disk, out = folder / "faults.yaml", folder / "disk", folder / "out"
     study.write_text(STUDY)
     assert start(study, folder / "clean", out, None, None).wait() == 0
     expected, results = contents(folder / "clean"), (out / "results.csv").read_bytes()
+    steps = len(list((folder / "clean").glob("??/*/manifest.json")))
     disk.mkdir()
     if arguments.disk:
         subprocess.run(["mount", "-t", "tmpfs", "-o", WHOLE, "none", disk], check=True)
-    store, counts, harmed, kills = disk / "store", Counter(), [], 0
+    store, done, came, harmed, kills = disk / "store", Counter(), Counter(), [], 0
     while True:
         clock = rng.choice(CLOCKS) if arguments.faketime and rng.random() < 0.2 else None
         failing = trouble(disk, rng) if arguments.disk and rng.random() < 0.2 else None
+        before = contents(store, harmed)
         process = start(study, store, out, arguments.faketime, clock)
-        counts.update([f"runs with the clock {clock}"] * bool(clock) + [f"runs on a {failing} disk"] * bool(failing))
+        done.update([f"runs with the clock {clock}"] * bool(clock) + [f"runs on a {failing} disk"] * bool(failing))
         while kills < arguments.kills and process.poll() is None:
             try:
                 process.wait(rng.uniform(0, LONGEST))
             except subprocess.TimeoutExpired:
                 kills += 1
-                counts[disturb(process, study, store, rng)] += 1  # a driver outlives its worker, and replaces it
+                done[disturb(process, study, store, harmed, rng)] += 1  # a driver outlives its worker, and replaces it
         code = process.wait()
+        after = contents(store, harmed)
+        assert code in ENDS and (failing or code != 2), code
+        assert before.items() <= after.items(), "results are lost or other ones"
+        assert code != -signal.SIGTERM or before == after, "permask had begun"
+        came[f"runs that ended with exit code {code}".replace("-", "−")] += 1
         if failing:
-            counts["of them ended with exit code 2"] += code == 2
             remount(disk, WHOLE)
         if code == 0:
             begun, computed = check(store, expected, harmed)
             assert (out / "results.csv").read_bytes() == results
-            counts.update({"rounds, bit-identical": 1, "attempts": begun, "steps computed": computed})
+            came.update({"completed studies, bit-identical": 1, "attempts": begun, "steps computed": computed})
             print(f"{time.monotonic() - began:6.0f} s: bit-identical after {kills} disturbances", flush=True)
             if kills >= arguments.kills:
                 break
             shutil.rmtree(store)
             harmed = []
-        elif rng.random() < 0.2 and (keys := harm(store, rng)):
+        elif rng.random() < 0.7 and (keys := harm(store, rng)):
             harmed += keys
-            counts["damaged files" if len(keys) == 1 else "exchanged folders"] += 1
+            done["damaged files" if len(keys) == 1 else "exchanged folders"] += 1
     if arguments.disk:
         subprocess.run(["umount", disk], check=True)
     shutil.rmtree(folder)
-    print(f"{time.monotonic() - began:.0f} s")
-    for what, count in counts.items():
-        print(f"{count:6} {what}")
+    return {"steps": steps, "done": done, "came": came}
 
 
 if __name__ == "__main__":

@@ -57,15 +57,17 @@ class Shards(Mapping[str, Tensor]):
         self._headers: dict[Path, bytes] = {}
         self._opened: tuple[Path, Any] | None = None  # the file that was read last, which takes long to open
         for file in files:
-            if self.index and not file.exists():
-                raise PermaskError(f"{file}: no such file, but {self.path.name} names it; copy all shards")
+            try:
+                check_file(file)
+            except PermaskError as error:
+                named = f", but {self.path.name} names it; copy all shards" if self.index else ""
+                raise PermaskError(f"{error}{named}") from error
             self._read(file)
         for name, file in (self.index["weight_map"] if self.index else {}).items():
             if name not in self._entries or self._entries[name].file.name != file:
                 raise PermaskError(f"{self.path}: names {name} in {file}, which does not hold it")
 
     def _read(self, file: Path) -> None:
-        check_file(file)
         try:
             with safe_open(file, framework="pt"):
                 self._headers[file], content = _header(file)
@@ -113,7 +115,7 @@ class Shards(Mapping[str, Tensor]):
             taken = out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir())))
         except (OSError, ValueError) as error:
             raise PermaskError(f"{out}: cannot write there: {error}") from error
-        if taken:
+        if taken or not out.name:
             raise PermaskError(f"{out}: expected a new or empty folder for a checkpoint in shards, there is something")
         if not out.parent.is_dir():
             raise PermaskError(f"{out}: cannot write there: {out.parent} is not a folder")

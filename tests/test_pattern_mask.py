@@ -1,5 +1,6 @@
 """N:M masks: exact counts, the input dim of every kind of layer, what is left over, and what is refused."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -57,7 +58,7 @@ def test_a_layout_says_where_the_inputs_of_experts_are():
     assert counts(mask["experts.weight"], 1, 4) == {2}
 
 
-@pytest.mark.parametrize("pattern", ["2-4", (4, 4), (0, 4), (1, 2, 3), "a:b", 4])
+@pytest.mark.parametrize("pattern", ["2-4", (4, 4), (0, 4), (1, 2, 3), "a:b", 4, (2, float("inf"))])
 def test_a_pattern_that_is_none(pattern):
     with pytest.raises(PermaskError, match="expected N:M"):
         permask.pattern_mask(nn.Sequential(nn.Linear(8, 2)), pattern)
@@ -69,6 +70,11 @@ def test_a_pattern_that_is_none(pattern):
         ({}, r"0\.weight: expected a score for each of its weights"),
         ({"0.weight": torch.ones(2, 4)}, r"0\.weight: expected scores \[2, 8\], got \[2, 4\]"),
         ({"0.weight": torch.full((2, 8), torch.nan)}, r"0\.weight: expected finite scores"),
+        ([torch.ones(2, 8)], "expected scores by the names of weights, got a list"),
+        ({"0.weight": np.ones((2, 8))}, r"0\.weight: expected its scores in a dense tensor of real numbers"),
+        ({"0.weight": torch.ones(2, 8, device="meta")}, "dense tensor of real numbers"),
+        ({"0.weight": torch.ones(2, 8).to_sparse()}, "dense tensor of real numbers"),
+        ({"0.weight": torch.ones(2, 8) * 1j}, "dense tensor of real numbers"),
     ],
 )
 def test_scores_that_do_not_fit(scores, said):
@@ -79,3 +85,14 @@ def test_scores_that_do_not_fit(scores, said):
 def test_a_network_without_a_weight_that_is_wide_enough():
     with pytest.raises(NetworkError, match="no weight has the 4 inputs that the pattern 2:4 needs"):
         permask.pattern_mask(nn.Sequential(nn.Linear(3, 8)))
+
+
+@pytest.mark.parametrize("kind", [torch.int64, torch.bool, torch.complex64, torch.uint16])
+def test_weights_that_are_no_floating_point_numbers(kind):
+    with pytest.raises(NetworkError, match=r"a\.weight: expected floating-point weights, got torch"):
+        permask.pattern_mask({"a.weight": torch.ones(2, 8).to(kind)})
+
+
+def test_weights_of_8_bits_are_sorted():
+    x = torch.tensor([[1.0, -4.0, 3.0, 2.0]])
+    assert permask.pattern_mask({"a.weight": x.to(torch.float8_e4m3fn)})["a.weight"].tolist() == [[0, 1, 1, 0]]

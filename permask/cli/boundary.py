@@ -36,6 +36,8 @@ def boundary() -> Iterator[None]:
     """
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]  # text on any terminal, ASCII too
+    if not os.environ.get("COLUMNS", "").strip("0"):
+        os.environ.pop("COLUMNS", None)  # of a terminal that does not know its width; on one of 0, rich prints nothing
     received = _interrupted_by_signals()
     try:
         yield

@@ -148,8 +148,8 @@ def _from_file(path: Path, batch_size: int, limit: int | None, *, network: nn.Mo
     if not named and taken.keys() - set(LABELS):
         yield from _keyword_batches(taken | {n: tensors[n] for n in LABELS if n in tensors}, path, batch_size, network)
         return
-    if not named and len(tensors) > 1:
-        raise DataError(f"{path}: expected a tensor named {', '.join(INPUTS)}, found {', '.join(tensors)}")
+    if not named and len(tensors) != 1:
+        raise DataError(f"{path}: expected a tensor named {', '.join(INPUTS)}, found {', '.join(tensors) or 'none'}")
     inputs = tensors[named[0]] if named else next(iter(tensors.values()))
     labels = next((tensors[name] for name in LABELS if name in tensors), None)
     if inputs.ndim == 0 or (labels is not None and labels.shape != inputs.shape[:1]):

@@ -1,8 +1,9 @@
 """The permask command. Its verbs import what they need when they run, so that --help answers at once."""
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from permask.cli.boundary import boundary
 from permask.cli.compare import compare
@@ -24,7 +25,20 @@ from permask.cli.store import store
 from permask.cli.studies import studies
 from permask.cli.transport import transport
 
+
+class Verbs(TyperGroup):
+    """All commands. Of an EOFError, typer would say no more than that a command was aborted."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except EOFError as error:
+            raise RuntimeError(f"a file that Python or a library keeps ends too early: {error}") from error
+
+
 app = typer.Typer(
+    cls=Verbs,
     name="permask",
     help="Carry a sparse mask from one neural network to another.",
     no_args_is_help=True,

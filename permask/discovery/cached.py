@@ -24,6 +24,7 @@ from permask.discovery.outputs import Wanted
 from permask.discovery.program import Node, Ref
 from permask.discovery.rules import RULES
 from permask.errors import DataError, PermaskError
+from permask.files import read_json
 from permask.inputs import Example
 from permask.symmetry import Symmetry
 from permask.wrapped import readable
@@ -154,12 +155,12 @@ def _place(key: str) -> Path | None:
 def _read(place: Path, key: str) -> Symmetry | None:
     """What was kept; None if there is nothing, or nothing that can be trusted."""
     try:
-        content = json.loads(place.read_text(encoding="utf-8"))
+        content = read_json(place)
         told = content["symmetry"]
         if (content["format"], content["key"], content["digest"]) != (FORMAT, key, _digest(told)):
             return None
         return Symmetry.from_json(told)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, PermaskError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, PermaskError):
         return None
 
 

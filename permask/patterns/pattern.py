@@ -51,7 +51,7 @@ class Pattern:
         )
         try:
             kept, of = (int(part) for part in parts)  # type: ignore[union-attr]
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise PermaskError(f"pattern {given}: expected N:M, such as 2:4") from None
         return cls(kept, of)
 
@@ -150,17 +150,37 @@ def scores_of(model: Prunable, dims: Mapping[str, int], scores: Scores | None) -
     """The score of every weight that a pattern prunes: those that are given, or absolute values.
 
     Raises:
-        NetworkError: Scores that do not fit the network or are not finite.
+        NetworkError: Weights of another type than floating-point numbers; scores that are no tensors of real numbers,
+            do not fit the network or are not finite.
     """
+    if scores is not None and not isinstance(scores, Mapping):
+        raise NetworkError(f"expected scores by the names of weights, got a {type(scores).__name__}")
     weights = weights_by_name(model)
     found = {}
     for name in dims:
-        score = weights[name].detach().abs() if scores is None else scores.get(name)
+        weight = weights[name].detach()
+        if not weight.is_floating_point():
+            raise NetworkError(f"{name}: expected floating-point weights, got {weight.dtype}")
+        score = _sortable(weight).abs() if scores is None else scores.get(name)
         if score is None:
             raise NetworkError(f"{name}: expected a score for each of its weights, got none")
+        if not _has_real_entries(score):
+            raise NetworkError(f"{name}: expected its scores in a dense tensor of real numbers")
         if score.shape != weights[name].shape:
             raise NetworkError(f"{name}: expected scores {list(weights[name].shape)}, got {list(score.shape)}")
+        score = _sortable(score.detach())
         if not score.isfinite().all():
             raise NetworkError(f"{name}: expected finite scores, got nan or inf")
         found[name] = score
     return found
+
+
+def _has_real_entries(x: object) -> bool:
+    if not isinstance(x, Tensor) or x.is_complex() or x.is_meta or x.is_quantized:
+        return False
+    return x.layout == torch.strided
+
+
+def _sortable(x: Tensor) -> Tensor:
+    """The same numbers in a type that torch sorts, as it does not those of 8 bits."""
+    return x.float() if x.is_floating_point() and x.itemsize == 1 else x

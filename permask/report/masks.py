@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Literal
 
 from permask.report.numbers import MISSING, percent, short
 from permask.report.plot import Dots, Marks, Plot
@@ -112,13 +113,14 @@ def size_table(masks: Masks, network_sparsity: dict[float, float]) -> Table:
     """
     found = by_sparsity(masks)
     dense = next(iter(found.values()))[0].dense
-    keys = ("parameters", "bytes", "flops")
+    keys: tuple[Literal["parameters", "bytes", "flops"], ...] = ("parameters", "bytes", "flops")
     rows = [TableRow("dense", [Cell("0.0%"), *(Cell(short(dense[key])) for key in keys)])]
     for sparsity, masks_there in found.items():
         cells = []
         for key in keys:
             summary = summarise([mask.sparse[key] for mask in masks_there])
-            cells.append(Cell(f"{short(summary.mean)} ({100 * summary.mean / dense[key]:.1f}%)", value=summary))
+            share = f" ({100 * summary.mean / dense[key]:.1f}%)" if dense[key] else ""
+            cells.append(Cell(f"{short(summary.mean)}{share}", value=summary))
         of_all = network_sparsity.get(sparsity)
         rows.append(TableRow(percent(sparsity), [Cell(MISSING if of_all is None else f"{100 * of_all:.1f}%"), *cells]))
     caption = (

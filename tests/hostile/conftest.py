@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from hostile.spoilt import STUDY
+from support.small_study import TINY
 
 NETWORK = """
 import torch
@@ -64,7 +63,7 @@ def with_study(tmp_path_factory) -> Path:
 
     made = tmp_path_factory.mktemp("hostile") / "study"
     (made / "results").mkdir(parents=True)
-    (made / "study.yaml").write_text(STUDY)
+    (made / "study.yaml").write_text(TINY)
     (made / "own.py").write_text(OWN)
     store = Store(made / "store")
     plan = make_plan(open_study(made / "study.yaml"))

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from support.small_study import LONG
 
+from permask.study.engines.serve import end_with_parent
+
 CONTEXT = get_context("forkserver")
 # all that commands import when they run, so that no child does
 PRELOADED = (
@@ -103,7 +105,10 @@ def _child(
     file_size: int | None = None,
     stdout: str = "",
 ) -> None:
+    end_with_parent()
     os.setsid()
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # which nohup has ignored, and a shell SIGINT in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for name, number in (("out", 1), ("err", 2)):
         file = os.open(said / name, os.O_WRONLY | os.O_CREAT)
         os.dup2(file, number)
@@ -112,6 +117,7 @@ def _child(
     if file_size is not None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # then it is an error
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+        sys.dont_write_bytecode = True  # Python would leave half a file, which no later process can import
     sys.stdout = open(1, "w", encoding=environment.get("PYTHONIOENCODING", "utf-8"), closefd=False)  # noqa: SIM115
     resource.setrlimit(resource.RLIMIT_CPU, (PROCESSOR_TIME, PROCESSOR_TIME))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))

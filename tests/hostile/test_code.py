@@ -5,42 +5,41 @@ from pathlib import Path
 import pytest
 
 from hostile.row import Row, check, sampled
-from hostile.spoilt import Prepare, change
+from hostile.spoil import Spoil, at, replacing
 
 RUN = "run study.yaml --out out --retries 0"
 MADE = "def data():\n    x, y = torch.rand(32, 4), torch.arange(32) % 2\n"
 HEAD = "import torch\nfrom torch import nn\n"
 
 
-def with_data(code: str, more: str = "") -> Prepare:
+def with_data(code: str, more: str = "") -> Spoil:
     """A study of data that a function of the user's makes, whose last lines are given."""
 
     def prepare(folder: Path) -> None:
-        (folder / "mine.py").write_text(
-            f"{HEAD}def data():\n    x, y = torch.rand(32, 4), torch.arange(32) % 2\n{code}"
-        )
-        change("study.yaml", "{name: digits, train: 64}", f"{{name: imported, factory: 'mine.py:data'{more}}}")(folder)
+        (folder / "mine.py").write_text(f"{HEAD}{MADE}{code}")
+        data = f"{{name: imported, factory: 'mine.py:data'{more}}}"
+        at("study.yaml", replacing("{name: digits, train: 64}", data))(folder)
 
     return prepare
 
 
-def with_network(code: str) -> Prepare:
+def with_network(code: str) -> Spoil:
     """A study of a network that the user's code makes."""
 
     def prepare(folder: Path) -> None:
         (folder / "mine.py").write_bytes((HEAD + code).encode("utf-8", "surrogateescape"))
         network = "{name: imported, factory: 'mine.py:network'}"
-        change("study.yaml", "{name: mlp, widths: [4]}", network)(folder)
+        at("study.yaml", replacing("{name: mlp, widths: [4]}", network))(folder)
 
     return prepare
 
 
-def with_method(code: str, part: str = "mask: {by: 'mine.py:mask', of: B}") -> Prepare:
+def with_method(code: str, part: str = "mask: {by: 'mine.py:mask', of: B}") -> Spoil:
     """A study of a method whose mask a function of the user's makes."""
 
     def prepare(folder: Path) -> None:
         (folder / "mine.py").write_text(HEAD + "from permask import Mask, magnitude_mask\n" + code)
-        change("study.yaml", "[lth, naive]", f"[{{name: mine, {part}}}]")(folder)
+        at("study.yaml", replacing("[lth, naive]", f"[{{name: mine, {part}}}]"))(folder)
 
     return prepare
 
@@ -72,7 +71,10 @@ DATA: dict[str, tuple[str, str]] = {
     "complex inputs": ("    return (x + 1j, y), (x, y)", "expected floating-point numbers"),
     "sparse inputs": ("    return (x.to_sparse(), y), (x.to_sparse(), y)", "expected dense tensors"),
     "meta inputs": ("    return (x.to('meta'), y), (x.to('meta'), y)", "inputs"),
-    "quantised inputs": ("    return (torch.quantize_per_tensor(x, 1, 0, torch.qint8), y), (x, y)", "inputs"),
+    "quantised inputs": (
+        "    return (torch.quantize_per_tensor(x, 1, 0, torch.qint8), y), (x, y)",
+        "dense tensors that are not quantised",
+    ),
     "other inputs in the test": ("    return (x, y), (x[:, :2], y)", "expected inputs of one shape"),
     "an item that fails": (
         "    class D(torch.utils.data.Dataset):\n        def __len__(self): return 4\n"
@@ -99,7 +101,7 @@ NETWORKS: dict[str, tuple[str, str]] = {
     "a class": ("network = nn.Linear", "failed"),
     "other outputs": ("def network(): return nn.Sequential(nn.Flatten(), nn.Linear(64, 9))", "got \\(2, 9\\)"),
     "other inputs": ("def network(): return nn.Linear(3, 10)", "it fails on images of 1×8×8 numbers: RuntimeError"),
-    "no weights": ("def network(): return nn.Flatten()", "no weights to prune"),
+    "no weights": ("def network(): return nn.Flatten()", r"expected a number per class .* got \(2, 64\)"),
     "no matrix": (
         "class N(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.b = nn.Parameter("
         "torch.zeros(10))\n    def forward(self, x): return x.flatten(1)[:, :10] + self.b\nnetwork = N",

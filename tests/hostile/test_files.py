@@ -3,7 +3,7 @@
 import pytest
 
 from hostile.row import Row, check, sampled
-from hostile.spoil import ANY, at, folder, header, other_json, without_its_end
+from hostile.spoil import NO_FILES, NO_JSON, OTHER_JSON, at, header, holding, other_json, truncated, without_its_end
 
 READERS = {
     "a.safetensors": (
@@ -32,13 +32,10 @@ READERS = {
     "data.npz": ("connect net.py:mlp a.safetensors b.safetensors --data data.npz",),
     "net.py": ("ensemble net.py:mlp a.safetensors b.safetensors --data data.npz",),
 }
-OTHER = {
-    "a list": other_json([]),
-    "nothing": other_json(None),
-    "an empty object": other_json({}),
-    "a word": other_json("mask"),
-    "another object": other_json({"format": "permask-alignment", "schema": 1, "groups": 3}),
-}
+ANY = {name: spoil for name, (spoil, _) in NO_FILES.items()}
+ANY |= {name: holding(NO_JSON[name]) for name in ("empty", "latin-1", "deep and whole")} | {"truncated": truncated}
+OTHER = {name: holding(content) for name, content in OTHER_JSON.items()}
+OTHER |= {"another format": other_json({"format": "permask-alignment", "schema": 1, "groups": 3})}
 HEADERS = {
     "a header of terabytes": header(b"{}", length=2**42),
     "a header of all bytes there are": header(b"{}", length=2**64 - 1),
@@ -57,10 +54,9 @@ HEADERS = {
 def rows() -> dict[str, Row]:
     found = {}
     for file, commands in READERS.items():
-        ways = dict(ANY)
+        ways = {name: spoil for name, spoil in ANY.items() if (file, name) != ("data.safetensors", "a folder")}
         ways |= OTHER if file.endswith(".json") else {}
         ways |= HEADERS if file == "mask.safetensors" else {}
-        ways |= {"a folder": folder} if file != "data.safetensors" else {}
         ways |= {"one byte short": without_its_end} if not file.endswith(".py") else {}
         says = file.replace(".", r"\.")
         for way, spoil in ways.items():

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hostile.row import Row, check, sampled
-from hostile.spoilt import NO_FILES, NO_JSON, OTHER_JSON, Prepare, put, replaced, truncate
+from hostile.spoil import NO_FILES, NO_JSON, OTHER_JSON, Spoil, at, holding, truncated
 
 FILE = "results/results.json"
 COMMANDS = (
@@ -24,7 +24,7 @@ COMMANDS = (
 Change = Callable[[dict[str, Any]], object]
 
 
-def edit(change: Change) -> Prepare:
+def edit(change: Change) -> Spoil:
     """Other content of the results."""
 
     def prepare(folder: Path) -> None:
@@ -104,14 +104,12 @@ CHANGES: dict[str, tuple[Change, str]] = {
     "a layer of no weights": (lambda content: content["masks"][0]["layers"][0].update(size=0), "layers.0.size"),
 }
 COMMAND = cycle(COMMANDS)
-ROWS = {
-    f"the file is {name}": Row(next(COMMAND), says, replaced(FILE, make)) for name, (make, says) in NO_FILES.items()
-}
+ROWS = {f"the file is {name}": Row(next(COMMAND), says, at(FILE, spoil)) for name, (spoil, says) in NO_FILES.items()}
 ROWS |= {
-    f"the file holds {name}": Row(next(COMMAND), "expected results saved by permask", put(FILE, content))
+    f"the file holds {name}": Row(next(COMMAND), "expected results saved by permask", at(FILE, holding(content)))
     for name, content in (NO_JSON | OTHER_JSON).items()
 }
-ROWS["the file is cut"] = Row("report results", "expected results saved by permask: expected JSON", truncate(FILE))
+ROWS["the file is cut"] = Row("report results", "expected results saved by permask: expected JSON", at(FILE, truncated))
 ROWS |= {name: Row(next(COMMAND), says, edit(change)) for name, (change, says) in CHANGES.items()}
 WRITTEN = ("out", "out/*", "results/*", "out.csv")
 ROWS |= {

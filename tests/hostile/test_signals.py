@@ -12,15 +12,15 @@ import pytest
 
 from hostile.forked import Ended, begin, call, end
 from hostile.row import around
-from hostile.spoilt import change
+from hostile.spoil import at, replacing
 
 ENDLESS = """
-import os, time
+import itertools, os
 from pathlib import Path
 
 def mask(network, batches, sparsity, seed):
     Path("pid").write_text(str(os.getpid()))
-    time.sleep(10**9)
+    all(itertools.repeat(True))  # holds the interpreter, so that no other thread has its turn
 """
 
 
@@ -71,7 +71,7 @@ def run_without_end(with_study: Path, tmp_path: Path, number: signal.Signals) ->
     """A run whose only step never ends, which a signal ends; and the process of the step."""
     folder, environment = around(with_study, tmp_path)
     (folder / "mine.py").write_text(ENDLESS)
-    change("study.yaml", "[lth, naive]", "[{name: mine, mask: {by: 'mine.py:mask', of: B}}]")(folder)
+    at("study.yaml", replacing("[lth, naive]", "[{name: mine, mask: {by: 'mine.py:mask', of: B}}]"))(folder)
     child = begin(["run", "study.yaml", "--out", "out", "--jobs", "1"], folder, environment)
     wait(lambda: not child.is_alive() or ((folder / "pid").exists() and (folder / "pid").read_text()))
     assert child.pid is not None

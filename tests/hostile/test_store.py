@@ -2,15 +2,13 @@
 
 import json
 import shutil
-from collections.abc import Callable
 from itertools import cycle
-from os import mkfifo
 from pathlib import Path
 
 import pytest
 
 from hostile.row import Row, check, sampled
-from hostile.spoilt import NO_FILES, NO_JSON, OTHER_JSON, Prepare, change, put
+from hostile.spoil import NO_FILES, NO_JSON, OTHER_JSON, Spoil, at, holding, replacing
 
 READING = (
     "store ls --store store",
@@ -21,7 +19,6 @@ READING = (
     "plan study.yaml --store store",
     "report study.yaml --store store --out out",
 )
-Spoil = Callable[[Path], object]  # a file of the store
 
 
 def result(folder: Path, kind: str) -> Path:
@@ -30,12 +27,12 @@ def result(folder: Path, kind: str) -> Path:
     return next(path.parent for path in manifests if json.loads(path.read_text())["kind"] == kind)
 
 
-def of_result(name: str, spoil: Spoil, kind: str = "prune") -> Prepare:
+def of_result(name: str, spoil: Spoil, kind: str = "prune") -> Spoil:
     """A spoilt file of a result."""
     return lambda folder: spoil(result(folder, kind) / name)
 
 
-def of_track(spoil: Spoil) -> Prepare:
+def of_track(spoil: Spoil) -> Spoil:
     """A spoilt track of a step whose result is gone."""
 
     def prepare(folder: Path) -> None:
@@ -44,21 +41,6 @@ def of_track(spoil: Spoil) -> Prepare:
         spoil(folder / "store" / "tracks" / found.name[:2] / f"{found.name}.jsonl")
 
     return prepare
-
-
-def content(made: bytes) -> Spoil:
-    """Other content."""
-    return lambda path: path.write_bytes(made)
-
-
-def instead(make: Spoil) -> Spoil:
-    """Something else in its place."""
-
-    def spoil(path: Path) -> None:
-        path.unlink(missing_ok=True)
-        make(path)
-
-    return spoil
 
 
 def exchange(folder: Path) -> None:
@@ -95,7 +77,12 @@ ROWS = {
         ("no UTF-8", "store ls --store '\udcff'", r"\\udcff: expected a store", None),
         ("into a file", "store export study.yaml --store store", "study.yaml: cannot write|expected a store", None),
         ("into another folder", "store export results --store store", "expected a store or an empty folder", None),
-        ("a link to itself", "store ls --store loop", "expected a store", lambda at: (at / "loop").symlink_to("loop")),
+        (
+            "a link to itself",
+            "store ls --store loop",
+            "expected a store",
+            at("loop", NO_FILES["a link to itself"][0]),
+        ),
         ("no key", "store show zz --store store", "zz: no result", None),
         ("an empty key", "store show '' --store store", "results in store with a key that begins so", None),
         ("a key with markup", "store show '[red]' --store store", r"\[red\]: no result", None),
@@ -105,17 +92,13 @@ COMMAND = cycle(("store ls --store store", "run study.yaml --out out", "store gc
 ROWS |= {
     f"store.json is {name}": Row(next(COMMAND), "store.json: expected the version of the store", spoil)
     for name, spoil in (
-        *((name, put("store/store.json", made)) for name, made in (NO_JSON | OTHER_JSON).items()),
-        *(
-            (name, lambda at, make=make: instead(make)(at / "store/store.json"))
-            for name, (make, _) in NO_FILES.items()
-            if "nothing" not in name
-        ),
+        *((name, at("store/store.json", holding(made))) for name, made in (NO_JSON | OTHER_JSON).items()),
+        *((name, at("store/store.json", spoil)) for name, (spoil, _) in NO_FILES.items() if "nothing" not in name),
     )
 }
 ROWS |= {
-    f"the version {version}": Row("store ls --store store", says, change("store/store.json", ": 1", f": {version}"))
-    for version, says in (
+    f"the version {given}": Row("store ls --store store", says, at("store/store.json", replacing(": 1", f": {given}")))
+    for given, says in (
         ("2", "a store of version 2, this permask reads version 1"),
         ('"[red]"', r"a store of version \[red\]"),
         ("[]", r"a store of version \[\]"),
@@ -132,8 +115,8 @@ SAID = {
     "plan study.yaml --store store": ("manifest.json", 2, ()),
     "report study.yaml --store store --out out": ("manifest.json", 2, ()),
 }
-SPOILT = {name: content(made) for name, made in (NO_JSON | OTHER_JSON).items()}
-SPOILT |= {name: instead(make) for name, (make, _) in NO_FILES.items() if "nothing" not in name}
+SPOILT = {name: holding(made) for name, made in (NO_JSON | OTHER_JSON).items()}
+SPOILT |= {name: spoil for name, (spoil, _) in NO_FILES.items() if "nothing" not in name}
 for (name, spoil), (command, (says, code, writes)) in zip(SPOILT.items(), cycle(SAID.items())):
     if "link" in name:
         says, code, writes = "results are missing here", 0, ("out", "out/*")
@@ -153,19 +136,19 @@ ROWS |= {
     f"a track is {name}": Row("status study.yaml --store store", "8 steps: 7 done", of_track(spoil), code=0)
     for name, spoil in {
         **SPOILT,
-        "events of nothing": content(b"{}\n5\nnull\n"),
-        "an event of another kind": content(b'{"event": "[red]"}\n'),
-        "progress of nothing": content(b'{"event": "started"}\n{"event": "progress"}\n'),
-        "progress in words": content(b'{"event": "progress", "done": "a", "total": [], "seconds": null}\n'),
-        "a failure with controls": content(
+        "events of nothing": holding(b"{}\n5\nnull\n"),
+        "an event of another kind": holding(b'{"event": "[red]"}\n'),
+        "progress of nothing": holding(b'{"event": "started"}\n{"event": "progress"}\n'),
+        "progress in words": holding(b'{"event": "progress", "done": "a", "total": [], "seconds": null}\n'),
+        "a failure with controls": holding(
             b'{"event": "started", "host": "[red]", "pid": 1}\n{"event": "failed", "log": "a\\u001b[2Jb [/blue]"}\n'
         ),
-        "an empty failure": content(b'{"event": "failed", "log": ""}\n'),
+        "an empty failure": holding(b'{"event": "failed", "log": ""}\n'),
     }.items()
 }
 ROWS |= {
     f"a record of machines is {name}": Row(
-        "plan study.yaml --store store", "prune", lambda at, spoil=spoil: spoil(at / "store/machines/a.json"), code=0
+        "plan study.yaml --store store", "prune", at("store/machines/a.json", spoil), code=0
     )
     for name, spoil in SPOILT.items()
     if name in ("latin-1", "deep", "a list", "an empty object", "a pipe", "a folder", "a link to itself")
@@ -192,13 +175,13 @@ ROWS |= {
         code=1,
     ),
     "a lock that is a folder": Row(
-        "store gc --store store", "store: expected a store", lambda at: instead(Path.mkdir)(at / "store/lock")
+        "store gc --store store", "store: expected a store", at("store/lock", NO_FILES["a folder"][0])
     ),
     "a lock that is a pipe": Row(
-        "run study.yaml pairs=2 --out out", "store: expected a store", lambda at: instead(mkfifo)(at / "store/lock")
+        "run study.yaml pairs=2 --out out", "store: expected a store", at("store/lock", NO_FILES["a pipe"][0])
     ),
     "a file in use that is a folder": Row(
-        "run study.yaml --out out", "in-use: cannot be locked", lambda at: (at / "store/in-use").mkdir()
+        "run study.yaml --out out", "in-use: cannot be locked", at("store/in-use", Path.mkdir)
     ),
     "checkpoints of no step": Row(
         "store gc --store store",

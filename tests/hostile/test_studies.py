@@ -4,9 +4,10 @@ from itertools import cycle
 from pathlib import Path
 
 import pytest
+from support.small_study import TINY as STUDY
 
 from hostile.row import Row, check, sampled
-from hostile.spoilt import DEEP, NO_FILES, NO_TEXT, STUDY, change, put, replaced
+from hostile.spoil import DEEP, NO_FILES, NO_TEXT, at, holding, replacing
 
 COMMANDS = (
     "run study.yaml --out out",
@@ -68,13 +69,11 @@ def _chain(folder: Path) -> None:
 
 COMMAND = cycle(COMMANDS)
 ROWS = {
-    f"the study is {name}": Row(
-        next(COMMAND), f"study.yaml: cannot read the study: {says}", replaced("study.yaml", make)
-    )
-    for name, (make, says) in NO_FILES.items()
+    f"the study is {name}": Row(next(COMMAND), f"study.yaml: cannot read the study: {says}", at("study.yaml", spoil))
+    for name, (spoil, says) in NO_FILES.items()
 }
 ROWS |= {
-    f"in the study: {name}": Row(next(COMMAND), says, put("study.yaml", made))
+    f"in the study: {name}": Row(next(COMMAND), says, at("study.yaml", holding(made)))
     for name, (made, says) in CONTENTS.items()
 }
 ROWS["a chain of files that extend each other"] = Row(next(COMMAND), "expected at most", _chain)
@@ -116,13 +115,15 @@ ROWS |= {
 }
 ROWS |= {
     f"the description has controls {given}": Row(
-        "plan study.yaml", "expected text without control characters", put("study.yaml", f'description: "{given}"')
+        "plan study.yaml",
+        "expected text without control characters",
+        at("study.yaml", holding(f'description: "{given}"')),
     )
     for given in ("a\\e[2Jb", "\\ud800", "\\x7f", "\\0")
 }
 ROWS |= {
     f"the description is {given}": Row(
-        command, says, change("study.yaml", "name: tiny", f'name: tiny\ndescription: "{given}"'), code=0
+        command, says, at("study.yaml", replacing("name: tiny", f'name: tiny\ndescription: "{given}"')), code=0
     )
     for command, given, says in (
         ("plan study.yaml --store store", "[red]a[/blue] :boom: [/]", r"tiny: \[red\]a\[/blue\] :boom: \[/\]"),

@@ -3,7 +3,7 @@
 import pytest
 
 from hostile.row import Row, check, sampled
-from hostile.spoilt import put
+from hostile.spoil import at, holding
 
 MANY = "pairs=100000000"
 
@@ -122,7 +122,7 @@ ROWS |= {
 }
 ROWS |= {
     f"a cluster file: {content[:20]!r}": Row(
-        "run study.yaml --out out --engine slurm --cluster cluster.yaml", says, put("cluster.yaml", content)
+        "run study.yaml --out out --engine slurm --cluster cluster.yaml", says, at("cluster.yaml", holding(content))
     )
     for content, says in (
         ("", "cluster.yaml:1:1: expected a cluster file"),

@@ -1,4 +1,4 @@
-"""A study of seconds, for tests of the engine and of the command line."""
+"""Studies of seconds, for tests of the engine and of the command line."""
 
 import os
 import signal
@@ -25,6 +25,21 @@ sparsities: [0.5, 0.8]
 rewinds: [0, 2]
 methods: [lth, naive, permuted, random]
 connect: {points: 3}
+execution: {device: cpu}
+"""
+TINY = """\
+name: tiny
+data: {name: digits, train: 64}
+network: {name: mlp, widths: [4]}
+pairs: 1
+epochs: 2
+batch_size: 32
+dense: {learning_rate: 0.1}
+prune: {epochs: 1, rate: 0.5}
+sparse: {learning_rate: 0.1}
+sparsities: [0.5]
+methods: [lth, naive]
+connect: null
 execution: {device: cpu}
 """
 

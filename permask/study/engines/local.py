@@ -117,34 +117,31 @@ class _Process:
         context = warm_up()
         self.connection: Connection
         self.connection, theirs = context.Pipe()
-        alive, self.lifeline = context.Pipe(duplex=False)  # nothing is ever sent: it closes when this process is gone
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, alive, worker), daemon=True)
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, worker), daemon=True)
         self.process.start()
         theirs.close()
-        alive.close()
         self.step: Step | None = None
 
     def begin(self, step: Step) -> bool:
         """Hand over a step; False if the worker has died since its last one."""
+        self.step = step  # first, so that whoever is interrupted while the worker begins knows what it may leave
         try:
             self.connection.send(step.task)
         except OSError:
             self.stop()
             return False
-        self.step = step
         return True
 
     def stop(self) -> None:
         self.connection.close()
-        self.lifeline.close()
         self.process.terminate()
         self.process.join()
 
 
-def _serve(connection: Connection, lifeline: Connection, worker: Worker) -> None:
+def _serve(connection: Connection, worker: Worker) -> None:
     from permask.study.engines.serve import serve  # torch is for the workers; who starts them does without
 
-    serve(connection, lifeline, worker)
+    serve(connection, worker)
 
 
 def _hear(worker: _Process, schedule: Schedule) -> bool:

@@ -1,10 +1,11 @@
 """A worker process: receives steps, computes them, tells how it goes. It ends with the process that started it."""
 
+import fcntl
 import os
 import signal
-import threading
 import time
-from multiprocessing.connection import Connection
+from multiprocessing import parent_process
+from multiprocessing.connection import Connection, wait
 
 from permask.study.messages import Progress
 from permask.study.step import Task
@@ -13,15 +14,14 @@ from permask.study.worker import Worker
 INTERVAL = 0.2  # seconds between messages of progress
 
 
-def serve(connection: Connection, lifeline: Connection, worker: Worker) -> None:
+def serve(connection: Connection, worker: Worker) -> None:
     """Serve steps until the connection closes: `Progress` while a step runs, and then what it came to.
 
     Args:
         connection: To the process that started this one.
-        lifeline: Closes when that process is gone; then this one ends at once, whatever it is at.
         worker: Computes the steps.
     """
-    threading.Thread(target=_end_with, args=(lifeline,), daemon=True).start()
+    end_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that started this one
     last_sent = 0.0
 
@@ -39,6 +39,16 @@ def serve(connection: Connection, lifeline: Connection, worker: Worker) -> None:
             return
 
 
-def _end_with(lifeline: Connection) -> None:
-    lifeline.poll(None)
-    os._exit(1)
+def end_with_parent() -> None:
+    """Have the system end this process as soon as the one that started it is gone, whatever this one is at.
+
+    A thread that waits for that would not get its turn while other code holds the interpreter.
+    """
+    parent = parent_process()
+    assert parent is not None
+    alive = parent.sentinel  # a pipe that closes when that process is gone: then this one gets a signal
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
+    if wait([alive], timeout=0):  # it was gone before
+        os._exit(1)

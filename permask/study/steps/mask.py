@@ -1,6 +1,6 @@
 """What A's mask keeps, layer by layer, what the network costs under it, and how far it suits B's large weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import (
     TYPE_CHECKING,
@@ -40,6 +40,14 @@ class Layer(TypedDict):
     kept_by_both_permuted: NotRequired[Number]
 
 
+class Cost(TypedDict):
+    """What a network costs: the fields of `permask.masks.cost.Cost`."""
+
+    parameters: Number
+    bytes: Number
+    flops: Number
+
+
 @dataclass(frozen=True, kw_only=True)
 class MeasuredMask(PairRow):
     """A's mask at one sparsity.
@@ -55,8 +63,8 @@ class MeasuredMask(PairRow):
 
     sparsity: Part
     layers: list[Layer]
-    dense: Mapping[str, int]
-    sparse: Mapping[str, int]
+    dense: Cost
+    sparse: Cost
     step: str
 
     @classmethod

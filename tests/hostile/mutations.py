@@ -1,4 +1,4 @@
-"""Mutations of valid files, for Hypothesis."""
+"""Changes to valid files, as strategies of Hypothesis: of bytes, of values of JSON and YAML, of what lies inside."""
 
 import json
 import struct
@@ -8,14 +8,24 @@ from io import BytesIO
 from typing import Any
 from zipfile import ZipFile
 
+import yaml
 from hypothesis import strategies as st
 
+from permask.seal import CHECKSUM, sealed
+
+Files = st.SearchStrategy[bytes]
+Change = Callable[[bytes], Files]
+DEEP: list[Any] = []
+for _ in range(60):
+    DEEP = [DEEP]
 # what nobody expects in the place of a value
 STRANGE: tuple[Any, ...] = (
-    None, True, False, 0, -1, 1, 0.5, -0.0, 1e308, float("nan"), float("inf"), 2**31, 2**63, -(2**63), 10**30,
-    "", "a", "0.weight", "\x1b[31m", "[red]", ":smile:", "\udcff", "a" * 1000, "float32", "load", "__class__",
-    [], [[]], [0], ["a"], [None], [2**40, 2**40], {}, {"a": 1}, {"": []},
+    None, True, False, 0, -1, 1, 2, 0.5, -0.0, 1e308, float("nan"), float("inf"), 2**31, 2**63, -(2**63), 10**30,
+    -(10**30), "", "a", "1", "lth", "0.weight", "../../x", "\x1b[31m", "[red]a[/blue]", ":smile:", "é😀", "\0",
+    "\udcff", "a" * 10_000, "float32", "load", "__class__",
+    [], [[]], [0], ["a"], [None], [1, 2, 3], [2**40, 2**40], DEEP, {}, {"a": 1}, {"a": []}, {"": []},
 )  # fmt: skip
+NAMES = ("", "a", "0", "0.weight", "name", "step", "[red]", "\udcff", "\x1b")
 
 
 @st.composite
@@ -42,23 +52,25 @@ def bytes_of(draw: st.DrawFn, valid: bytes) -> bytes:
 
 @st.composite
 def values_of(draw: st.DrawFn, valid: Any) -> Any:
-    """A JSON value in which one or two values inside are strange, missing, under another name or somewhere else's."""
-    content = json.loads(json.dumps(valid))
-    for _ in range(draw(st.integers(1, 2))):
+    """A JSON value in which some values are strange, missing, of another type, under another name or elsewhere."""
+    content = deepcopy(valid)
+    for _ in range(draw(st.integers(1, 3))):
         places = list(_places(content))
         if not places:
             return draw(st.sampled_from(STRANGE))
         holder, key = places[draw(st.integers(0, len(places) - 1))]
-        kind = draw(st.sampled_from(("strange", "strange", "remove", "rename", "exchange")))
+        kind = draw(st.sampled_from(("strange", "strange", "remove", "retype", "rename", "exchange")))
         if kind == "strange":
             holder[key] = deepcopy(draw(st.sampled_from(STRANGE)))
         elif kind == "remove":
             del holder[key]
+        elif kind == "retype":
+            holder[key] = draw(st.sampled_from((str, lambda value: [value])))(holder[key])
         elif kind == "rename" and isinstance(holder, dict):
-            holder[draw(st.sampled_from(("", "a", "0.weight", "0", "name", "\udcff", "\x1b")))] = holder.pop(key)
+            holder[draw(st.sampled_from(NAMES))] = holder.pop(key)
         else:
             other, name = places[draw(st.integers(0, len(places) - 1))]
-            holder[key] = json.loads(json.dumps(other.get(name) if isinstance(other, dict) else other[name]))
+            holder[key] = deepcopy(other.get(name) if isinstance(other, dict) else other[name])
     return content
 
 
@@ -70,11 +82,33 @@ def _places(content: Any):
         yield from _places(value)
 
 
-def as_json(content: Any) -> bytes:
-    return json.dumps(content).encode()
+def json_of(valid: bytes) -> Files:
+    """A JSON file of other values; a checksum in it fits, as somebody makes it fit who wants to be believed."""
+
+    def written(content: Any) -> bytes:
+        if isinstance(content, dict) and CHECKSUM in content:
+            content = sealed({name: value for name, value in content.items() if name != CHECKSUM})
+        return json.dumps(content).encode()
+
+    return values_of(json.loads(valid)).map(written)
 
 
-def with_pickle(valid: bytes) -> st.SearchStrategy[bytes]:
+def yaml_of(valid: bytes) -> Files:
+    """A YAML file of other values."""
+    contents = values_of(yaml.safe_load(valid))
+    return contents.map(lambda content: yaml.safe_dump(content, allow_unicode=True).encode("utf-8", "surrogatepass"))
+
+
+@st.composite
+def lines_of(draw: st.DrawFn, valid: bytes) -> bytes:
+    """A file of a JSON value in every line, with one of them changed."""
+    lines = valid.splitlines()
+    number = draw(st.integers(0, len(lines) - 1))
+    lines[number] = draw(json_of(lines[number]) | bytes_of(lines[number]))
+    return b"\n".join(lines)
+
+
+def pickle_of(valid: bytes) -> Files:
     """An archive of `torch.save` with bytes of its pickle changed, whose checksums fit."""
     parts = {part.filename: archive.read(part) for archive in (ZipFile(BytesIO(valid)),) for part in archive.infolist()}
     pickle = next(name for name in parts if name.endswith("data.pkl"))
@@ -89,10 +123,8 @@ def with_pickle(valid: bytes) -> st.SearchStrategy[bytes]:
     return bytes_of(parts[pickle]).map(packed)
 
 
-def with_header(change: Callable[[Any], st.SearchStrategy[Any]], valid: bytes) -> st.SearchStrategy[bytes]:
+def header_of(valid: bytes) -> Files:
     """A safetensors file with values of its header changed."""
     length = struct.unpack("<Q", valid[:8])[0]
     body = valid[8 + length :]
-    return change(json.loads(valid[8 : 8 + length])).map(
-        lambda content: struct.pack("<Q", len(as_json(content))) + as_json(content) + body
-    )
+    return json_of(valid[8 : 8 + length]).map(lambda header: struct.pack("<Q", len(header)) + header + body)
