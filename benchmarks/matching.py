@@ -182,7 +182,7 @@ def tell_operations(networks: list[nn.Module], symmetry: Symmetry, batch: Tensor
     products = sum(count for op, count in counts.items() if "addmm_" in str(op))
     total = passes.get_total_flops()
     print(
-        f"  a batch: {total / 1e9:.2f} GFLOP in two forward passes, {products / total:.3f} of it in products of activations"
+        f"  {total / 1e9:.2f} GFLOP in two forward passes of a batch, products of activations are {products / total:.3f}"
     )
 
 
