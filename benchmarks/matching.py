@@ -181,9 +181,8 @@ def tell_operations(networks: list[nn.Module], symmetry: Symmetry, batch: Tensor
     counts = all_of_it.get_flop_counts()["Global"]
     products = sum(count for op, count in counts.items() if "addmm_" in str(op))
     total = passes.get_total_flops()
-    print(
-        f"  {total / 1e9:.2f} GFLOP in two forward passes of a batch, products of activations are {products / total:.3f}"
-    )
+    added = products / total
+    print(f"  {total / 1e9:.2f} GFLOP in two forward passes of a batch; products of activations add {added:.3f}")
 
 
 def tell_agreement(permutation: Permutation, seen: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> None:

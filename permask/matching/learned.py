@@ -30,8 +30,8 @@ from permask.symmetry import Symmetry
 from permask.wrapped import readable
 
 By = Literal["straight-through", "sinkhorn"]
-# of batches that a matcher is given, one in so many judges and is not learned from
-HELD_OUT = 5
+# of batches that a matcher is given, one in so many judges and is not learned from; two at least where a fifth are two
+HELD_OUT, AT_LEAST, OF_FEW = 10, 2, 5
 
 
 def match_learned(
@@ -162,7 +162,7 @@ def _by_labels(
 ) -> Alignment:
     """Follow the cross-entropy of most of the batches, and judge by that of the others."""
     batches = mixed(batches, options.seed)
-    held_out = batches[: len(batches) // HELD_OUT]
+    held_out = batches[: max(len(batches) // HELD_OUT, min(AT_LEAST, len(batches) // OF_FEW))]
     return match_learned(
         symmetry,
         *networks,

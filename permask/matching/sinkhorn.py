@@ -68,11 +68,13 @@ class SinkhornLearner:
 
     @property
     def permutation(self) -> Permutation:
-        """The nearest permutation, by an exact assignment in every block of every group."""
-        shares = _together(_sinkhorn, {name: x.detach() for name, x in self._logits.items()})
+        """The most probable permutation, by an exact assignment in every block of every group.
+
+        The factors by which rows and columns are normalised are the same for all permutations, so that logits do.
+        """
         index = {}
         for group in self._groups:
-            blocks = [assign(share) for share in shares[group.name].cpu().numpy()]
+            blocks = [assign(x) for x in self._logits[group.name].detach().cpu().numpy()]
             index[group.name] = np.stack(blocks).reshape(group.index_shape)
         return Permutation(self._groups, index)
 
