@@ -105,4 +105,6 @@ def _show(alignment: "Alignment") -> None:
         rows.append((group.group, str(group.size), *numbers, str(dead) if dead else ""))
     title = "mean correlation of units at equal places"
     print_table(("group", "units", "before", "after", "dead"), rows, title)
+    if alignment.used.get("moved") == 0:
+        typer.echo(f"no epoch changed the permutation: it is that of matching by {alignment.used['start']}")
     typer.echo(f"objective {alignment.objective:.6g} after {alignment.seconds:.1f} s, by {alignment.method}")
