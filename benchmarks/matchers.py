@@ -20,7 +20,7 @@ from pathlib import Path
 import torch
 from matcher_pairs import CASES, matched_batches, path_between
 from matcher_peers import PEERS, Task
-from matchers_page import KEPT, Measured, Row, page, read_results, write_results
+from matchers_page import KEPT, KICKED, NONE, ORDER, Measured, Row, page, read_results, write_results
 from study_page import DOCS
 from torch import nn
 
@@ -33,8 +33,7 @@ from permask.progress import silent
 from permask.training.data.dataset import Data
 
 EPOCHS, LEARNING_RATE, KICKS = 10, 0.1, 10
-NONE, KICKED = "none", f"weights, {KICKS} kicks"
-OURS = (NONE, *MATCHERS, KICKED)
+OURS = tuple(method for method in ORDER if method not in PEERS)
 
 
 def align(method: str, task: Task, peers: dict[str, str]) -> nn.Module:

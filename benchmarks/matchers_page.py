@@ -13,6 +13,8 @@ from study_page import RESULTS
 from permask.report.statistics import t_interval
 
 KEPT = RESULTS / "matchers.json"
+NONE, KICKED = "none", "weights, 10 kicks"
+ORDER = (NONE, "weights", KICKED, "activations", "straight-through", "sinkhorn", *PEERS)
 
 HEAD = """\
 # Matchers, measured
@@ -94,12 +96,15 @@ def page(file: Path) -> str:
 
 
 def _section(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    methods = {row.method for row in rows}
+    whole = [pair for pair in {row.pair for row in rows} if {row.method for row in rows if row.pair == pair} == methods]
+    rows = [row for row in rows if row.pair in whole]  # a run that was stopped has measured some on a few alone
     if not rows:
         return
-    ends = t_interval([row.measured.ends for row in rows if row.method == rows[0].method])
+    ends = t_interval([row.measured.ends for row in rows if row.method == NONE])
     yield f"\n## {CASES[name].title}\n\nTest error of the networks {ends.mean:.1f}%, n = {ends.n} pairs.\n"
     yield "| | barrier in error, points | barrier in loss, nats | objective | seconds |\n|---|--:|--:|--:|--:|"
-    for method in dict.fromkeys(row.method for row in rows):
+    for method in sorted(methods, key=ORDER.index):
         found = [row.measured for row in rows if row.method == method]
         error, loss = (_stated([getattr(one, field) for one in found], digits) for field, digits in BARRIERS)
         objective, seconds = (
