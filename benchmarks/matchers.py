@@ -71,7 +71,7 @@ def measure_all(file: Path, given: argparse.Namespace) -> None:
     peers = dict(entry.split("=", 1) for entry in given.peer)
     for name in given.cases:
         case, methods = CASES[name], [*OURS, *peers]
-        for pair in range(case.pairs):
+        for pair in range(given.first, given.first + case.pairs):
             missing = [method for method in methods if (name, pair, method) not in done]
             if not missing:
                 continue
@@ -93,6 +93,7 @@ def main() -> None:
     parser.add_argument("--networks", type=Path, default=Path("matchers"), help="folder of the trained networks")
     parser.add_argument("--cifar10", type=Path, metavar="ARCHIVE", help="folder or archive with train/ and test/")
     parser.add_argument("--peer", action="append", default=[], metavar="NAME=CLONE", help=", ".join(PEERS))
+    parser.add_argument("--first", type=int, default=0, help="number of the first pair, which decides its seeds")
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     given = parser.parse_args()
     if given.results is None:

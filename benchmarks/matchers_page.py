@@ -30,9 +30,10 @@ Networks are trained in pairs on scikit-learn's digits, and on {train:,} images 
 BatchNorm takes new statistics at every point of the line. Matchers see these numbers of training images: {seen}.
 Learned ones go through them equally often at most, at the same learning rate; ours hold two batches of them out to
 judge by. A barrier is the largest excess over the line between the ends, at 5 points, on test images; the mean over
-pairs with Student's 95% interval. Seconds are of the processor, one thread. How softly the learned ones of ours start
-was set on pairs of other seeds. The networks are small and trained briefly: expect another order where yours differ,
-and measure with `permask connect`.
+pairs with Student's 95% interval. Seconds are of the processor, one thread. How softly the learned ones of ours start,
+and how much they hold out, was chosen by the barriers of other pairs of these networks; other implementations run as
+their authors have them. The networks are small and trained briefly: expect another order where yours differ, and
+measure with `permask connect`.
 """
 
 TAIL = """
