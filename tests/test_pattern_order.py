@@ -9,6 +9,7 @@ from support.zoo import ZOO
 from torch import Tensor, nn
 
 import permask
+from permask.errors import NetworkError
 from permask.patterns.columns import Columns
 from permask.patterns.pattern import Pattern, pattern_dims, scores_of
 from permask.patterns.permute import kept_score
@@ -145,3 +146,11 @@ def test_a_symmetry_of_another_network():
     network[0] = nn.Linear(8, 16)
     with pytest.raises(permask.PermaskError, match=r"0\.weight: .*expects"):
         permask.permute_for_pattern(symmetry, network)
+
+
+def test_scores_below_zero_are_refused():
+    network = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 4))
+    symmetry = permask.discover(network, torch.randn(2, 4))
+    scores = {name: -x.abs() for name, x in network.state_dict().items()}
+    with pytest.raises(NetworkError, match=r"0\.weight: expected scores of at least 0"):
+        permask.permute_for_pattern(symmetry, network, scores=scores)

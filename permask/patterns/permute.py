@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from torch import Tensor
 
+from permask.errors import NetworkError
 from permask.groups import Group
 from permask.masks.scope import Prunable
 from permask.patterns.columns import columns_of
@@ -47,7 +48,7 @@ def permute_for_pattern(
 
     Raises:
         PermaskError: A pattern that is none.
-        NetworkError: A symmetry or scores that do not fit the network, or no weight with M inputs.
+        NetworkError: A symmetry or scores that do not fit the network, scores below 0, or no weight with M inputs.
 
     Example:
         ```python
@@ -59,6 +60,8 @@ def permute_for_pattern(
     pattern = Pattern.read(pattern)
     dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
     found = scores_of(model, dims, scores)
+    if negative := next((name for name, score in found.items() if (score < 0).any()), None):
+        raise NetworkError(f"{negative}: expected scores of at least 0, got {found[negative].min():g}")
     symmetry.check_shapes({name: tuple(score.shape) for name, score in found.items()})
     search = _Search(symmetry.groups, dims, pattern, np.random.default_rng(seed), seconds)
     return search.run(found)
