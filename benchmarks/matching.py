@@ -32,12 +32,16 @@ from layer_by_layer import correlations, layer_by_layer
 from measure import machine, take_turns
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from permask.cli.images import read_folder, scaled
 from permask.connectivity.batchnorm import reset_batchnorm
+from permask.discovery.capture import capture
 from permask.discovery.discover import discover
+from permask.inputs import Inputs
 from permask.matching.activations import match_activations
 from permask.permutation import Permutation
+from permask.symmetry import Symmetry
 from permask.training.networks import create_network
 
 
@@ -138,6 +142,7 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
     ways = {
         "two bare forward passes": lambda: forward(networks, batches),
         "match_activations, tracing included": lambda: match_activations(symmetry, *networks, batches),
+        "tracing alone": lambda: capture(networks[0], Inputs.of(networks[0], (batches[0],))),
         "layer by layer, stopping at each": lambda: layer_by_layer(networks, batches, layers, stop=True),
         "layer by layer": lambda: layer_by_layer(networks, batches, layers),
     }
@@ -155,13 +160,29 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
     )
     if factor > 1:
         print(f"  layer by layer for {len(layers)} of {len(case.layers)} layers, its time multiplied by {factor:.3g}")
+    tell_operations(networks, symmetry, batches[0])
     seen = correlations(networks, batches, case.layers)
     tell_agreement(results["match_activations, tracing included"].permutation, seen, results["layer by layer"])
     print("| | CPU time | of two bare forward passes | of match_activations |\n|---|--:|--:|--:|")
     median = {way: float(np.median(s)) for way, s in taken.items()}
     bare, ours = (median[way] for way in list(ways)[:2])
+    rest = median["match_activations, tracing included"] - median["tracing alone"]
+    print(f"  match_activations without tracing: {rest / bare:.2f} of two bare forward passes")
     for way, value in median.items():
         print(f"| {way} | {value:.2f} s | {value / bare:.2f} | {value / ours:.2f} |", flush=True)
+
+
+def tell_operations(networks: list[nn.Module], symmetry: Symmetry, batch: Tensor) -> None:
+    """How many operations the products of activations are, beside those of the forward passes."""
+    with FlopCounterMode(display=False) as passes:
+        forward(networks, [batch])
+    with FlopCounterMode(display=False) as all_of_it:
+        match_activations(symmetry, *networks, [batch])
+    counts = all_of_it.get_flop_counts()["Global"]
+    products = sum(count for op, count in counts.items() if "addmm_" in str(op))
+    total = passes.get_total_flops()
+    added = products / total
+    print(f"  {total / 1e9:.2f} GFLOP in two forward passes of a batch; products of activations add {added:.3f}")
 
 
 def tell_agreement(permutation: Permutation, seen: dict[str, np.ndarray], alone: dict[str, np.ndarray]) -> None:

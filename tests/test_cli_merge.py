@@ -247,7 +247,7 @@ def test_when_the_merged_one_does_not_fit_nothing_is_left_of_the_others(permask,
         saved.append(path)
         torch.save(tensors, path)
 
-    monkeypatch.setattr("permask.cli.merging.save_pickled", fails)
+    monkeypatch.setattr("permask.cli.checkpoints.save_pickled", fails)
     before = contents(folder)
     code, _, error = permask("merge net.py:mlp a.pt b.pt --symmetry symmetry.json --aligned aligned -o out.pt")
     assert code == 2 and "out.pt: cannot write: No space left on device" in error

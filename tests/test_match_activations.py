@@ -10,6 +10,7 @@ from torch import nn
 
 from permask.errors import NetworkError, PermaskError
 from permask.groups import Axis, Group, Site
+from permask.matching import moments
 from permask.matching.activations import match_activations
 from permask.matching.alignment import Alignment
 from permask.symmetry import Symmetry
@@ -261,3 +262,13 @@ def test_a_damaged_alignment_file_is_an_error_that_names_it(tmp_path, damage):
     path.write_text(damage(path.read_text()))
     with pytest.raises(PermaskError, match=r"a\.json"):
         Alignment.load(path)
+
+
+def test_a_batch_that_is_summed_in_parts_gives_what_it_gives_at_once(monkeypatch):
+    source, target = (convolutions(seed).double() for seed in (0, 1))
+    data = [torch.randn(13, 3, 9, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)]
+    whole = match_activations(CONVOLUTIONS, source, target, data)
+    monkeypatch.setattr(moments, "PART", 1)
+    monkeypatch.setattr(moments, "LONG", 0)
+    parts = match_activations(CONVOLUTIONS, source, target, data)
+    assert [group.correlation for group in parts.groups] == pytest.approx([group.correlation for group in whole.groups])

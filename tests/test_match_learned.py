@@ -8,10 +8,14 @@ import torch.nn.functional as F
 from test_match_activations import CONVOLUTIONS, PERCEPTRON, convolutions, perceptron
 from test_match_weights import equal
 
+from permask.batches import Batch, cross_entropy
 from permask.connectivity.interpolate import connect
 from permask.errors import PermaskError
+from permask.matching.activations import match_activations
 from permask.matching.alignment import Alignment
 from permask.matching.learned import match_learned
+from permask.matching.mixing import mixed
+from permask.matching.weights import match_weights
 
 
 def loss(network, batch):
@@ -111,3 +115,61 @@ def test_the_earlier_name_of_the_way_is_taken_for_one_release():
             PERCEPTRON, perceptron(0), perceptron(1), loss, labelled_once, epochs=1, through="sinkhorn"
         )
     assert alignment.method == "sinkhorn"
+
+
+def given(shape, network, batches=5):
+    """Batches as matchers by name take them."""
+    return [Batch((x,), y) for x, y in labelled(shape, network, batches)]
+
+
+def test_it_begins_where_the_loss_half_way_is_lower_by_weights_or_by_activations():
+    source, target = sharp(perceptron(3)), sharp(perceptron(4))
+    batches = given((6,), source)
+    found = [
+        match_weights(PERCEPTRON, source, target),
+        match_activations(PERCEPTRON, source, target, [b.given for b in batches]),
+    ]
+
+    def begun(start=None, inputs=None):
+        return match_learned(
+            PERCEPTRON, source, target, cross_entropy, batches, epochs=1, learning_rate=0.0, start=start, inputs=inputs
+        )
+
+    losses = {alignment.method: -begun(alignment).history[0] for alignment in found}
+    best = begun(inputs=[batch.given for batch in batches])
+    assert losses["activations"] != losses["weights"]
+    assert best.used["start"] == min(losses, key=losses.__getitem__)
+    assert -best.history[0] == min(losses.values())
+
+
+@BY
+def test_where_no_epoch_moves_anything_it_says_so_and_stops(by):
+    source = sharp(perceptron(3))
+    batches = labelled((6,), source)
+    still = match_learned(PERCEPTRON, source, source, loss, batches, epochs=9, learning_rate=1e-9, by=by, patience=2)
+    assert still.used["moved"] == 0
+    assert len(still.history) == 3
+
+
+def test_the_straight_through_estimator_moves():
+    source, target = sharp(perceptron(3)), sharp(perceptron(4))
+    assert match_learned(PERCEPTRON, source, target, loss, labelled((6,), source)).used["moved"] > 0
+
+
+def test_what_judges_is_not_what_is_learned_from():
+    source, target = sharp(perceptron(3)), sharp(perceptron(4))
+    batches = labelled((6,), source)
+    judged = match_learned(PERCEPTRON, source, target, loss, batches[:3], epochs=1, judge=batches[3:])
+    path = connect(judged.permutation.apply(source), target, lambda net, _: loss(net, batches[3]).item(), 3)
+    assert path.values[1] == pytest.approx(-judged.objective, rel=1e-4)
+
+
+def test_batches_that_come_class_by_class_are_mixed():
+    sorted_by_class = [Batch((torch.full((4, 2), float(i)),), torch.full((4,), i)) for i in range(3)]
+    again = mixed(sorted_by_class, 0)
+    assert [len(batch.labels) for batch in again] == [4, 4, 4]
+    assert all(batch.labels.unique().numel() > 1 for batch in again)
+    assert all(torch.equal(batch.inputs[0][:, 0].long(), batch.labels) for batch in again)
+    assert torch.cat([batch.labels for batch in again]).bincount().tolist() == [4, 4, 4]
+    apart = [*sorted_by_class, Batch((torch.zeros(4, 3),), torch.zeros(4, dtype=torch.int64))]
+    assert mixed(apart, 0) == apart

@@ -16,6 +16,7 @@ from permask.mask import Mask
 from permask.masks.scores import magnitude_mask
 from permask.masks.transport import transport
 from permask.matching.descent import inner_product
+from permask.matching.kicks import kicked
 from permask.matching.similarity import weight_scores, weights_of
 from permask.matching.weights import match_weights
 from permask.symmetry import Symmetry
@@ -178,3 +179,21 @@ def test_another_architecture_or_a_mask_of_it_is_an_error():
     with pytest.raises(NetworkError, match=r"0\.weight"):
         mask = magnitude_mask(convolutions(0), 0.5)
         match_weights(PERCEPTRON, perceptron(0), perceptron(1), source_mask=mask)
+
+
+def test_kicks_leave_an_optimum_and_find_a_better_one():
+    source, target = convolutions(0), convolutions(1)
+    one = match_weights(CONVOLUTIONS, source, target)
+    many = match_weights(CONVOLUTIONS, source, target, restarts=20)
+    assert len(set(many.used["restarts"])) > 1
+    assert many.objective > one.objective
+
+
+def test_a_kick_moves_some_units_of_every_block_and_keeps_the_others():
+    permutation = CONVOLUTIONS.random(0)
+    after = kicked(permutation, np.random.default_rng(0))
+    for name, index in permutation.index.items():
+        moved = (index != after.index[name]).sum(-1)
+        size = index.shape[-1]
+        assert (np.sort(after.index[name], -1) == np.arange(size)).all()
+        assert (moved == max(2, round(0.2 * size))).all()

@@ -137,7 +137,10 @@ def test_a_study_says_its_methods_as_they_were_written():
         ("[{name: x, mask: {by: snop}}]", "methods.0.mask.by: expected imp or .*; got snop; did you mean snip"),
         ("[{name: x, mask: {by: imp, of: C}}]", "methods.0.mask.of: expected A or B or new; got 'C'"),
         ("[{name: x, start: C, mask: {by: imp}}]", "methods.0.start: expected A or B or new; got 'C'"),
-        ("[{name: x, mask: {by: imp, oof: A}}]", "methods.0.mask.oof: expected one of the keys by, of, path; did you"),
+        (
+            "[{name: x, mask: {by: imp, oof: A}}]",
+            "methods.0.mask.oof: expected one of the keys by, of, path, pattern, permute; did you",
+        ),
         ("[{name: x}]", "methods.0.mask: expected this key, which has no default"),
         ("[{name: x, mask: {by: imp, of: A}, carry: {by: wheights}}]", "carry.by: expected .* did you mean weights"),
         (

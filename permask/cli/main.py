@@ -14,6 +14,7 @@ from permask.cli.inspect import inspect
 from permask.cli.mask import mask
 from permask.cli.match import match
 from permask.cli.merge import merge
+from permask.cli.pattern import pattern
 from permask.cli.permute import permute
 from permask.cli.plan import plan
 from permask.cli.publish import publish
@@ -59,6 +60,7 @@ VERBS = (
     transport,
     connect,
     merge,
+    pattern,
     ensemble,
     publish,
 )

@@ -58,13 +58,12 @@ def match(
 
     `permask match net.py:make_net a.pt b.pt --data net.py:batches --by straight-through --aligned a_in_b.safetensors`
     """
-    from permask.cli.data import Shown, example_of, read_for
-    from permask.cli.network import check_symmetry, example_inputs, load_ends
+    from permask.cli.data import Shown, read_for
+    from permask.cli.network import load_ends
     from permask.cli.output import bar, check_writable, say, write_whole
-    from permask.discovery.cached import discover_cached
+    from permask.cli.units import example_from, units_of
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask
-    from permask.symmetry import Symmetry
     from permask.tensors import save_tensors
 
     by = by or ("activations" if examples.data else "weights")
@@ -76,16 +75,7 @@ def match(
     source, target = load_ends(ends)
     batches = read_for(by, MATCHERS[by].needs, examples, source)
     options = replace(options, **{name: read_mask(file) for name, file in masks.items() if file})
-    example = None
-    if batches or examples.inputs:
-        example = example_of(batches) if batches else example_inputs(source, examples.inputs or [])
-    if symmetry:
-        units = Symmetry.load(symmetry)
-        check_symmetry(units, source, example, str(symmetry))
-    elif example:
-        units = discover_cached(source, example)
-    else:
-        raise PermaskError("to find out what may move, give --data, --input or --symmetry")
+    units = units_of(source, example_from(source, batches, examples), symmetry)
     with bar(as_json) as progress:
         seen = Shown(batches, progress, f"matching by {by}")
         alignment = MATCHERS[by](units, source, target, seen, options)
@@ -115,4 +105,6 @@ def _show(alignment: "Alignment") -> None:
         rows.append((group.group, str(group.size), *numbers, str(dead) if dead else ""))
     title = "mean correlation of units at equal places"
     print_table(("group", "units", "before", "after", "dead"), rows, title)
+    if alignment.used.get("moved") == 0:
+        typer.echo(f"no epoch changed the permutation: it is that of matching by {alignment.used['start']}")
     typer.echo(f"objective {alignment.objective:.6g} after {alignment.seconds:.1f} s, by {alignment.method}")

@@ -110,14 +110,13 @@ def merge(
 
     `permask merge llama-a/ llama-b/ --data net.py:batches --aligned aligned`
     """
-    from permask.cli.data import Shown, example_of, read
-    from permask.cli.merging import Given, check_new, suffix_of, write_all
-    from permask.cli.network import check_symmetry, example_inputs
+    from permask.cli.checkpoints import Given, suffix_of
+    from permask.cli.data import Shown, read
+    from permask.cli.merging import check_new, write_all
     from permask.cli.output import bar, say
+    from permask.cli.units import example_from, units_of
     from permask.connectivity.merge import align, check_mergeable, combine, permuted, shares_of
-    from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
-    from permask.symmetry import Symmetry
 
     by = by or ("activations" if examples.data else "weights")
     statistics = statistics or ("repair" if examples.data else "keep")
@@ -133,18 +132,7 @@ def merge(
     networks = given.load()
     check_mergeable(networks, list(map(str, given.checkpoints)))
     batches = read(examples, networks[0])
-    units = None
-    if by != "none":
-        example = None
-        if batches or examples.inputs:
-            example = example_of(batches) if batches else example_inputs(networks[0], examples.inputs or [])
-        if symmetry:
-            units = Symmetry.load(symmetry)
-            check_symmetry(units, networks[0], example, str(symmetry))
-        elif example:
-            units = discover_cached(networks[0], example)
-        else:
-            raise PermaskError("to find out what may move, give --data, --input or --symmetry")
+    units = None if by == "none" else units_of(networks[0], example_from(networks[0], batches, examples), symmetry)
     with bar(as_json) as progress:
         seen = Shown([batch.given for batch in batches], progress, "merging")
         alignments = align(networks, units, by, seen, seed)

@@ -1,89 +1,14 @@
-"""What `permask merge` reads and writes: checkpoints, in files or in folders as Hugging Face has them."""
+"""What `permask merge` writes: the merged checkpoint, and all of them where they line up."""
 
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib import import_module
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import torch
 from torch import Tensor, nn
 
-from permask.cli.network import load_network
-from permask.cli.output import check_writable, write_whole
-from permask.errors import NetworkError, PermaskError
-from permask.masks.formats import load_weights, plain_state, read_state
+from permask.cli.checkpoints import check_new_folder, check_out, names_of, resolvable, rewrite
+from permask.errors import PermaskError
 from permask.matching.alignment import Alignment
-from permask.shards import Change, Shards, is_safetensors
-from permask.tensors import save_pickled, save_tensors
-from permask.training.imported import summary
-
-HALF = (torch.float16, torch.bfloat16)
-
-
-@dataclass(frozen=True)
-class Given:
-    """What the words of a command name.
-
-    Attributes:
-        model: What makes the network; None where transformers makes it, from the first checkpoint's configuration.
-        arguments: What to call it with, as `key=value`.
-        checkpoints: The files and folders.
-    """
-
-    model: str | None
-    arguments: tuple[str, ...]
-    checkpoints: tuple[Path, ...]
-
-    @classmethod
-    def of(cls, words: Sequence[str]) -> "Given":
-        """Tell words apart: the first is a model if it is a reference and no path, the last ones are `key=value`.
-
-        Raises:
-            PermaskError: A checkpoint that is named twice.
-        """
-        model = words[0] if ":" in words[0] and not Path(words[0]).exists() else None
-        rest = words[1:] if model else words
-        arguments = tuple(text for text in rest if "=" in Path(text).name and not Path(text).exists())
-        checkpoints = tuple(Path(text) for text in rest if text not in arguments)
-        places = [_place(path) for path in checkpoints]
-        for number, place in enumerate(places):
-            if place in places[:number]:
-                earlier = checkpoints[places.index(place)]
-                raise PermaskError(f"{checkpoints[number]}: is the same as {earlier}; name every checkpoint once")
-        return cls(model, arguments, checkpoints)
-
-    def load(self) -> list[nn.Module]:
-        """The networks of the checkpoints, in evaluation mode and in float32 at least.
-
-        Raises:
-            PermaskError: A reference that leads nowhere, or a file that holds no weights.
-            NetworkError: Weights of another network.
-        """
-        networks = []
-        for path in self.checkpoints:
-            network = load_network(self.model, self.arguments) if self.model else _described(self.checkpoints[0])
-            if any(x.dtype in HALF for x in network.parameters()):
-                network = network.float()
-            networks.append(load_weights(network, path).eval())
-        return networks
-
-
-def _place(path: Path) -> Path:
-    """The file that a checkpoint is in, or that stands for its shards, without links."""
-    with _resolvable(path):
-        return (Shards(path).path if path.is_dir() else path).resolve()
-
-
-@contextmanager
-def _resolvable(path: Path) -> Iterator[None]:
-    """Make a `PermaskError` of what a path can be: too long, with a NUL in it, a circle of links."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:
-        raise PermaskError(f"{path}: is no place for a file: {error}") from error
 
 
 def check_new(first: Path, out: Path | None, aligned: Path | None) -> None:
@@ -95,20 +20,15 @@ def check_new(first: Path, out: Path | None, aligned: Path | None) -> None:
         aligned: The folder of all of them where they line up.
     """
     if out is not None and aligned is not None:
-        with _resolvable(aligned):
+        with resolvable(aligned):
             places = [path.resolve() for path in (out, aligned)]
         if places[0] == places[1] or places[0] in places[1].parents or places[1] in places[0].parents:
             raise PermaskError(f"{out}: expected a place apart from {aligned}, which will hold the aligned checkpoints")
     if out is not None:
-        _check_out(first, out)
+        check_out(first, out)
     if aligned is None:
         return
-    with _resolvable(aligned):
-        taken = aligned.is_symlink() or aligned.exists()
-    if taken:
-        raise PermaskError(f"{aligned}: expected a new folder for the aligned checkpoints, there is something")
-    if not aligned.parent.is_dir():
-        raise PermaskError(f"{aligned}: cannot write there: {aligned.parent} is not a folder")
+    check_new_folder(aligned, "the aligned checkpoints")
 
 
 def write_all(
@@ -136,10 +56,10 @@ def write_all(
             shutil.rmtree(partial, ignore_errors=True)  # of a run that was killed
             partial.mkdir()
             for name, path, alignment in zip(names_of(checkpoints), checkpoints, alignments, strict=True):
-                _rewrite(path, partial / name, alignment.permutation.permute_tensor if alignment else _same)
+                rewrite(path, partial / name, alignment.permutation.permute_tensor if alignment else _same)
         if out is not None and merged is not None:
             state = merged.state_dict()
-            _rewrite(checkpoints[0], out, lambda name, x: state[name].to(x.dtype))
+            rewrite(checkpoints[0], out, lambda name, x: state[name].to(x.dtype))
         if partial is not None and aligned is not None:
             partial.replace(aligned)
     except OSError as error:
@@ -149,66 +69,5 @@ def write_all(
             shutil.rmtree(partial, ignore_errors=True)
 
 
-def names_of(checkpoints: Sequence[Path]) -> list[str]:
-    """What the aligned checkpoints are called: as they are, with a number in front if two have the same name."""
-    names = [path.resolve().parent.name if in_its_folder(path) else path.resolve().name for path in checkpoints]
-    return names if len(set(names)) == len(names) else [f"{i}-{name}" for i, name in enumerate(names, start=1)]
-
-
-def in_its_folder(path: Path) -> bool:
-    """Whether a checkpoint is named by a file that stands for its folder: the index of shards."""
-    return path.name.endswith(".index.json")
-
-
-def suffix_of(path: Path) -> str:
-    """How the name of a checkpoint like another ends: not at all, of a folder."""
-    if is_safetensors(path):
-        return "" if Shards(path).in_folder else ".safetensors"
-    return ".pt"
-
-
-def _check_out(source: Path, out: Path) -> None:
-    if is_safetensors(source) and Shards(source).in_folder:
-        Shards(source).check_out(out)
-    else:
-        check_writable(out)
-
-
-def _rewrite(source: Path, out: Path, change: Change) -> None:
-    """Write a checkpoint with other values, in the form that it has, and with what lies beside it in its folder."""
-    shards = Shards(source) if is_safetensors(source) else None
-    if shards is not None and shards.in_folder:
-        shards.rewrite(out, change, companions=True)
-        return
-    state = {name: change(name, x) for name, x in plain_state(read_state(source)).items()}
-    metadata = {"format": "pt"}  # which transformers asks for
-    if out.suffix == ".safetensors":
-        write_whole(out, lambda path: save_tensors(state, path, metadata))
-    else:
-        write_whole(out, lambda path: save_pickled(state, path))
-
-
 def _same(_name: str, x: Tensor) -> Tensor:
     return x
-
-
-def _described(folder: Path) -> nn.Module:
-    """The network that a folder's `config.json` describes, made by transformers without running code of the folder."""
-    folder = folder.parent if in_its_folder(folder) else folder
-    if not (folder / "config.json").is_file():
-        raise PermaskError(
-            f"{folder}: expected MODEL before the checkpoints, such as net.py:make_net, or a folder of Hugging Face's "
-            "with a config.json"
-        )
-    try:
-        transformers: Any = import_module("transformers")
-    except ImportError as error:
-        raise PermaskError(
-            f"{folder}: transformers makes the network from its config.json, and is not installed: install it, or name "
-            "MODEL before the checkpoints"
-        ) from error
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return getattr(transformers, config.architectures[0])(config)
-    except Exception as error:  # it is not our code that runs
-        raise NetworkError(f"{folder}: transformers cannot make the network: {summary(error)}") from error

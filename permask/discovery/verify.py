@@ -18,7 +18,7 @@ from permask.discovery.trial import Trial
 from permask.discovery.weights import Weights
 from permask.errors import NetworkError
 from permask.inputs import Example, Inputs
-from permask.permutation import overwrite
+from permask.permutation import Permutation, overwrite
 from permask.symmetry import Symmetry
 from permask.wrapped import readable
 
@@ -93,6 +93,33 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
             "weights; give inputs for which the outputs depend on these units"
         )
     return worst
+
+
+def changed_by(permutation: Permutation, model: nn.Module, example_inputs: Example) -> float:
+    """What one permutation changes of a network's outputs, with its own weights, in evaluation mode and float64.
+
+    Args:
+        permutation: Of the network's units.
+        model: The network; it stays as it is.
+        example_inputs: What it takes, as in `discover`.
+
+    Returns:
+        The largest change of an output, relative to its spread, as of `verify`.
+
+    Raises:
+        DataError: Inputs of another form than `discover` takes.
+        NetworkError: Outputs are not finite, or neither the network nor its graph runs in float64.
+    """
+    model = readable(model)
+    if not permutation.groups:
+        return 0.0
+    example = Inputs.of(model, example_inputs)
+    state = {name: x for name, x in model.state_dict().items() if isinstance(x, Tensor)}
+    network = _Network(model, state, example, None)
+    trial = Trial(network.outputs, in_float64(state), example.double(), permutation.groups, seed=0)
+    if not trial.finite:
+        raise NetworkError("the network's outputs are not finite: nothing can be compared")
+    return trial.change(permutation.index)[0]
 
 
 class _Network:

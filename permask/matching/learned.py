@@ -6,30 +6,32 @@ two ways: by the straight-through estimator, or through doubly stochastic matric
 
 import time
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, get_args
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch.func import functional_call
-from torch.nn.modules.batchnorm import _BatchNorm
+from torch import nn
 
 from permask.batches import Batch, cross_entropy
 from permask.errors import PermaskError
+from permask.inputs import Example
+from permask.matching.activations import match_activations
 from permask.matching.alignment import Alignment
-from permask.matching.descent import Weights
+from permask.matching.halfway import Halfway, Loss
 from permask.matching.matchers import MatchOptions
+from permask.matching.mixing import mixed
 from permask.matching.similarity import weights_of
 from permask.matching.sinkhorn import SinkhornLearner
 from permask.matching.straight_through import StraightThroughLearner
 from permask.matching.weights import match_weights, weight_matches
+from permask.permutation import Permutation
 from permask.progress import progress
 from permask.symmetry import Symmetry
 from permask.wrapped import readable
 
-Loss = Callable[[nn.Module, Any], Tensor]
 By = Literal["straight-through", "sinkhorn"]
+# of batches that a matcher is given, one in so many judges and is not learned from; two at least where a fifth are two
+HELD_OUT, AT_LEAST, OF_FEW = 10, 2, 5
 
 
 def match_learned(
@@ -44,12 +46,15 @@ def match_learned(
     learning_rate: float = 0.1,
     start: Alignment | None = None,
     seed: int = 0,
+    inputs: Iterable[Example] | None = None,
+    judge: Iterable[Any] | None = None,
+    patience: int = 10,
     through: By | None = None,
 ) -> Alignment:
     """The permutation of the source with the lowest loss found half-way to the target.
 
-    BatchNorm normalises by each batch meanwhile, as the running statistics of a mid-point mean nothing; all
-    else is in evaluation mode. Neither network is changed.
+    BatchNorm normalises by each batch meanwhile, as the running statistics of a mid-point mean nothing, so every batch
+    should hold all classes; all else is in evaluation mode. Neither network is changed.
 
     Args:
         symmetry: Of the networks' architecture.
@@ -59,15 +64,22 @@ def match_learned(
         batches: What `loss` takes; read once per epoch and once more to judge, so an iterator is kept.
         by: How the gradient passes a permutation: `straight-through` (Ainsworth et al. 2023, algorithm 2), or
             `sinkhorn` (Peña et al. 2023), which mixes units softly and is projected by an exact assignment.
-        epochs: How often to go through the batches.
-        learning_rate: Of Adam: in units of each tensor's root mean square, or of logits with `sinkhorn`.
-        start: Where to begin; weight matching by default.
+        epochs: How often to go through the batches at most.
+        learning_rate: Of Adam: in units of each tensor's root mean square, scaled by how far the free weights lean to
+            the start, or of logits with `sinkhorn`.
+        start: Where to begin. By default what matching by weights finds or, if its loss is lower and there are
+            `inputs`, matching by activations.
         seed: For the order of the groups.
+        inputs: What the networks take, to match by activations; read once.
+        judge: What `loss` takes, to tell which permutation is best; the batches themselves by default. Many units
+            and few samples can be fitted without being matched, which other samples show.
+        patience: Epochs in a row without a lower loss after which to stop.
         through: The earlier name of `by`, for one release.
 
     Returns:
         The best alignment at the end of any epoch, or the start if none was better. Its objective is the
-        negative mean loss at the mid-point, its history that of the start and of every epoch.
+        negative mean loss at the mid-point, its history that of the start and of every epoch. `used["moved"]` counts
+        the epochs that ended in another permutation than the start.
 
     Raises:
         NetworkError: A network that does not fit the symmetry; with `sinkhorn`, one that permutes the input channels
@@ -81,34 +93,47 @@ def match_learned(
     if by not in get_args(By):
         raise PermaskError(f"by: expected one of {', '.join(get_args(By))}, got {by}")
     batches = batches if isinstance(batches, Sequence) else list(batches)
-    if not batches:
+    judges = batches if judge is None else list(judge)
+    if not batches or not judges:
         raise PermaskError("there is no data to learn from: expected at least one batch, got none")
     source, target = readable(source), readable(target)
-    start = start or match_weights(symmetry, source, target, seed)
     symmetry.check(source)
     symmetry.check(target)
     names = dict(source.named_parameters())  # of tied parameters one, which is what a gradient reaches
     weights_A, weights_B = ({n: x for n, x in weights_of(model).items() if n in names} for model in (source, target))
-    halfway = _Halfway(target, loss, weights_B)
+    halfway = Halfway(target, loss, weights_B)
+
+    def objective(permutation: Permutation) -> float:
+        return -halfway.mean_loss(permutation.apply(weights_A), judges)
+
+    starts = [start] if start else [match_weights(symmetry, source, target, seed)]
+    if start is None and inputs is not None:
+        starts.append(match_activations(symmetry, source, target, inputs))
+    found = [objective(each.permutation) for each in starts]
+    history = [max(found)]
+    start = starts[found.index(history[0])]
     learner = (
         SinkhornLearner(start.permutation, weights_A, learning_rate)
         if by == "sinkhorn"
-        else StraightThroughLearner(start.permutation, weights_A, learning_rate, np.random.default_rng(seed))
+        else StraightThroughLearner(start.permutation, weights_A, weights_B, learning_rate, np.random.default_rng(seed))
     )
-    best = start.permutation
-    history = [-halfway.mean_loss(best.apply(weights_A), batches)]
+    best, best_epoch, moved = start.permutation, 0, 0
     with progress("learn to match: epochs") as each_epoch, progress("  batches") as each_batch:
-        for _ in each_epoch(range(epochs)):
+        for epoch in each_epoch(range(1, epochs + 1)):
             for batch in each_batch(batches):
                 learner.optimizer.zero_grad()
                 halfway.loss(learner.weights(), batch).backward()
                 learner.optimizer.step()
                 learner.update()
             permutation = learner.permutation
-            history.append(-halfway.mean_loss(permutation.apply(weights_A), batches))
-            if history[-1] == max(history):
-                best = permutation
-    used = {"start": start.method, "epochs": epochs, "learning_rate": learning_rate, "seed": seed}
+            moved += not _equal(permutation, start.permutation)
+            history.append(objective(permutation))
+            if history[-1] > max(history[:-1]):
+                best, best_epoch = permutation, epoch
+            if epoch - best_epoch >= patience:
+                break
+    settings = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "patience": patience}
+    used = {"start": start.method, **settings, "moved": moved}
     groups = weight_matches(best, weights_A, weights_B)
     seconds = time.perf_counter() - started
     return Alignment(symmetry, best, by, max(history), groups, tuple(history), used, seconds)
@@ -118,47 +143,39 @@ def by_straight_through(
     symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Sequence[Batch], options: MatchOptions
 ) -> Alignment:
     """The matcher `straight-through`."""
-    epochs, seed = options.epochs, options.seed
-    return match_learned(
-        symmetry, source, target, cross_entropy, batches, by="straight-through", epochs=epochs, seed=seed
-    )
+    return _by_labels("straight-through", symmetry, (source, target), batches, options)
 
 
 def by_sinkhorn(
     symmetry: Symmetry, source: nn.Module, target: nn.Module, batches: Sequence[Batch], options: MatchOptions
 ) -> Alignment:
     """The matcher `sinkhorn`."""
-    epochs, seed = options.epochs, options.seed
-    return match_learned(symmetry, source, target, cross_entropy, batches, by="sinkhorn", epochs=epochs, seed=seed)
+    return _by_labels("sinkhorn", symmetry, (source, target), batches, options)
 
 
-class _Halfway(nn.Module):
-    """The network between some weights and the target's, without touching either."""
+def _by_labels(
+    by: By,
+    symmetry: Symmetry,
+    networks: tuple[nn.Module, nn.Module],
+    batches: Sequence[Batch],
+    options: MatchOptions,
+) -> Alignment:
+    """Follow the cross-entropy of most of the batches, and judge by that of the others."""
+    batches = mixed(batches, options.seed)
+    held_out = batches[: max(len(batches) // HELD_OUT, min(AT_LEAST, len(batches) // OF_FEW))]
+    return match_learned(
+        symmetry,
+        *networks,
+        cross_entropy,
+        batches[len(held_out) :],
+        by=by,
+        epochs=options.epochs,
+        seed=options.seed,
+        inputs=(batch.given for batch in batches),
+        judge=held_out or None,
+        patience=options.patience,
+    )
 
-    def __init__(self, target: nn.Module, loss: Loss, weights_B: Weights):
-        super().__init__()
-        self.network = target
-        self._loss = loss
-        self._weights_B = weights_B
 
-    def forward(self, batch: Any) -> Tensor:
-        return self._loss(self.network, batch)
-
-    def loss(self, weights: Mapping[str, Tensor], batch: Any) -> Tensor:
-        """Loss of the mid-point on a batch."""
-        middle = {f"network.{n}": ((x + self._weights_B[n]) / 2) for n, x in weights.items()}
-        # batch statistics are used and the running ones discarded: what is written goes to copies
-        buffers = {f"network.{n}": x.clone() for n, x in self.network.named_buffers()}
-        before = [(module, module.training) for module in self.network.modules()]
-        try:
-            for module, _ in before:
-                module.training = isinstance(module, _BatchNorm)
-            return functional_call(self, middle | buffers, (batch,))
-        finally:
-            for module, mode in before:
-                module.training = mode
-
-    @torch.no_grad()
-    def mean_loss(self, weights: Mapping[str, Tensor], batches: Sequence[Any]) -> float:
-        """Mean over batches of the loss of the mid-point."""
-        return sum(self.loss(weights, batch).item() for batch in batches) / len(batches)
+def _equal(one: Permutation, other: Permutation) -> bool:
+    return all(np.array_equal(one.index[group.name], other.index[group.name]) for group in one.groups)

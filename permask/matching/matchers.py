@@ -22,7 +22,12 @@ class MatchOptions:
     """
 
     restarts: int = field(
-        default=0, metadata={"help": "With weights: further runs from random starts.", "min": 0, "max": 10_000}
+        default=0,
+        metadata={
+            "help": "With weights: how often to go on from the best, with some units moved elsewhere.",
+            "min": 0,
+            "max": 10_000,
+        },
     )
     epochs: int = field(
         default=10,
@@ -32,10 +37,19 @@ class MatchOptions:
             "max": 100_000,
         },
     )
+    patience: int = field(
+        default=5,
+        metadata={
+            "help": "With straight-through and sinkhorn: epochs in a row without a lower loss after which to stop.",
+            "min": 1,
+            "max": 100_000,
+        },
+    )
     seed: int = field(
         default=0,
         metadata={
-            "help": "With weights and straight-through: decides the order of the groups.",
+            "help": "With weights and straight-through: decides the order of the groups; with straight-through and "
+            "sinkhorn, how batches are mixed.",
             "min": 0,
             "max": 2**63 - 1,
         },

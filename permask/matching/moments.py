@@ -15,13 +15,18 @@ from permask.groups import Site
 
 # a standard deviation below 1e-5 of the root mean square is float32 rounding, not a signal
 DEAD = 1e-10
+# values of a part that is summed at once: small enough to stay in a core's cache from its first use to its last
+PART = 2**15
+# but so many values of a unit for each unit that there are, or else a product would spend its time on storing results
+LONG = 2
 
 
 class Moments:
     """Σ z_A, Σ z_B, Σ z_A², Σ z_B² and Z_Bᵀ Z_A over samples and positions, for the units of one group.
 
     Products are taken in float32 (float64 if the networks are), sums over batches in float64. A is the source
-    network, B the target. U is the number of units, blocks included.
+    network, B the target. U is the number of units, blocks included. A batch is added in parts, as far as its samples
+    allow, since reading values from memory several times takes longer than multiplying them.
 
     Args:
         site: Where the units are seen; its table says which positions belong to which unit.
@@ -45,12 +50,15 @@ class Moments:
             self._sum = [torch.zeros(self.units, dtype=torch.float64, device=z.device) for z in values]
             self._square = [torch.zeros_like(total) for total in self._sum]
             self._cross = torch.zeros(self.units, self.units, dtype=torch.float64, device=target.device)
-        z_US = [_centred(z, pivot) for z, pivot in zip(values, self._pivot, strict=True)]
-        for z, total, square in zip(z_US, self._sum, self._square, strict=True):
-            total += z.sum(1)
-            square += torch.linalg.vector_norm(z, dim=1).double().square()
-        self._cross += z_US[1] @ z_US[0].T
-        self.count += z_US[0].shape[1]
+        product = torch.zeros(self.units, self.units, dtype=values[0].dtype, device=target.device)
+        for parts in zip(*(z.split(self._samples_of_a_part(z), 2) for z in values), strict=True):
+            z_US = [_centred(z, pivot) for z, pivot in zip(parts, self._pivot, strict=True)]
+            for z, total, square in zip(z_US, self._sum, self._square, strict=True):
+                total += z.sum(1)
+                square += torch.linalg.vector_norm(z, dim=1).double().square()
+            product.addmm_(z_US[1], z_US[0].T)
+            self.count += z_US[0].shape[1]
+        self._cross += product
 
     def correlation(self) -> Float[np.ndarray, "target_units source_units"]:
         """Pearson correlation of every target unit with every source unit; 0 where one of them is dead.
@@ -81,6 +89,11 @@ class Moments:
             variance = square / self.count - mean.square()
             dead.append((variance <= DEAD * (variance + (mean + pivot).square())).cpu().numpy())
         return dead[0], dead[1]
+
+    def _samples_of_a_part(self, z: Tensor) -> int:
+        """How many entries along the third dim of `[U, positions, samples, ...]` are summed at once."""
+        of_a_sample = max(1, z[:, :, :1].numel())
+        return max(1, PART // of_a_sample, LONG * self.units**2 // of_a_sample)
 
     def _units_first(self, z: Tensor) -> Tensor:
         """`[U, positions per unit, the other dims]`, a view where the table allows.

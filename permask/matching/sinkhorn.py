@@ -33,7 +33,8 @@ class SinkhornLearner:
     """Logits for every group, and the weights of the source mixed as their doubly stochastic matrices say.
 
     Args:
-        start: Begins with about half of every unit in the place where this puts it.
+        start: Begins with logits that give a unit √N times as much of the place where this puts it as of any other of
+            the N. That is little, so that a few steps of the learning rate can move it elsewhere.
         source: Parameter name to weights.
         learning_rate: Of Adam, in units of logits.
 
@@ -50,7 +51,7 @@ class SinkhornLearner:
         for group in start.groups:
             index = torch.tensor(start.index[group.name]).reshape(group.blocks, group.size)
             here = torch.nn.functional.one_hot(index, group.size).to(device, torch.float32)
-            self._logits[group.name] = (here * np.log(group.size)).requires_grad_()
+            self._logits[group.name] = (here * np.log(group.size) / 2).requires_grad_()
         self.optimizer = torch.optim.Adam(self._logits.values(), learning_rate)
 
     def weights(self) -> dict[str, Tensor]:
@@ -67,11 +68,13 @@ class SinkhornLearner:
 
     @property
     def permutation(self) -> Permutation:
-        """The nearest permutation, by an exact assignment in every block of every group."""
-        shares = _together(_sinkhorn, {name: x.detach() for name, x in self._logits.items()})
+        """The most probable permutation, by an exact assignment in every block of every group.
+
+        The factors by which rows and columns are normalised are the same for all permutations, so that logits do.
+        """
         index = {}
         for group in self._groups:
-            blocks = [assign(share) for share in shares[group.name].cpu().numpy()]
+            blocks = [assign(x) for x in self._logits[group.name].detach().cpu().numpy()]
             index[group.name] = np.stack(blocks).reshape(group.index_shape)
         return Permutation(self._groups, index)
 

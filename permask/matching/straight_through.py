@@ -2,6 +2,10 @@
 
 Free weights are kept beside the source's. The loss is computed with the nearest permutation of the source in their
 place, and the gradient goes through to them as if it had not been.
+
+From free weights that equal the permuted source, a permutation hardly ever moves: they would have to come nearer to
+another order of the same units. They begin at the target's weights instead, from which all permutations are about as
+far away, and lean to the start only so much that matching does not leave it at once.
 """
 
 from collections.abc import Mapping
@@ -13,6 +17,9 @@ from torch import Tensor
 from permask.matching.descent import Weights, coordinate_descent
 from permask.permutation import Permutation
 
+# share of the permuted source in the free weights at first
+LEAN = 0.3
+
 
 class StraightThroughLearner:
     """Free weights, and the permutation of the source that is nearest to them.
@@ -20,16 +27,21 @@ class StraightThroughLearner:
     Args:
         start: Begins with the source's weights as this permutes them.
         source: Parameter name to weights.
-        learning_rate: Of Adam, in units of each tensor's root mean square.
+        target: Likewise, those at the other end.
+        learning_rate: Of Adam, in units of `LEAN` times each tensor's root mean square.
         rng: Draws the order in which groups are assigned.
     """
 
-    def __init__(self, start: Permutation, source: Weights, learning_rate: float, rng: np.random.Generator):
+    def __init__(
+        self, start: Permutation, source: Weights, target: Weights, learning_rate: float, rng: np.random.Generator
+    ):
         self.permutation = start
         self._source = source
         self._rng = rng
-        self._free = {n: x.clone().requires_grad_() for n, x in start.apply(dict(source)).items()}
-        scaled = [{"params": [x], "lr": learning_rate * _root_mean_square(x)} for x in self._free.values()]
+        permuted: Mapping[str, Tensor] = start.apply(dict(source))
+        self._free = {n: (target[n] + LEAN * x).requires_grad_() for n, x in permuted.items()}
+        scale = LEAN * learning_rate
+        scaled = [{"params": [x], "lr": scale * _root_mean_square(permuted[n])} for n, x in self._free.items()]
         self.optimizer = torch.optim.Adam(scaled)
 
     def weights(self) -> dict[str, Tensor]:

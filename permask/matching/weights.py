@@ -11,6 +11,7 @@ from permask.mask import Mask
 from permask.matching.alignment import Alignment, GroupMatch, group_matches
 from permask.matching.assignment import families
 from permask.matching.descent import Weights, coordinate_descent
+from permask.matching.kicks import kicked
 from permask.matching.matchers import MatchOptions
 from permask.matching.propagation import propagate
 from permask.matching.similarity import unit_norms, weight_scores, weights_of
@@ -33,16 +34,17 @@ def match_weights(
 
     Maximises Σ ⟨W_B, π(W_A)⟩ over all parameters, which minimises ‖W_B − π(W_A)‖² (Ainsworth et al. 2023,
     algorithm 1): one family of groups after the other, in random order, is assigned exactly while the
-    others are held, until none improves. That is a local optimum; restarts look for a better one. Under
-    masks, pruned weights count as zero.
+    others are held, until none improves. That is a local optimum; restarts look for a better one. A better optimum need
+    not have a lower barrier: the objective says how near weights are, not what networks between them do. Under masks,
+    pruned weights count as zero.
 
     Args:
         symmetry: Of the networks' architecture.
         source: The network to permute.
         target: The network to line up with.
-        seed: For the order of the groups, and for the starting points of the restarts.
-        restarts: How often to begin again from a random permutation, to return the best; the first run
-            begins from what is pinned, see `permask.matching.propagation`.
+        seed: For the order of the groups, and for the kicks.
+        restarts: How often to go on from the best permutation so far with some units kicked out of their places, see
+            `permask.matching.kicks`; the first run begins from what is pinned, see `permask.matching.propagation`.
         source_mask: What the source prunes.
         target_mask: What the target prunes.
 
@@ -63,18 +65,18 @@ def match_weights(
     symmetry.check(target)
     weights_A, weights_B = weights_of(source, source_mask), weights_of(target, target_mask)
     rng = np.random.default_rng(seed)
-    runs = []
+    objectives: list[float] = []
+    permutation, history = propagate(symmetry.identity(), weights_A, weights_B), [-np.inf]
     with progress("match weights: runs") as each_run, progress("  groups of a sweep") as each_group:
         for restart in each_run(range(restarts + 1)):
-            if restart == 0:
-                start = propagate(symmetry.identity(), weights_A, weights_B)
-            else:
-                start = symmetry.random(int(rng.integers(2**31)))
-            runs.append(coordinate_descent(start, weights_A, weights_B, rng, watch=each_group))
-    permutation, history = max(runs, key=lambda run: run[1][-1])
+            start = kicked(permutation, rng) if restart else permutation
+            found, run_history = coordinate_descent(start, weights_A, weights_B, rng, watch=each_group)
+            objectives.append(run_history[-1])
+            if run_history[-1] > history[-1]:
+                permutation, history = found, run_history
     used = {
         "seed": seed,
-        "restarts": [run_history[-1] for _, run_history in runs],
+        "restarts": objectives,
         "source_mask": source_mask is not None,
         "target_mask": target_mask is not None,
     }

@@ -5,13 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from permask.errors import NetworkError
 from permask.groups import Group
 from permask.masks.scope import Prunable
 from permask.patterns.columns import columns_of
+from permask.patterns.kept import kept_score
 from permask.patterns.pattern import Pattern, Scores, pattern_dims, scores_of
 from permask.patterns.search import best_order
 from permask.permutation import Permutation
@@ -111,9 +111,3 @@ class _Search:
                 order = best_order(columns, self.pattern, group.size, self.rng, until)
                 index[... if group.parent is None else block] = order
         return Permutation(self.groups, {group.name: index})
-
-
-def kept_score(score: Tensor, dim: int, pattern: Pattern) -> float:
-    """The sum of the scores of one weight that a pattern along a dim keeps, in float64."""
-    columns = score.movedim(dim, -1)
-    return float(torch.where(pattern.kept_of(columns), columns, 0).sum(dtype=torch.float64))

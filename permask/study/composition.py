@@ -64,6 +64,13 @@ def _check_paths(value: object) -> object:
     return paths or None
 
 
+def _check_pattern(value: object) -> object:
+    match = re.fullmatch(r"(\d{1,4}):(\d{1,4})", str(value))
+    if value is not None and not (match and 1 <= int(match[1]) < int(match[2])):
+        raise PydanticCustomError("pattern", "expected N:M in quotes, with 1 ≤ N < M, such as '2:4'")
+    return value
+
+
 class MaskFrom(Section):
     """Where a mask comes from."""
 
@@ -84,11 +91,39 @@ class MaskFrom(Section):
         Field(description="of the file with the mask, beside the study file; or sparsities to such paths"),
     ] = None
 
+    pattern: Annotated[
+        str | None,
+        BeforeValidator(_check_pattern),
+        Field(
+            description="N:M, such as 2:4: with by: magnitude, keep N of every M neighbours along the inputs of each "
+            "layer; the study's sparsity is 1 − N/M"
+        ),
+    ] = None
+    permute: Annotated[
+        bool, Field(description="whether the pattern holds in the order of units under which it keeps most")
+    ] = False
+
     @model_validator(mode="after")
     def _has_a_path_for_a_file(self) -> "MaskFrom":
         if (self.by == FILE) != (self.path is not None):
             raise PydanticCustomError("path", "expected a path with by: file, and with nothing else")
         return self
+
+    @model_validator(mode="after")
+    def _has_a_pattern_by_magnitude(self) -> "MaskFrom":
+        if self.pattern and self.by != "magnitude":
+            raise PydanticCustomError("pattern", "expected a pattern with by: magnitude, got by: {by}", vars(self))
+        if self.permute and not self.pattern:
+            raise PydanticCustomError("permute", "expected a pattern with permute, such as 2:4")
+        return self
+
+    @property
+    def pattern_sparsity(self) -> float | None:
+        """The share of weights that its pattern prunes; None without one."""
+        if self.pattern is None:
+            return None
+        kept, of = map(int, self.pattern.split(":"))
+        return 1 - kept / of
 
     def path_for(self, sparsity: float) -> str | None:
         """The file that has the mask of a sparsity."""

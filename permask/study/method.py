@@ -10,6 +10,8 @@ from permask.study.composition import FILE, IMP, NONE, RANDOM, SHUFFLE, Carry, M
 from permask.study.optimisation import Sparse
 from permask.study.section import Section
 
+ROUNDING = 1e-9  # 2:3 prunes a third
+
 
 def _check_name(name: str) -> str:
     if name in ("dense", "pruned"):
@@ -97,6 +99,11 @@ def _unsuited(method: Method, study: Mapping[str, Any]) -> Iterator[Unsuited]:
         message = "expected a path for each sparsity of the study, got none for {lacking}"
         error = PydanticCustomError("lacking", message, {"lacking": ", ".join(lacking)})
         yield ("mask", "path"), error, method.mask.path
+    share = method.mask.pattern_sparsity
+    if share is not None and (others := [str(s) for s in study.get("sparsities", ()) if abs(s - share) > ROUNDING]):
+        message = "expected the sparsity {share} alone with the pattern {pattern}, got {others}"
+        context = {"share": f"{share:.6g}", "pattern": method.mask.pattern, "others": ", ".join(others)}
+        yield ("mask", "pattern"), PydanticCustomError("pattern", message, context), method.mask.pattern
     if "sparse" in study:
         try:
             options = method.training(study["sparse"])

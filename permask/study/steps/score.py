@@ -7,9 +7,12 @@ from permask.masks import sources
 from permask.study.composition import FILE, MaskFrom, is_own
 from permask.study.step import Step
 from permask.study.steps.outcome import Outcome
+from permask.study.steps.symmetry import find_symmetry
 
 if TYPE_CHECKING:
-    from torch import nn
+    from collections.abc import Mapping
+
+    from torch import Tensor, nn
 
     from permask.mask import Mask
     from permask.study.plan import Planner, Ticket
@@ -35,8 +38,11 @@ def score(planner: "Planner", ticket: "Ticket", mask: MaskFrom, sparsity: float,
         specification["source_version"] = version
     if mask.by in DRAWN or is_own(mask.by):
         specification["seed"] = ticket.seeds[mask.of]
+    if mask.pattern:
+        specification |= {"pattern": mask.pattern, "permute": mask.permute}
+    parents = {"symmetry": find_symmetry(planner)} if mask.permute else {}
     at = planner.study.epochs if mask.by in AFTER_TRAINING else rewind
-    return planner.step("score", specification, {"network": ticket.dense[mask.of][at]})
+    return planner.step("score", specification, {"network": ticket.dense[mask.of][at]} | parents)
 
 
 def compute(run: "Run") -> Outcome:
@@ -52,9 +58,12 @@ def compute(run: "Run") -> Outcome:
     by, sparsity = run.specification["by"], run.specification["sparsity"]
     network = run.any_network() if by == FILE else run.network_of("network").train()
     weights = {name: weight.detach() for name, weight in scope_of(network, **run.scope).items()}
-    made = _from_file(run) if by == FILE else _from_network(run, network)
-    who = Path(run.file).name if by == FILE else who_made(run) if is_own(by) else by
-    mask = check_mask(made, weights, sparsity, who)
+    if "pattern" in run.specification:
+        mask = _by_pattern(run, network, weights)
+    else:
+        made = _from_file(run) if by == FILE else _from_network(run, network)
+        who = Path(run.file).name if by == FILE else who_made(run) if is_own(by) else by
+        mask = check_mask(made, weights, sparsity, who)
     metrics = {"sparsity": mask.sparsity, "kept": mask.count, "size": mask.size}
     return Outcome(metrics, mask=mask)
 
@@ -67,6 +76,26 @@ def _from_file(run: "Run") -> "Mask":
     if hash_of(run.file) != run.specification["content"]:
         raise PermaskError(f"{run.file} has changed since this run began; run again")
     return read_mask(run.file)
+
+
+def _by_pattern(run: "Run", network: "nn.Module", weights: "Mapping[str, Tensor]") -> "Mask":
+    """N of every M, in the order of the units as it is or in a better one; what the pattern leaves out stays dense.
+
+    The mask is of the network as it is: the pattern holds once its units are in that order.
+    """
+    import torch
+
+    from permask.mask import Mask
+    from permask.patterns.pattern import pattern_mask
+    from permask.patterns.permute import permute_for_pattern
+    from permask.permutation import Permutation
+
+    pattern, order = run.specification["pattern"], Permutation((), {})
+    if run.specification["permute"]:
+        order = permute_for_pattern(run.symmetry_of("symmetry"), network, pattern, **run.scope)
+    mask = pattern_mask(order.apply(network), pattern, **run.scope).permuted(order.inverse())
+    dense = {name: torch.ones(w.shape, dtype=torch.bool) for name, w in weights.items() if name not in mask}
+    return Mask({name: {**dense, **mask}[name] for name in weights})
 
 
 def _from_network(run: "Run", network: "nn.Module") -> "Mask":
