@@ -11,7 +11,7 @@ from permask.discovery.capture import in_mode, readable_attention
 from permask.errors import NetworkError, PermaskError
 from permask.inputs import Example, Inputs
 from permask.masks.scope import scope_of
-from permask.wrapped import plain
+from permask.wrapped import readable
 
 aten = torch.ops.aten
 # products of matrices, and where their two operands stand among the arguments
@@ -37,10 +37,10 @@ def wanda_scores(
 
     Raises:
         PermaskError: No batches.
-        NetworkError: A network that fails on them, or a weight of which no product was seen, as in a layer that does
-            not run, or one that multiplies a copy of its weight.
+        NetworkError: A network that fails on them or cannot be read, or a weight of which no product was seen, as in
+            a layer that does not run, or one that multiplies a copy of its weight.
     """
-    model = plain(model)
+    model = readable(model)
     weights = scope_of(model, exclude, include)
     device = next(iter(weights.values())).device
     seen, count = _Products(weights), 0
