@@ -21,6 +21,7 @@ WORDS = typer.Argument(
     "with safetensors files as Hugging Face writes them. Then what to call MODEL with.",
     metavar="[MODEL] CHECKPOINT [key=value ...]",
 )
+BESIDE = MASK, REPORT, ORDER = "mask.safetensors", "report.json", "order.json"
 
 
 @expand
@@ -105,6 +106,10 @@ def pattern(
     check_new_folder(out, "what is written")
     (network,) = given.load()
     (checkpoint,), (name,) = given.checkpoints, names_of(given.checkpoints)
+    if name in BESIDE:
+        raise PermaskError(
+            f"{checkpoint}: expected another name, as {name} is written beside the checkpoint; rename it"
+        )
     batches = read(examples, network)
     dense, more = exclude or (), include or ()
     dims = pattern_dims(network, wanted, dense, include=more)
@@ -134,11 +139,11 @@ def pattern(
 
     def write(folder: Path) -> list[Path]:
         rewrite(checkpoint, folder / name, order.permute_tensor)
-        mask.save(folder / "mask.safetensors")
-        (folder / "report.json").write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        mask.save(folder / MASK)
+        (folder / REPORT).write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
         if units is not None:
             method, kept = f"pattern {wanted}", sum(layer.after * layer.score for layer in layers)
-            Alignment(units, order, method, kept, ()).save(folder / "order.json")
+            Alignment(units, order, method, kept, ()).save(folder / ORDER)
         return [file for file in folder.rglob("*") if file.is_file()]
 
     write_together(out, write)
