@@ -181,7 +181,9 @@ def table(title: str, found: Sequence[dict[str, dict[str, float]]]) -> str:
         cells = []
         for key, scale, places in (("kept", 100, 2), ("pruned", 1, digits), ("tuned", 1, digits)):
             gained = t_interval([scale * (one["found"][key] - one[other][key]) for one in found])
-            cells.append(f"{gained.mean:+.{places}f} [{gained.low:.{places}f}, {gained.high:.{places}f}]")
+            cells.append(
+                f"{gained.mean:+.{places}f} [{gained.low:.{places}f}, {gained.high:.{places}f}]".replace("-", "−")
+            )
         lines.append(f"| found − {other} | {' | '.join(cells)} |")
     closed = []
     for key in ("kept", "pruned"):
