@@ -68,6 +68,6 @@ def rows() -> dict[str, Row]:
 ROWS = rows()
 
 
-@pytest.mark.parametrize("row", sampled(ROWS, 8))
+@pytest.mark.parametrize("row", sampled(ROWS, 6))
 def test_a_row(row: Row, with_values, tmp_path) -> None:
     check(row, with_values, tmp_path)

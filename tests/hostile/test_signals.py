@@ -52,7 +52,7 @@ def test_a_signal_ends_a_run_that_can_go_on(number: signal.Signals, with_study: 
     folder, environment = around(with_study, tmp_path)
     shutil.rmtree(folder / "store")
     arguments = ["run", "study.yaml", "--out", "out", "--jobs", "1"]
-    child = begin([*arguments, "pairs=500"], folder, environment)
+    child = begin([*arguments, "pairs=50"], folder, environment)
     wait(lambda: not child.is_alive() or list(folder.glob("store/??/*/manifest.json")))
     assert child.pid is not None
     os.kill(child.pid, number)

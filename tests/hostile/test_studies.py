@@ -132,6 +132,6 @@ ROWS |= {
 }
 
 
-@pytest.mark.parametrize("row", sampled(ROWS, 8))
+@pytest.mark.parametrize("row", sampled(ROWS, 6))
 def test_a_row(row: Row, with_study, tmp_path) -> None:
     check(row, with_study, tmp_path)
