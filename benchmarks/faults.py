@@ -8,7 +8,7 @@ worker or all of them, ends the run by SIGTERM, or has `permask store gc` clean 
 of a result, truncates one or lets two exchange their folders, or starts the next run with a clock that is months off,
 on a disk that is about to be full, or on one that is read-only. However a run ends, all results that were there and
 that nothing has damaged have to be there still. Whenever the study completes, its store is compared with that of an
-undisturbed run, and it begins anew. What was done and what came of it goes to docs/results/faults.json.
+undisturbed run, and it begins anew. What was done and what came of it goes to docs/results/measured/faults.json.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from pathlib import Path
 
 from measure import machine
 
-FILE = Path(__file__).parent.parent / "docs" / "results" / "faults.json"
+FILE = Path(__file__).parent.parent / "docs" / "results" / "measured" / "faults.json"
 STUDY = """\
 name: faults
 data: {name: digits, train: 128}

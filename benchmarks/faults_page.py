@@ -1,10 +1,10 @@
-"""What came of disturbed runs: docs/faults.md, of docs/results/faults.json as benchmarks/faults.py writes it."""
+"""What came of disturbed runs: docs/faults.md, of the results that benchmarks/faults.py keeps."""
 
 import json
 from pathlib import Path
 
 DOCS = Path(__file__).parent.parent / "docs"
-FILE = "faults.json"
+FILE = "measured/faults.json"
 TABLES = ("done", "came")
 PAGE = """\
 # Faults

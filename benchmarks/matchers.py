@@ -20,8 +20,8 @@ from pathlib import Path
 import torch
 from matcher_pairs import CASES, matched_batches, path_between
 from matcher_peers import PEERS, Task
-from matchers_page import KEPT, KICKED, NONE, ORDER, Measured, Row, page, read_results, write_results
-from study_page import DOCS
+from matchers_page import KICKED, NONE, ORDER, Measured, Row, page, read_results, write_results
+from study_page import DOCS, RESULTS
 from torch import nn
 
 from permask.discovery.discover import discover
@@ -97,7 +97,7 @@ def main() -> None:
     parser.add_argument("--cases", nargs="+", choices=CASES, default=list(CASES))
     given = parser.parse_args()
     if given.results is None:
-        (DOCS / "matchers.md").write_text(page(KEPT), encoding="utf-8")
+        (DOCS / "matchers.md").write_text(page(RESULTS), encoding="utf-8")
         return
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)

@@ -8,11 +8,10 @@ from pathlib import Path
 from matcher_pairs import CASES
 from matcher_peers import PEERS
 from measure import machine
-from study_page import RESULTS
 
 from permask.report.statistics import t_interval
 
-KEPT = RESULTS / "matchers.json"
+KEPT = "measured/matchers.json"
 NONE, KICKED = "none", "weights, 10 kicks"
 ORDER = (NONE, "weights", KICKED, "activations", "straight-through", "sinkhorn", *PEERS)
 
@@ -39,7 +38,7 @@ measure with `permask connect`.
 TAIL = """
 ## How it was run
 
-{machine}. The results file is [`results/matchers.json`](results/matchers.json).
+{machine}. The results file is [`results/measured/matchers.json`](results/measured/matchers.json).
 """
 
 
@@ -86,8 +85,9 @@ def write_results(file: Path, rows: Sequence[Row]) -> None:
     unfinished.replace(file)
 
 
-def page(file: Path) -> str:
-    """docs/matchers.md, of a results file."""
+def page(folder: Path) -> str:
+    """docs/matchers.md, of the results in a folder."""
+    file = folder / KEPT
     rows = read_results(file)
     seen = ", ".join(f"{case.matched:,} ({case.title})" for case in CASES.values())
     parts = [HEAD.format(train=4000, seen=seen)]

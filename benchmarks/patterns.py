@@ -7,7 +7,7 @@ prunes them to 2:4: in the order that they have, in random orders and in the ord
 finds; and without a pattern, to the largest weights, as many in every layer. All are then trained for one more epoch at
 a tenth of the highest learning rate, on the same images in the same order. `--text` takes weights of networks of
 `studies/gpt-text.yaml`. What is done is kept in STORE/patterns.json, so that a run goes on where it was stopped; a run
-that is complete writes docs/results/patterns.json and the tables of the page.
+that is complete writes docs/results/measured/patterns.json and the tables of the page.
 """
 
 import argparse
@@ -37,7 +37,7 @@ from permask.training.networks import create_network
 from permask.training.streams import Streams, stream
 
 ROOT = Path(__file__).parent.parent
-PAGE, RESULTS = ROOT / "docs" / "patterns.md", ROOT / "docs" / "results" / "patterns.json"
+PAGE, RESULTS = ROOT / "docs" / "patterns.md", ROOT / "docs" / "results" / "measured" / "patterns.json"
 PATTERN = Pattern(2, 4)
 SEEDS, RANDOM = range(5), 3
 WAYS = {
