@@ -6,7 +6,8 @@ DataLoader with its labels: `Inputs.of` makes positional and keyword arguments o
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -173,6 +174,18 @@ def random_tensor(sizes: Sequence[int], dtype: str, below: int | None, generator
     except (RuntimeError, OverflowError, ValueError) as error:  # of quantised types, of numbers that torch cannot hold
         reason = str(error).splitlines()[0]
         raise DataError(f"cannot draw {dtype} of sizes {'×'.join(map(str, sizes))}: {reason}") from error
+
+
+@contextmanager
+def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
+    """Put every module of a network in training or evaluation mode, and back as it was."""
+    before = [(module, module.training) for module in model.modules()]
+    model.train(training)
+    try:
+        yield
+    finally:
+        for module, mode in before:
+            module.training = mode
 
 
 def names_of(model: nn.Module) -> frozenset[str]:

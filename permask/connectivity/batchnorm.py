@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from permask.errors import PermaskError
-from permask.inputs import Example, Inputs
+from permask.inputs import Example, Inputs, in_mode
 from permask.wrapped import observable
 
 
@@ -103,20 +103,17 @@ def set_statistics(norm: _BatchNorm, seen: Pooled) -> None:
 @contextmanager
 def by_batch_statistics(model: nn.Module, norms: Iterable[_BatchNorm]) -> Iterator[None]:
     """Evaluation mode but for some BatchNorm layers, which normalise by each batch and record nothing."""
-    before = [(module, module.training) for module in model.modules()]
     norms = list(norms)
     recorded = [(norm.running_mean, norm.running_var, norm.num_batches_tracked) for norm in norms]
-    model.eval()
     for norm in norms:
         # without running statistics a BatchNorm uses those of the batch
         norm.running_mean = norm.running_var = norm.num_batches_tracked = None
     try:
-        yield
+        with in_mode(model, training=False):
+            yield
     finally:
         for norm, statistics in zip(norms, recorded, strict=True):
             norm.running_mean, norm.running_var, norm.num_batches_tracked = statistics
-        for module, mode in before:
-            module.training = mode
 
 
 def run(model: nn.Module, batches: Iterable[Example]) -> None:

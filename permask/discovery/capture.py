@@ -21,7 +21,7 @@ from permask.discovery.outputs import Wanted, named_leaves, needed, wanted_names
 from permask.discovery.program import Node, Program
 from permask.discovery.reader import TORCH, Reader, outputs_of
 from permask.errors import NetworkError
-from permask.inputs import Example, Inputs
+from permask.inputs import Example, Inputs, in_mode
 
 META = torch.device("meta")
 
@@ -65,18 +65,6 @@ def capture(model: nn.Module, example: Example, training: bool = False, *, outpu
                 f"{node.function} returns is not known before it runs"
             )
     return program
-
-
-@contextmanager
-def in_mode(model: nn.Module, training: bool) -> Iterator[None]:
-    """Put every module of a network in training or evaluation mode, and back as it was."""
-    before = [(module, module.training) for module in model.modules()]
-    model.train(training)
-    try:
-        yield
-    finally:
-        for module, mode in before:
-            module.training = mode
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from torch.utils import _pytree as pytree
 
 from permask.batches import Batch, cross_entropy
 from permask.errors import NetworkError, PermaskError
-from permask.inputs import Example, Inputs
+from permask.inputs import Example, Inputs, in_mode
 from permask.mask import Mask
 from permask.masks.scope import scope_of
 from permask.masks.scores import check_sparsity, keep_largest
@@ -127,9 +127,7 @@ def synflow_mask(
     state = {name: x.detach().abs().double() if x.is_floating_point() else x for name, x in model.state_dict().items()}
     ones = Inputs.of(model, example_inputs).map(lambda x: torch.ones_like(x[:1])).double()
     mask: Mask | None = None
-    before = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
+    with in_mode(model, training=False):
         for k in range(1, rounds + 1):
             free = {
                 name: (state[name] if mask is None else state[name] * mask[name].to(state[name].device))
@@ -150,9 +148,6 @@ def synflow_mask(
                 for (name, w), g in zip(free.items(), gradient, strict=True)
             }
             mask = keep_largest(scores, 1 - (1 - sparsity) ** (k / rounds), mask)
-    finally:
-        for module, mode in before:
-            module.training = mode
     assert mask is not None
     return mask
 

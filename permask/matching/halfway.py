@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn.modules.batchnorm import _BatchNorm
 
+from permask.inputs import in_mode
 from permask.matching.descent import Weights
 
 Loss = Callable[[nn.Module, Any], Tensor]
@@ -40,14 +41,10 @@ class Halfway(nn.Module):
         middle = {f"network.{n}": ((x + self._weights_B[n]) / 2) for n, x in weights.items()}
         # batch statistics are used and the running ones discarded: what is written goes to copies
         buffers = {f"network.{n}": x.clone() for n, x in self.network.named_buffers()}
-        before = [(module, module.training) for module in self.network.modules()]
-        try:
-            for module, _ in before:
+        with in_mode(self.network, training=False):
+            for module in self.network.modules():
                 module.training = isinstance(module, _BatchNorm)
             return functional_call(self, middle | buffers, (batch,))
-        finally:
-            for module, mode in before:
-                module.training = mode
 
     @torch.no_grad()
     def mean_loss(self, weights: Mapping[str, Tensor], batches: Sequence[Any]) -> float:

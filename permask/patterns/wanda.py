@@ -7,9 +7,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from permask.discovery.capture import in_mode, readable_attention
+from permask.discovery.capture import readable_attention
 from permask.errors import NetworkError, PermaskError
-from permask.inputs import Example, Inputs
+from permask.inputs import Example, Inputs, in_mode
 from permask.masks.scope import scope_of
 from permask.wrapped import readable
 
