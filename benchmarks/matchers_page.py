@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from matcher_pairs import CASES
+from matcher_pairs import CASES, cifar10
 from matcher_peers import PEERS
 from measure import machine
 
@@ -25,8 +25,7 @@ implementations, as their authors publish them. The objective is that of matchin
 aligned weights with the target's. **It does not rank barriers**: compare the rows where it is highest with those where
 the barrier is lowest.
 
-Networks are trained in pairs on scikit-learn's digits, and on {train:,} images of CIFAR-10 at 16×16 pixels, where
-BatchNorm takes new statistics at every point of the line. Matchers see these numbers of training images: {seen}.
+Networks are trained in pairs on scikit-learn's digits{images}. Matchers see these numbers of training images: {seen}.
 Learned ones go through them equally often at most, at the same learning rate; ours hold two batches of them out to
 judge by. A barrier is the largest excess over the line between the ends, at 5 points, on test images; the mean over
 pairs with Student's 95% interval. Seconds are of the processor, one thread. How softly the learned ones of ours start,
@@ -34,6 +33,10 @@ and how much they hold out, was chosen by the barriers of other pairs of these n
 their authors have them. The networks are small and trained briefly: expect another order where yours differ, and
 measure with `permask connect`.
 """
+
+IMAGES = (
+    ", and on 4,000 images of CIFAR-10 at 16×16 pixels, where BatchNorm takes new statistics at every point of the line"
+)
 
 TAIL = """
 ## How it was run
@@ -89,8 +92,10 @@ def page(folder: Path) -> str:
     """docs/matchers.md, of the results in a folder."""
     file = folder / KEPT
     rows = read_results(file)
-    seen = ", ".join(f"{case.matched:,} ({case.title})" for case in CASES.values())
-    parts = [HEAD.format(train=4000, seen=seen)]
+    measured = [CASES[name] for name in dict.fromkeys(row.case for row in rows)]
+    seen = ", ".join(f"{case.matched:,} ({case.title})" for case in measured)
+    images = IMAGES if any(case.data is cifar10 for case in measured) else ""
+    parts = [HEAD.format(images=images, seen=seen)]
     parts += [line for name in CASES for line in _section(name, [row for row in rows if row.case == name])]
     parts.append(TAIL.format(machine=json.loads(file.read_text(encoding="utf-8"))["machine"]))
     return "\n".join(parts)
