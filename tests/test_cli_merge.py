@@ -9,11 +9,11 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from support.command import command
 from test_cli_masks import NETWORKS, convolutions, mlp
 from test_shards import INDEX, write_shards
 
 from permask.checkpoints import read_state
-from permask.cli.main import main
 from permask.connectivity.merge import merge
 from permask.discovery.discover import discover
 from permask.symmetry import Symmetry
@@ -54,14 +54,7 @@ def folder(tmp_path, monkeypatch, symmetry):
 
 @pytest.fixture
 def permask(folder, capsys, monkeypatch):
-    def run(line):
-        monkeypatch.setattr(sys, "argv", ["permask", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, " ".join(printed.err.split())
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 def loaded(path):

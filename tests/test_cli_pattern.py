@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
+from support.command import command
 from test_cli_masks import NETWORKS, convolutions, mlp
 from test_shards import write_shards
 
 from permask import Mask, discover, pattern_mask, wanda_scores
 from permask.checkpoints import read_state
-from permask.cli.main import main
 
 
 @pytest.fixture
@@ -31,14 +31,7 @@ def folder(tmp_path, monkeypatch):
 
 @pytest.fixture
 def permask(folder, capsys, monkeypatch):
-    def run(line):
-        monkeypatch.setattr(sys, "argv", ["permask", *line.split()])
-        with pytest.raises(SystemExit) as stop:
-            main()
-        printed = capsys.readouterr()
-        return stop.value.code or 0, printed.out, " ".join(printed.err.split())
-
-    return run
+    return command(monkeypatch, capsys)
 
 
 def outputs(path):

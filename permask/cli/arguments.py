@@ -39,6 +39,11 @@ DATA = typer.Option(
     "folder `CLASS/IMAGE`; or `file.py:name` of something that returns batches, such as a DataLoader. uint8 images "
     "are scaled to [0, 1].",
 )
+SYMMETRY = typer.Option(
+    metavar="FILE.json", help="A symmetry that `permask inspect --save` wrote, not to find it again."
+)
+EXCLUDE = typer.Option(metavar="PATTERN", help="Names of weights to leave dense, such as `*.shortcut.*`.")
+INCLUDE = typer.Option(metavar="PATTERN", help="Names of parameters to prune besides the weights of layers.")
 JSON = typer.Option("--json", help="Print JSON instead.")
 
 

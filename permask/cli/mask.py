@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from permask.cli.arguments import JSON, Examples, Pruned, one_of
+from permask.cli.arguments import EXCLUDE, INCLUDE, JSON, Examples, Pruned, one_of
 from permask.cli.expand import expand
 from permask.masks.sources import SOURCES, MaskOptions
 
@@ -26,14 +26,8 @@ def make(
     by: Annotated[str, one_of(SOURCES, help="How to decide what is kept.")] = "magnitude",
     pruned: Pruned,
     examples: Examples,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Names of weights to leave dense, such as `*.shortcut.*`."),
-    ] = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Names of parameters to prune besides the weights of layers."),
-    ] = None,
+    exclude: Annotated[list[str] | None, EXCLUDE] = None,
+    include: Annotated[list[str] | None, INCLUDE] = None,
     earlier: Annotated[
         Path | None, typer.Option(metavar="MASK", help="With magnitude: a mask to prune further from.")
     ] = None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from permask.cli.arguments import JSON, Ends, Examples, one_of
+from permask.cli.arguments import JSON, SYMMETRY, Ends, Examples, one_of
 from permask.cli.expand import expand
 from permask.matching.matchers import MATCHERS, MatchOptions
 
@@ -30,10 +30,7 @@ def match(
     ends: Ends,
     by: Annotated[str | None, BY] = None,
     examples: Examples,
-    symmetry: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.json", help="A symmetry that `permask inspect --save` wrote, not to find it again."),
-    ] = None,
+    symmetry: Annotated[Path | None, SYMMETRY] = None,
     source_mask: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A mask of the source: pruned weights count as zero.")
     ] = None,

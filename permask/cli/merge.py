@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from permask.cli.arguments import JSON, Examples
+from permask.cli.arguments import JSON, SYMMETRY, Examples
 from permask.cli.expand import expand
 
 if TYPE_CHECKING:
@@ -70,10 +70,7 @@ def merge(
         ),
     ] = None,
     examples: Examples,
-    symmetry: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.json", help="A symmetry that `permask inspect --save` wrote, not to find it again."),
-    ] = None,
+    symmetry: Annotated[Path | None, SYMMETRY] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="With weights: decides the order of the groups.")] = 0,
     out: Annotated[
         Path | None,

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from permask.cli.arguments import JSON, Examples
+from permask.cli.arguments import EXCLUDE, INCLUDE, JSON, SYMMETRY, Examples
 from permask.cli.expand import expand
 
 if TYPE_CHECKING:
@@ -49,19 +49,10 @@ def pattern(
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the search.")] = 0,
-    exclude: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Names of weights to leave dense, such as `lm_head.*`."),
-    ] = None,
-    include: Annotated[
-        list[str] | None,
-        typer.Option(metavar="PATTERN", help="Names of parameters to prune besides the weights of layers."),
-    ] = None,
+    exclude: Annotated[list[str] | None, EXCLUDE] = None,
+    include: Annotated[list[str] | None, INCLUDE] = None,
     examples: Examples,
-    symmetry: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.json", help="A symmetry that `permask inspect --save` wrote, not to find it again."),
-    ] = None,
+    symmetry: Annotated[Path | None, SYMMETRY] = None,
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder for what is written.")
     ] = Path("pattern"),
@@ -128,7 +119,7 @@ def pattern(
     changed = changed_by(order, network, example) if example is not None else None
     if changed is not None and not changed <= ROUNDING:
         raise NetworkError(f"the order changes the outputs by {changed:.2g} of their spread; nothing was written")
-    mask = pattern_mask(order.apply(network), wanted, order.permute_tensors(scored), dense, include=more)
+    mask = pattern_mask(network, wanted, order.permute_tensors(scored), dense, include=more)
     report = {
         "pattern": str(wanted),
         "scores": scores,

@@ -112,7 +112,7 @@ class MaskFrom(Section):
     @model_validator(mode="after")
     def _has_a_pattern_by_magnitude(self) -> "MaskFrom":
         if self.pattern and self.by != "magnitude":
-            raise PydanticCustomError("pattern", "expected a pattern with by: magnitude, got by: {by}", vars(self))
+            raise PydanticCustomError("pattern", "expected a pattern with by: magnitude, got by: {by}", {"by": self.by})
         if self.permute and not self.pattern:
             raise PydanticCustomError("permute", "expected a pattern with permute, such as 2:4")
         return self
