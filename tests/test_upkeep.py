@@ -84,6 +84,7 @@ def test_nothing_is_removed_while_a_run_may_need_it(store, in_another_process):
         run.kill()
     remove_garbage(store, garbage)
     assert store.results() == []
+    assert not list((store.root / "locks").iterdir())
 
 
 def test_an_export_is_the_same_store(store, tmp_path):

@@ -16,21 +16,22 @@ import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from permask.errors import StoreError
 from permask.files import UnreadableError, read_bytes, read_json, read_text
+from permask.locks import is_locked, locked
 from permask.study.disk import bytes_below, checksum_on_disk, read_checked, remove, sync_folder, write_whole
-from permask.study.locks import ALONE, TOGETHER, lock
 from permask.study.manifest import MANIFEST, Manifest, as_text, read_manifest, seal_of
 from permask.study.step import IDENTITY, key_of
 
 VERSION = 1  # of how results lie in the store; a store that does not say is of version 1
 ABOUT = "store.json"  # the file that says it
-IN_USE = "in-use"  # the file that runs lock together, and who removes results alone
-LOCKED = 16  # hex digits of a key that a claim locks, and that begin the name of what is unfinished
+LOCK = "lock"  # the file that who removes results locks, and a run while it begins
+LOCKS = "locks"  # the folder of the files that runs and claims lock
+RUN = "run-"  # what begins the names of those of runs
+LOCKED = 16  # hex digits of a key that name the file of its claim, and begin the name of what is unfinished
 
 # what a system says when a file system takes no more
 REFUSALS = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
@@ -61,7 +62,8 @@ class Store:
             if names and not self._is_there():
                 raise StoreError(f"{root}: expected a store or an empty folder; choose another with --store")
             self._check_version()
-            self._lock_file.touch()
+            (root / LOCK).touch()
+            (root / LOCKS).mkdir(exist_ok=True)
             self._temporary.mkdir(exist_ok=True)
             with tempfile.TemporaryFile(dir=self._temporary):
                 pass
@@ -74,7 +76,7 @@ class Store:
 
     def _is_there(self) -> bool:
         try:
-            return self._lock_file.is_file()
+            return (self.root / LOCK).is_file()
         except OSError:
             return False
 
@@ -105,10 +107,6 @@ class Store:
     def unfinished(self) -> dict[Path, str]:
         """Folders of results that are being written, or were when a process died, and the start of their keys."""
         return {folder: folder.name[:LOCKED] for folder in sorted(self._temporary.glob(f"{'[0-9a-f]' * LOCKED}-*"))}
-
-    @property
-    def _lock_file(self) -> Path:
-        return self.root / "lock"
 
     def folder(self, key: str) -> Path:
         """Where the result of a key lies once it is complete."""
@@ -198,9 +196,8 @@ class Store:
     def claim(self, key: str) -> Iterator[bool]:
         """Hold the only right to compute a key, among all processes; yields whether this one has it.
 
-        The right ends with the process, however it ends: it is a lock on the one byte of the lock file whose offset
-        is the key's first 62 bits. On a shared file system the file server keeps it, and drops it when it no longer
-        hears from the machine.
+        The right ends with the process, however it ends. On a shared file system the file server keeps it, and drops
+        it when it no longer hears from the machine.
 
         Args:
             key: The key, or the 16 digits that it begins with.
@@ -208,17 +205,17 @@ class Store:
         Raises:
             StoreError: The file system has no locks, or takes no more.
         """
-        with self._refusals_told(), self._open(self._lock_file, "r+b") as file:
-            yield lock(file, ALONE, byte=_offset(key))  # closing the file releases the lock
+        with self._locked(self._claim_file(key)) as mine:
+            yield mine
 
     def is_claimed(self, key: str) -> bool:
-        """Whether some process holds the right to compute a key; the lock that asks needs no write permission.
+        """Whether some process holds the right to compute a key.
 
         Raises:
             StoreError: The file system has no locks.
         """
-        with self._open(self._lock_file, "rb") as file:
-            return not lock(file, TOGETHER, byte=_offset(key))
+        with self._lock_troubles_told(self._claim_file(key)):
+            return is_locked(self._claim_file(key))
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -229,9 +226,15 @@ class Store:
         Raises:
             StoreError: The file system has no locks, or takes no more.
         """
-        with self._refusals_told(), self._open(self.root / IN_USE, "a+b") as file:
-            lock(file, TOGETHER, wait=True)
-            yield
+        run = self.root / LOCKS / f"{RUN}{secrets.token_hex(8)}"
+        with ExitStack() as held:
+            with self._locked(self.root / LOCK, wait=True):
+                held.enter_context(self._locked(run))
+            try:
+                yield
+            finally:
+                with suppress(OSError):
+                    run.unlink()  # Windows refuses what is open; who removes results finds it
 
     @contextmanager
     def to_oneself(self) -> Iterator[None]:
@@ -240,13 +243,15 @@ class Store:
         Raises:
             StoreError: A run is under way, or the file system has no locks.
         """
-        with self._refusals_told(), self._open(self.root / IN_USE, "a+b") as file:
-            if not lock(file, ALONE):
+        with self._locked(self.root / LOCK) as alone:
+            if not alone or any(not self._remove_lock(run) for run in sorted((self.root / LOCKS).glob(f"{RUN}*"))):
                 raise StoreError(
                     f"{self.root}: expected no run under way on this store, which may need what would be removed; "
                     "nothing was removed: wait for the run to end"
                 )
             yield
+            for claim in (self.root / LOCKS).iterdir():
+                self._remove_lock(claim)
 
     @contextmanager
     def writing(self, key: str, manifest: Manifest) -> Iterator[Path]:
@@ -285,20 +290,39 @@ class Store:
         for leftover in self._temporary.glob(f"{key[:LOCKED]}-*"):
             remove(leftover)
 
-    def _open(self, path: Path, mode: str) -> BinaryIO:
-        """Open a file that is locked.
+    def _claim_file(self, key: str) -> Path:
+        return self.root / LOCKS / key[:LOCKED]
 
-        Raises:
-            StoreError: It cannot be opened, for another reason than a full or read-only disk.
-        """
+    @contextmanager
+    def _locked(self, path: Path, *, wait: bool = False) -> Iterator[bool]:
+        with self._refusals_told(), ExitStack() as held:
+            with self._lock_troubles_told(path):
+                path.parent.mkdir(exist_ok=True)  # a store of an earlier permask has none
+                mine = held.enter_context(locked(path, wait=wait))
+            yield mine
+
+    @contextmanager
+    def _lock_troubles_told(self, path: Path) -> Iterator[None]:
+        """Say which file cannot be locked, for another reason than a full or read-only disk."""
         try:
             if path.exists() and not path.is_file():
                 raise StoreError(f"{path}: cannot be locked: expected a file")
-            return cast(BinaryIO, path.open(mode))
+            yield
         except OSError as error:
             if error.errno in REFUSALS:
                 raise
-            raise StoreError(f"{path}: cannot be locked: {error.strerror}") from error
+            raise StoreError(
+                f"{path}: cannot be locked: {error.strerror}; where the file system has no locks, choose another with "
+                "--store"
+            ) from error
+
+    def _remove_lock(self, path: Path) -> bool:
+        """Remove the file of a lock unless it is held; whether it was free."""
+        with self._locked(path) as free:
+            if free:
+                with suppress(OSError):
+                    path.unlink()  # Windows refuses what is open
+        return free
 
     def _move_into_place(self, folder: Path, key: str) -> None:
         try:
@@ -336,7 +360,3 @@ _ERRNO = re.compile(r"\[Errno (\d+)\]")
 def is_key(name: str) -> bool:
     """Whether a name is the key of a step."""
     return _KEY.fullmatch(name) is not None
-
-
-def _offset(key: str) -> int:
-    return int(key[:LOCKED], 16) >> 2

@@ -109,7 +109,7 @@ ROWS |= {
 SAID = {
     "store ls --store store": ("damaged", 0, ()),
     "store verify --store store": ("damaged: .*manifest.json", 1, ()),
-    "store gc --store store": ("removed 0 leftovers", 0, ("store/in-use",)),
+    "store gc --store store": ("removed 0 leftovers", 0, ("store/locks/*",)),
     "store export other --store store": ("manifest.json", 2, ("other", "other/*", "other/*/*", "other/*/*/*")),
     "status study.yaml --store store": ("8 steps: 8 done", 0, ()),
     "plan study.yaml --store store": ("manifest.json", 2, ()),
@@ -180,29 +180,34 @@ ROWS |= {
     "a lock that is a pipe": Row(
         "run study.yaml pairs=2 --out out", "store: expected a store", at("store/lock", NO_FILES["a pipe"][0])
     ),
-    "a file in use that is a folder": Row(
-        "run study.yaml --out out", "in-use: cannot be locked", at("store/in-use", Path.mkdir)
+    "a lock of a run that is a folder": Row(
+        "store gc --store store", "run-0: cannot be locked: expected a file", at("store/locks/run-0", Path.mkdir)
+    ),
+    "locks that are a file": Row(
+        "run study.yaml --out out",
+        "cannot write to the store: File exists",
+        lambda at: (shutil.rmtree(at / "store/locks"), (at / "store/locks").touch()),
     ),
     "checkpoints of no step": Row(
         "store gc --store store",
         "removed 0 leftovers",
         lambda at: (at / "store/checkpoints/[red]").mkdir(parents=True),
         code=0,
-        writes=("store/in-use",),
+        writes=("store/locks/*",),
     ),
     "a leftover": Row(
         "store gc --store store",
         "removed 1 leftovers",
         lambda at: (at / "store/unfinished/0123456789abcdef-0").mkdir(),
         code=0,
-        writes=("store/in-use", "store/unfinished/*"),
+        writes=("store/locks/*", "store/unfinished/*"),
     ),
     "a leftover that leads out": Row(
         "store gc --store store",
         "removed 1 leftovers",
         lambda at: (at / "store/unfinished/0123456789abcdef-0").symlink_to(at.parent),
         code=0,
-        writes=("store/in-use", "store/unfinished/*"),
+        writes=("store/locks/*", "store/unfinished/*"),
     ),
 }
 

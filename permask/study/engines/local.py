@@ -5,12 +5,13 @@ that dies is replaced.
 """
 
 import signal
+import sys
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import ForkServerContext
 from multiprocessing.forkserver import ensure_running
 from multiprocessing.process import BaseProcess
+from typing import TYPE_CHECKING
 
 from permask.study.engines.schedule import POLL, Listener, Report, Schedule
 from permask.study.messages import Failed, Progress
@@ -23,6 +24,9 @@ from permask.study.tracking.track import append_event
 from permask.study.tracking.trackers import Name
 from permask.study.worker import Worker
 
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
+
 # what workers are forked with; the optimizers of torch import torch._dynamo when the first of them is made
 PRELOADED = [
     "permask.study.engines.serve",
@@ -32,8 +36,10 @@ PRELOADED = [
 ]
 
 
-def warm_up() -> ForkServerContext:
+def warm_up() -> "ForkServerContext | SpawnContext":
     """Start loading torch for the workers, in the background, unless that is done."""
+    if sys.platform == "win32":  # it forks no process: every worker loads torch
+        return get_context("spawn")
     context = get_context("forkserver")
     context.set_forkserver_preload(PRELOADED)
     resource_tracker.ensure_running()  # it unblocks Ctrl-C when it starts

@@ -1,11 +1,12 @@
 """A worker process: receives steps, computes them, tells how it goes. It ends with the process that started it."""
 
-import fcntl
 import os
 import signal
+import sys
 import time
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
+from threading import Thread
 
 from permask.study.messages import Progress
 from permask.study.step import Task
@@ -42,13 +43,23 @@ def serve(connection: Connection, worker: Worker) -> None:
 def end_with_parent() -> None:
     """Have the system end this process as soon as the one that started it is gone, whatever this one is at.
 
-    A thread that waits for that would not get its turn while other code holds the interpreter.
+    A thread that waits for that would not get its turn while other code holds the interpreter; Windows offers no more.
     """
     parent = parent_process()
     assert parent is not None
-    alive = parent.sentinel  # a pipe that closes when that process is gone: then this one gets a signal
-    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    alive = parent.sentinel  # closes when that process is gone
+    if sys.platform == "win32":
+        Thread(target=_end_after, args=(alive,), daemon=True).start()
+        return
+    import fcntl
+
+    signal.signal(signal.SIGIO, signal.SIG_DFL)  # which it then gets from the system
     fcntl.fcntl(alive, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(alive, fcntl.F_SETFL, fcntl.fcntl(alive, fcntl.F_GETFL) | os.O_ASYNC)
     if wait([alive], timeout=0):  # it was gone before
         os._exit(1)
+
+
+def _end_after(alive: int) -> None:
+    wait([alive])
+    os._exit(1)

@@ -1,6 +1,5 @@
 """Who may make something in the folder where permask keeps what it makes of data sets."""
 
-import fcntl
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -8,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from permask.errors import DataError
+from permask.locks import locked
 
 
 @contextmanager
@@ -23,8 +23,7 @@ def making(place: Path) -> Iterator[Path | None]:
         yield None
         return
     try:
-        with place.with_suffix(".lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with locked(place.with_suffix(".lock"), wait=True):
             if place.exists():
                 yield None
                 return

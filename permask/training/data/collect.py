@@ -1,6 +1,7 @@
 """What somebody's code returned for data, checked: tensors, or data sets of torch whose items are collected once."""
 
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -161,7 +162,9 @@ def _checked(inputs: Tensor, labels: Tensor, which: str) -> tuple[Tensor, Tensor
 
 
 def _memory() -> int:
-    """Of the machine, in bytes."""
+    """Of the machine, in bytes; boundless on Windows, which does not say it so."""
+    if sys.platform == "win32":
+        return sys.maxsize
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
