@@ -17,7 +17,7 @@ from permask.masks.factors import Factors
 from permask.matching import sinkhorn, straight_through
 from permask.matching.similarity import weights_of
 from permask.matching.straight_through import StraightThroughLearner
-from permask.training import distributed
+from permask.training import distributed, execution
 from permask.training.data import augmentation, streamed
 from permask.training.data.images import Images
 from permask.training.data.streamed import IMAGENET, Streamed
@@ -120,6 +120,15 @@ def test_factors_have_the_layout_of_what_they_multiply(moved):
     assert [a.stride() for a in tensors_] == [b.stride() for b in by]
     assert (x[~kept] == 0).all() and x[kept].isnan().all()
     assert (weight[~kept] == 0).all()
+
+
+def test_compiled_programs_make_no_graphs_of_their_own(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function, **options: options)
+    execution._compiled.cache_clear()
+    try:
+        assert execution._compiled() == {"dynamic": False}
+    finally:
+        execution._compiled.cache_clear()
 
 
 def small():

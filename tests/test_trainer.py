@@ -16,6 +16,7 @@ from permask.training.data import augmentation, dataset
 from permask.training.data.augmentation import FlipAndCrop, Normalisation
 from permask.training.data.dataset import Chunk
 from permask.training.data.images import Images
+from permask.training.execution import Execution
 from permask.training.loop import Recipe, train
 from permask.training.recorded import RECORDERS, Recording
 from permask.training.streams import Streams, stream
@@ -229,3 +230,21 @@ def test_batches_with_gaps_in_memory_are_refused():
     gaps = Chunk(torch.ones(4, 6)[:, ::2], torch.zeros(4, dtype=torch.int64))
     with pytest.raises(Exception, match="without gaps"):
         Recording(gaps, torch.zeros(()), lambda *_: None)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_gpu_replays_what_it_does_step_by_step(monkeypatch, compile):
+    execution, recipe = Execution(torch.device("cuda"), compile=compile), replace(RECIPE, learning_rate=2**-7)
+
+    def in_turn():
+        monkeypatch.setattr(trainer, "_kept", OrderedDict())
+        return [trained(seed, 0.5, recipe, execution=execution) for seed in (1, 2)]
+
+    recorded = in_turn()  # a warning would be an error
+    assert [one.records for one in trainer._kept.values()] == [True]
+    monkeypatch.delitem(RECORDERS, "cuda")
+    for (found, losses), (tensors, others) in zip(recorded, in_turn(), strict=True):
+        assert losses == pytest.approx(others, rel=1e-3)
+        for name, x in found.items():
+            torch.testing.assert_close(x, tensors[name], rtol=1e-2, atol=1e-3)
