@@ -26,7 +26,8 @@ class State:
     Attributes:
         epochs: Epochs done.
         steps: Steps done of the epoch after those.
-        loss_sum: Their loss in nats, summed over images; a number, or a scalar tensor on the device.
+        loss_sum: Their loss in nats, summed over images; a number, or a scalar on the device. Of several processes
+            it is each one's own, but where `Processes.meet_after(steps)`: only there can a training be resumed.
         optimizer: What it keeps from step to step, as of `MaskedOptimizer.state`. While the training runs, its next
             step changes it.
         mask: What is pruned now; None for what the training was given.
@@ -154,8 +155,7 @@ def train(
         state: How far the training is.
         stop: Epoch after which to stop; None for the recipe's last.
         execution: Device, precision, compiled or not.
-        on_step: Called with the state after every step but an epoch's last; where several processes train together,
-            after every 16th, for which they add up their losses.
+        on_step: Called with the state after every step but an epoch's last.
         on_epoch: Called after every epoch with the state and the epoch's mean training loss in nats.
 
     Returns:
@@ -199,8 +199,9 @@ def train(
                 if changes:
                     changes.step()
                 done = step + 1
-                if on_step is not None and done < steps_per_epoch and processes.meet_after(done):
-                    loss_sum = processes.total(trainer.loss_sum)
+                if on_step is not None and done < steps_per_epoch:
+                    meet = processes.meet_after(done)
+                    loss_sum = processes.total(trainer.loss_sum) if meet else trainer.loss_sum
                     on_step(State(epoch, done, loss_sum, optimizer.state, changes and optimizer.mask))
             processes.agree(model)
             loss_sum = processes.total(trainer.loss_sum)
