@@ -82,7 +82,7 @@ class Execution:
 
     def loss_function(self, model: nn.Module, label_smoothing: float = 0.0) -> LossFunction:
         """A batch of inputs and labels to the mean cross-entropy over its labels, in nats."""
-        compute = _compiled(self.device.type, self.deterministic) if self.compile else mean_loss
+        compute = _compiled() if self.compile else mean_loss
         dtype = torch.bfloat16 if self.precision == "bfloat16" else None
         return lambda inputs, labels: compute(model, inputs, labels, dtype, label_smoothing)
 
@@ -158,7 +158,10 @@ def keep_freed_memory() -> None:
 
 
 @cache
-def _compiled(device: str, deterministic: bool) -> Callable[..., Tensor]:
-    """One program for all networks of a shape; on a GPU replayed as a CUDA graph."""
-    mode = "reduce-overhead" if device == "cuda" else None
-    return torch.compile(mean_loss, mode=mode, dynamic=False)
+def _compiled() -> Callable[..., Tensor]:
+    """One program for all networks of a shape.
+
+    It makes no CUDA graphs of its own, which would be recorded anew for the addresses of every network, and kept: those
+    of `permask.training.recorded` hold the whole step, and serve one network after another.
+    """
+    return torch.compile(mean_loss, dynamic=False)
