@@ -1,7 +1,6 @@
 """How training is executed: on which device, in which precision, compiled or not, bit for bit the same or not."""
 
 import ctypes
-import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from permask.batches import label_loss
+from permask.training import settings
 from permask.training.distributed import BatchNormOver, Processes
 from permask.training.machine import Precision, ThisMachine, decide
 
@@ -95,7 +95,7 @@ class Execution:
         """
         on_gpu = self.device.type == "cuda"
         own = torch.random.fork_rng(devices=[self.device] if on_gpu else [], enabled=seeds)
-        with own, self._gpu_in_force() if on_gpu else nullcontext():
+        with own, settings.in_force(self.device, self.deterministic):
             yield
 
     def seed(self, number: int) -> None:
@@ -103,20 +103,6 @@ class Execution:
         torch.default_generator.manual_seed(number)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(number)
-
-    @contextmanager
-    def _gpu_in_force(self) -> Iterator[None]:
-        if self.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for to be deterministic
-        before = torch.are_deterministic_algorithms_enabled()
-        torch.use_deterministic_algorithms(self.deterministic)
-        try:
-            with torch.backends.cudnn.flags(
-                enabled=True, benchmark=not self.deterministic, deterministic=self.deterministic, allow_tf32=False
-            ):
-                yield
-        finally:
-            torch.use_deterministic_algorithms(before)
 
 
 CPU = Execution(torch.device("cpu"))
