@@ -94,4 +94,4 @@ def test_every_kind_of_step_computes_float32_in_float32(tmp_path, monkeypatch, i
     for step in plan.steps.values():
         assert worker.compute(step.task) == Computed()
         assert flags() == before
-    assert seen == {kind: (EXACT, settings.REPEATABLE) for kind in KINDS}
+    assert seen == dict.fromkeys(KINDS, (EXACT, settings.REPEATABLE))
