@@ -91,12 +91,12 @@ def _rates(store: Store) -> Callable[[Step], float | None]:
     """Step to seconds per epoch, or per step where there are no epochs, of its like in the store."""
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     units: dict[tuple[str, str], int] = defaultdict(int)
-    for manifest in _manifests(store):
+    for manifest in manifests(store):
         done = _units(manifest["kind"], manifest.get("epochs", 0))
         if done:
-            like = manifest["kind"], _setting(manifest.get("specification", {}))
-            seconds[like] += manifest.get("seconds", 0)
-            units[like] += done
+            of = manifest["kind"], like(manifest.get("specification", {}))
+            seconds[of] += manifest.get("seconds", 0)
+            units[of] += done
 
     @cache
     def rate_of(kind: str, setting: str) -> float | None:
@@ -104,10 +104,10 @@ def _rates(store: Store) -> Callable[[Step], float | None]:
         total = sum(units[name, setting] for name in alike)
         return sum(seconds[name, setting] for name in alike) / total if total else None
 
-    return lambda step: rate_of(step.kind, _setting(step.specification))
+    return lambda step: rate_of(step.kind, like(step.specification))
 
 
-def _setting(specification: Specification) -> str:
+def like(specification: Specification) -> str:
     """What steps have in common that take alike long: data and network."""
     return json.dumps([specification.get(name) for name in ("data", "network")], sort_keys=True)
 
@@ -117,7 +117,8 @@ def _units(kind: str, epochs: int) -> int:
     return epochs if kind in TRAINING else 1
 
 
-def _manifests(store: Store) -> Iterable[Manifest]:
+def manifests(store: Store) -> Iterable[Manifest]:
+    """The manifests of a store that can be read."""
     for key in store.results():
         try:
             yield store.manifest(key)

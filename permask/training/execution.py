@@ -12,9 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from permask.batches import label_loss
+from permask.errors import PermaskError
 from permask.training import settings
 from permask.training.distributed import BatchNormOver, Processes
-from permask.training.machine import Precision, ThisMachine, decide
+from permask.training.machine import Device, Precision, ThisMachine, decide, has_gpu, has_mps
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -44,7 +45,7 @@ class Execution:
     def of(
         cls,
         model: nn.Module,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        device: Literal["auto"] | Device = "auto",
         precision: Precision | Literal["auto"] = "auto",
         *,
         compile: bool | Literal["auto"] = "auto",
@@ -103,15 +104,25 @@ class Execution:
         torch.default_generator.manual_seed(number)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(number)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(number)
 
 
 CPU = Execution(torch.device("cpu"))
 
 
-def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
-    """The GPU if there is one and nothing else is wanted."""
+def find_device(wanted: Literal["auto"] | Device = "auto") -> torch.device:
+    """The GPU if there is one and nothing else is wanted.
+
+    Raises:
+        PermaskError: What is wanted is not here.
+    """
     if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "cuda" if has_gpu() else "cpu"
+    elif wanted == "cuda" and not has_gpu():
+        raise PermaskError("device cuda: this machine has no GPU that torch can use; leave it to auto, or choose cpu")
+    elif wanted == "mps" and not has_mps():
+        raise PermaskError("device mps: this machine has no GPU of Apple's; leave it to auto, or choose cpu")
     return torch.device(wanted)
 
 

@@ -11,6 +11,8 @@ from typing import Any
 import torch
 
 WORKSPACE = "CUBLAS_WORKSPACE_CONFIG"
+CUDNN: Any = torch.backends.cudnn  # which stub files know as modules without settings
+ONEDNN: Any = torch.backends.mkldnn
 REPEATABLE = ":4096:8"  # the size of cuBLAS's workspaces with which it gives the same bits every time
 
 
@@ -34,24 +36,24 @@ def in_force(device: torch.device, deterministic: bool = False) -> Iterator[None
             with the same number of threads.
     """
     before_cuda()
-    cudnn, repeats = torch.backends.cudnn, deterministic and device.type == "cuda"
+    repeats = deterministic and device.type == "cuda"
     chosen = torch.are_deterministic_algorithms_enabled(), torch.is_deterministic_algorithms_warn_only_enabled()
     before = [(owner, name, getattr(owner, name)) for owner, name in (*_precisions(), *_algorithms())]
     earlier: tuple[bool, str] | None = None  # torch's older names of the same settings, which have to agree with them
     with suppress(RuntimeError):  # they do not, so nobody means them
-        earlier = cudnn.allow_tf32, torch.get_float32_matmul_precision()
+        earlier = CUDNN.allow_tf32, torch.get_float32_matmul_precision()
     try:
-        cudnn.allow_tf32 = False
+        CUDNN.allow_tf32 = False
         torch.set_float32_matmul_precision("highest")
         for owner, name in _precisions():
             setattr(owner, name, "ieee")
-        cudnn.benchmark, cudnn.deterministic = not repeats, repeats
+        CUDNN.benchmark, CUDNN.deterministic = not repeats, repeats
         torch.use_deterministic_algorithms(repeats)
         yield
     finally:
         torch.use_deterministic_algorithms(chosen[0], warn_only=chosen[1])
         if earlier is not None:
-            cudnn.allow_tf32 = earlier[0]
+            CUDNN.allow_tf32 = earlier[0]
             torch.set_float32_matmul_precision(earlier[1])
         for owner, name, value in before:
             setattr(owner, name, value)
@@ -59,10 +61,9 @@ def in_force(device: torch.device, deterministic: bool = False) -> Iterator[None
 
 def _precisions() -> list[tuple[Any, str]]:
     """Where torch says in what precision it multiplies float32: on GPUs, and with oneDNN on CPUs."""
-    gpu = torch.backends.cudnn.conv, torch.backends.cudnn.rnn, torch.backends.cuda.matmul
-    cpu = torch.backends.mkldnn.conv, torch.backends.mkldnn.rnn, torch.backends.mkldnn.matmul
-    return [(owner, "fp32_precision") for owner in (*gpu, *cpu)]
+    owners = CUDNN.conv, CUDNN.rnn, torch.backends.cuda.matmul, ONEDNN.conv, ONEDNN.rnn, ONEDNN.matmul
+    return [(owner, "fp32_precision") for owner in owners]
 
 
 def _algorithms() -> list[tuple[Any, str]]:
-    return [(torch.backends.cudnn, name) for name in ("benchmark", "deterministic")]
+    return [(CUDNN, name) for name in ("benchmark", "deterministic")]

@@ -1,5 +1,7 @@
 """Compute one step, in whatever process this is: the settings of torch that its execution asks for are in force."""
 
+from dataclasses import replace
+
 import torch
 
 from permask.study.step import Task
@@ -23,9 +25,15 @@ def compute(task: Task, store: Store, progress: Progress) -> Outcome:
     """
     settings.before_cuda()
     run = Run.of(task, store, progress)
+    on_gpu = run.device.type == "cuda"
     torch.set_flush_denormal(True)
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
     try:
         with settings.in_force(run.device, run.deterministic):
-            return kind_of(task.kind).compute(run)
+            outcome = kind_of(task.kind).compute(run)
     finally:
         torch.set_flush_denormal(False)  # what else this process does keeps its numbers
+    if not on_gpu:
+        return outcome
+    return replace(outcome, measured={**outcome.measured, "gpu_memory": torch.cuda.max_memory_reserved()})
