@@ -114,7 +114,7 @@ def timetable(
 def _chains(left: Mapping[str, Step], seconds: Mapping[str, float]) -> dict[str, float]:
     """Step to the seconds of the longest chain that begins with it; every step comes after those that it needs."""
     chains = dict(seconds)
-    for key, step in reversed(left.items()):
+    for key, step in reversed(list(left.items())):
         for need in step.needs:
             if need.key in left:
                 chains[need.key] = max(chains[need.key], seconds[need.key] + chains[key])
