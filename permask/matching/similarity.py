@@ -39,6 +39,11 @@ def weights_of(model: nn.Module, mask: Mask | None = None) -> dict[str, Tensor]:
     return weights
 
 
+def beside(others: Mapping[str, Tensor], first: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network on the device where those of another one are."""
+    return {name: x.to(first[name].device) if name in first else x for name, x in others.items()}
+
+
 def weight_scores(
     family: Sequence[Group],
     permutation: Permutation,

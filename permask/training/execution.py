@@ -111,7 +111,7 @@ class Execution:
 CPU = Execution(torch.device("cpu"))
 
 
-def find_device(wanted: Literal["auto"] | Device = "auto") -> torch.device:
+def find_device(wanted: str = "auto") -> torch.device:
     """The GPU if there is one and nothing else is wanted.
 
     Raises:
