@@ -46,6 +46,11 @@ def _are_finite(tensors: Sequence[Tensor]) -> list[bool]:
     return torch.stack([x.to(found[0].device) for x in found]).tolist() if found else []
 
 
+def beside(others: Mapping[str, Tensor], first: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network on the device where those of another one are."""
+    return {name: x.to(first[name].device) if name in first else x for name, x in others.items()}
+
+
 def weight_scores(
     family: Sequence[Group],
     permutation: Permutation,

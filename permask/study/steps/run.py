@@ -89,6 +89,11 @@ class Run:
         """Where the step computes."""
         return find_device(self._execution.get("device", "auto"))
 
+    @property
+    def deterministic(self) -> bool:
+        """Whether a GPU must give the same bits every time."""
+        return self._execution.get("deterministic", False)
+
     def execution(self, network: nn.Module) -> Execution:
         """How the step trains a network."""
         return Execution.of(network, **self._execution)
