@@ -22,8 +22,7 @@ import torch.distributed as dist
 
 from permask.errors import PermaskError
 from permask.study.step import Task
-from permask.study.steps.compute import compute
-from permask.study.steps.run import Progress
+from permask.study.steps.run import Progress, compute
 from permask.study.store import Store
 from permask.training import settings
 

@@ -125,7 +125,7 @@ class Worker:
         """Compute the outcome and write it; what was measured beside it."""
         import torch
 
-        from permask.study.steps.compute import compute
+        from permask.study.steps.run import compute
 
         torch.set_num_threads(self.threads)
         if self.processes > 1 and task.epochs:
