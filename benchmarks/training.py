@@ -73,8 +73,10 @@ class Plain(Dataset):
         return self.transform(Image.fromarray(self.images[index])), int(self.labels[index])
 
 
-def train_plainly(network: nn.Module, loader: DataLoader, recipe: Recipe, mask: Mask | None) -> None:
-    """Train a network with the loader's images."""
+def train_plainly(
+    network: nn.Module, loader: DataLoader, recipe: Recipe, mask: Mask | None, device: str = "cpu"
+) -> None:
+    """Train a network with the loader's images; it is on the device already."""
     if mask is not None:
         for name, kept in mask.items():
             module, _, parameter = name.rpartition(".")
@@ -89,7 +91,7 @@ def train_plainly(network: nn.Module, loader: DataLoader, recipe: Recipe, mask: 
     for _ in range(recipe.epochs):
         for images, labels in loader:
             optimizer.zero_grad()
-            loss = F.cross_entropy(network(images), labels)
+            loss = F.cross_entropy(network(images.to(device)), labels.to(device))
             loss.backward()
             if mask is not None:
                 count_zeros(network)

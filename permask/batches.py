@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -32,6 +33,11 @@ class Batch:
     def given(self) -> Inputs:
         """All arguments."""
         return Inputs(self.inputs, self.keywords)
+
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        given, labels = self.given.to(device), self.labels
+        return Batch(given.args, labels if labels is None else labels.to(device), given.kwargs)
 
     def call(self, network: nn.Module) -> Any:
         """What a network returns for the inputs.

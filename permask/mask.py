@@ -103,7 +103,7 @@ class Mask(Mapping[str, Tensor]):
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Mask) or self.keys() != other.keys():
             return NotImplemented if not isinstance(other, Mask) else False
-        return all(torch.equal(tensor, other[name]) for name, tensor in self.items())
+        return all(torch.equal(tensor, other[name].to(tensor.device)) for name, tensor in self.items())
 
     __hash__ = None  # pyright: ignore[reportAssignmentType]
 

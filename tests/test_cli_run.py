@@ -121,12 +121,14 @@ def test_studies_are_listed():
 class Emptied:
     """An engine that has computed a plan into a store that somebody empties by hand."""
 
+    devices = "on nothing"
+
     def run(self, plan, store, listen):
         return Report(computed=set(plan.steps))
 
 
 def test_results_that_are_missing_in_the_end_are_told(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(Choice, "make", lambda choice, steps: Emptied())
+    monkeypatch.setattr(Choice, "make", lambda choice, plan, store: Emptied())
     monkeypatch.setattr("permask.report.terminal.summary", warning)
     monkeypatch.setattr("permask.report.write.write_report", lambda results, folder: results.save(folder))
     study, changes = write_study(tmp_path), ["pairs=1", "sparsities=[0.5]", "rewinds=[0]", "methods=[lth]"]

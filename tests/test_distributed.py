@@ -29,6 +29,7 @@ from permask.study.spec import Study
 from permask.study.steps.checkpoint import Checkpoints
 from permask.study.store import Store
 from permask.study.worker import Worker
+from permask.training import settings
 from permask.training.data.load import load_data
 from permask.training.distributed import Processes
 from permask.training.evaluation import evaluate
@@ -207,7 +208,9 @@ def test_broken_off_under_torchrun_a_step_goes_on_in_one_process(steps, tmp_path
     assert history(store, end) == pytest.approx(history(clean, end), rel=1e-5)
 
 
-@pytest.mark.parametrize(("device", "expected"), [("cpu", ("gloo", [])), ("cuda", ("cpu:gloo,cuda:nccl", [1]))])
+@pytest.mark.parametrize(
+    ("device", "expected"), [("cpu", ("gloo", [])), ("cuda", ("cpu:gloo,cuda:nccl", [(1, ":4096:8")]))]
+)
 def test_only_processes_of_a_step_for_gpus_take_one_each(steps, tmp_path, monkeypatch, device, expected):
     """On a machine with two GPUs, as the second process."""
     task = replace(steps[0], specification=steps[0].specification | {"execution": {"device": device}})
@@ -224,7 +227,8 @@ def test_only_processes_of_a_step_for_gpus_take_one_each(steps, tmp_path, monkey
     monkeypatch.setattr(torchrun, "_end_with_the_starter", lambda: None)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    monkeypatch.setattr(torch.cuda, "set_device", taken.append)
+    monkeypatch.delenv(settings.WORKSPACE, raising=False)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda gpu: taken.append((gpu, os.environ[settings.WORKSPACE])))
     monkeypatch.setattr(dist, "init_process_group", begin)
     request = {"task": task.to_json(), "store": str(Store(tmp_path / "store").root), "folder": str(tmp_path)}
     with pytest.raises(Begun):

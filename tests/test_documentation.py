@@ -53,7 +53,7 @@ def test_the_study_of_own_code_runs_from_an_empty_folder(tmp_path, monkeypatch):
 LOOPS = pytest.param("training-loops", marks=pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.mark.parametrize("page", ["start", "network", "mask", "patterns", "merging", "discovery", LOOPS])
+@pytest.mark.parametrize("page", ["../README", "start", "network", "mask", "patterns", "merging", "discovery", LOOPS])
 def test_the_examples_run(page, tmp_path, monkeypatch):
     for library in ("transformers", "accelerate", "lightning") if page == "training-loops" else ():
         pytest.importorskip(library)

@@ -110,14 +110,21 @@ def test_a_gpu_follows_the_loss_curve_of_a_cpu(compile, deterministic):
         assert curve(gpu, sparsity=0.5, recipe=GENTLE)[0] == found
 
 
-class Watched(Images):
-    """Images whose batches, but for the first of an epoch, are made and trained on without a wait of the host."""
+EPOCHS_BEGUN = []
 
-    def epoch(self, *arguments):
-        for batch in super().epoch(*arguments):
-            yield batch
-            torch.cuda.set_sync_debug_mode("error")
-        torch.cuda.set_sync_debug_mode("default")
+
+class Watched(Images):
+    """Images that are trained on without a wait of the host, after the first epoch, in which steps are recorded."""
+
+    def chunks(self, *arguments):
+        EPOCHS_BEGUN.append(self)
+        try:
+            for chunk in super().chunks(*arguments):
+                torch.cuda.set_sync_debug_mode("error" if len(EPOCHS_BEGUN) > 1 else "default")
+                yield chunk
+                torch.cuda.set_sync_debug_mode("default")
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
 
 
 @pytest.mark.gpu
@@ -125,6 +132,7 @@ def test_a_step_on_a_gpu_waits_for_nothing():
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(256, (200, 8, 8, 1), generator=generator, dtype=torch.uint8)
     labels = torch.randint(10, (200,), generator=generator)
+    EPOCHS_BEGUN.clear()
     split = Watched(images, labels, Normalisation((0.5,), (0.25,)), FlipAndCrop(1))
     network = create_network("resnet20", (1, 8, 8), 10, stream(0, "initialisation"))
     try:

@@ -21,7 +21,7 @@ from permask.study.plan import make_plan
 from permask.study.spec import Study
 from permask.study.step import Task
 from permask.study.store import Store
-from permask.training import machine
+from permask.training import gpus, machine
 from permask.training.execution import Execution, has_convolutions
 from permask.training.machine import KnownMachine, ThisMachine, decide
 from permask.training.networks import outline_network
@@ -157,7 +157,7 @@ def test_a_torch_that_is_made_for_cpus_has_no_gpu(tmp_path, monkeypatch, version
     (tmp_path / "torch" / "version.py").write_text(version)
     monkeypatch.delitem(sys.modules, "torch")
     monkeypatch.syspath_prepend(tmp_path)
-    assert machine._is_made_for_gpus() == made
+    assert gpus._is_made_for_gpus() == made
 
 
 def test_an_imported_network_is_asked_and_its_code_is_in_the_keys(tmp_path):

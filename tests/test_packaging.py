@@ -14,13 +14,6 @@ import permask
 
 ROOT = Path(__file__).parent.parent
 AROUND = """\
-import torch
-from torch import nn
-
-network_a, network_b = nn.Linear(64, 10), nn.Linear(64, 10)
-images = torch.rand(8, 64)
-optimizer = torch.optim.SGD(network_b.parameters(), lr=0.1)
-
 {lines}
 sparsity: float = mask_b.sparsity
 {more}

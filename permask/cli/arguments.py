@@ -11,7 +11,19 @@ STUDY = typer.Argument(help="The study: a YAML file, or a name that `permask stu
 SMOKE = typer.Option("--smoke", help="The smallest form of the study: a few images, epochs and rounds, width 1.")
 OVERRIDES = typer.Argument(help="Changes to the study, such as prune.epochs=3.", metavar="key=value")
 STORE = typer.Option("--store", help="Folder that keeps the result of every step.")
-JOBS = typer.Option("--jobs", "-j", min=1, help="Worker processes. [default: one per core]", show_default=False)
+JOBS = typer.Option(
+    "--jobs",
+    "-j",
+    min=1,
+    help="Worker processes. [default: one per core, or one for every lane of every GPU]",
+    show_default=False,
+)
+LANES = typer.Option(
+    "--lanes",
+    min=1,
+    help="Steps that share a GPU. [default: 1, or what steps in the store were fastest with, if they fit its memory]",
+    show_default=False,
+)
 PROCESSES = typer.Option(
     min=1,
     help="Processes that train each network together, under torchrun, each with a GPU of its own if there are any. "

@@ -16,6 +16,7 @@ from permask.errors import NetworkError, PermaskError
 from permask.masks.formats import load_weights, plain_state, read_state
 from permask.shards import Change, Shards, is_safetensors
 from permask.tensors import save_pickled, save_tensors
+from permask.training.execution import find_device
 from permask.training.imported import summary
 
 HALF = (torch.float16, torch.bfloat16)
@@ -53,8 +54,8 @@ class Given:
                 raise PermaskError(f"{checkpoints[number]}: is the same as {earlier}; name every checkpoint once")
         return cls(model, arguments, checkpoints)
 
-    def load(self) -> list[nn.Module]:
-        """The networks of the checkpoints, in evaluation mode and in float32 at least.
+    def load(self, device: str = "cpu") -> list[nn.Module]:
+        """The networks of the checkpoints, in evaluation mode, in float32 at least and on a device.
 
         Raises:
             PermaskError: A reference that leads nowhere, or a file that holds no weights.
@@ -65,7 +66,7 @@ class Given:
             network = load_network(self.model, self.arguments) if self.model else _described(self.checkpoints[0])
             if any(x.dtype in HALF for x in network.parameters()):
                 network = network.float()
-            networks.append(load_weights(network, path).eval())
+            networks.append(load_weights(network, path).eval().to(find_device(device)))
         return networks
 
 

@@ -8,12 +8,14 @@ from typing import Annotated, Any, Literal
 import typer
 
 from permask.cli.arguments import JSON, Ends, RequiredData, one_of
+from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 from permask.matching.matchers import MATCHERS, MatchOptions
 
 BY = one_of(MATCHERS, help="Permute the source first, by matching it on the calibration data, instead of --alignment.")
 
 
+@computes
 @expand
 def connect(
     *,
@@ -37,6 +39,7 @@ def connect(
         typer.Option(metavar="FILE.safetensors", help="Also write the network half-way, repaired or reset."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep the path.")] = None,
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Measure loss and error along the straight line from SOURCE to TARGET, and the barrier between them.
@@ -55,11 +58,11 @@ def connect(
     from permask.cli.evaluation import measure
     from permask.cli.network import load_ends
     from permask.cli.output import bar, check_writable, say, write_whole
+    from permask.cli.units import units_of
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
     from permask.connectivity.interpolate import interpolate
     from permask.connectivity.repair import repair
-    from permask.discovery.cached import discover_cached
     from permask.errors import PermaskError
     from permask.matching.alignment import Alignment
     from permask.tensors import save_tensors
@@ -67,7 +70,7 @@ def connect(
     if alignment and by:
         raise PermaskError("--alignment and --by both permute the source: give one of them")
     check_writable(out, merged)
-    source, target = load_ends(ends)
+    source, target = load_ends(ends, device)
     if alignment:
         found = Alignment.load(alignment)
         found.check(source)
@@ -79,7 +82,7 @@ def connect(
     if by:
         if MATCHERS[by].needs == "labels":
             check_labels(calibrating, reference, f"--by {by}")
-        symmetry = discover_cached(source, example_of(calibrating))
+        symmetry = units_of(source, example_of(calibrating), None)
         with bar(as_json) as progress:
             seen = Shown(calibrating, progress, f"matching by {by}")
             source = MATCHERS[by](symmetry, source, target, seen, options).permutation.apply(source)

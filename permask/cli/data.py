@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from permask.batches import Batch, Needs
 from permask.cli.arguments import Data
 from permask.cli.images import read_folder, scaled
-from permask.cli.network import check_takes
+from permask.cli.network import check_takes, device_of
 from permask.errors import DataError, PermaskError, place_of, summary
 from permask.files import check_file
 from permask.inputs import Inputs, names_of
@@ -26,7 +26,7 @@ LABELS = ("labels", "label", "targets", "y")
 
 
 def read(given: Data, network: nn.Module) -> list[Batch]:
-    """The batches of the data that a command was given, if any, after a try whether the network takes them.
+    """The batches of the data that a command was given, if any, where the network is, after a try if it takes them.
 
     Raises:
         PermaskError: A reference that leads nowhere, or to something else than data that fit the network.
@@ -34,6 +34,7 @@ def read(given: Data, network: nn.Module) -> list[Batch]:
     if given.data is None:
         return []
     batches = load_batches(given.data, given.batch_size, given.batches, network=network)
+    batches = [batch.to(device_of(network)) for batch in batches]
     check_takes(network, example_of(batches), given.data)
     return batches
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from permask.cli.arguments import JSON, MODEL, RequiredData
+from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ MEMBERS = typer.Argument(
 )
 
 
+@computes
 @expand
 def ensemble(
     model: Annotated[str, MODEL],
@@ -27,6 +29,7 @@ def ensemble(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep what was measured.")
     ] = None,
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Measure an ensemble of classifiers, which predicts the mean of its members' distributions, and its diversity.
@@ -54,19 +57,19 @@ def ensemble(
     files = [Path(text) for text in members if text not in arguments]
     if len(files) < 2:
         raise PermaskError(f"expected the weights of two members or more, got {len(files)}")
-    test = read(data, load_network(model, arguments))
+    test = read(data, load_network(model, arguments, device))
     check_labels(test, data, "measuring accuracy")
     logits = []
     with bar(as_json) as progress, torch.inference_mode():
         task = progress.add_task("predicting", total=len(files) * len(test))
         for file in files:
-            network = load_weights(load_network(model, arguments), file).eval()
+            network = load_weights(load_network(model, arguments, device), file).eval()
             predicted = []
             for batch in test:
-                predicted.append(batch.logits(network))
+                predicted.append(batch.logits(network).cpu())
                 progress.advance(task)
             logits.append(torch.cat(predicted))
-    labels = torch.cat([batch.labels for batch in test if batch.labels is not None])
+    labels = torch.cat([batch.labels.cpu() for batch in test if batch.labels is not None])
     found = evaluate_ensemble(torch.stack(logits), labels)
     text = json.dumps({"files": [str(file) for file in files], **asdict(found)}, indent=1)
     if out:

@@ -6,8 +6,10 @@ from typing import Annotated, Literal
 import typer
 
 from permask.cli.arguments import DATA, JSON, KEY_VALUES, MODEL, Data
+from permask.cli.devices import DEVICE, computes
 
 
+@computes
 def inspect(
     model: Annotated[str, MODEL],
     arguments: Annotated[list[str] | None, KEY_VALUES] = None,
@@ -45,6 +47,7 @@ def inspect(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every axis of every group.")] = False,
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.json", help="Keep the symmetry for later commands.")
@@ -68,15 +71,17 @@ def inspect(
     `permask inspect net.py:make_net --data net.py:make_loader`
     """
     from permask.cli.data import example_of, read
+    from permask.cli.devices import exactly
     from permask.cli.inspection import Inspection
     from permask.cli.network import example_inputs, load_network
     from permask.cli.output import check_writable, say, write_whole
     from permask.discovery.cached import discover_cached
 
     check_writable(save, html)
-    network = load_network(model, arguments or [])
+    network = load_network(model, arguments or [], device)
     batches = read(Data(data=data, batches=1, batch_size=2), network)
     examples = example_of(batches) if batches else example_inputs(network, inputs or [])
+    network, examples = exactly(network, examples)
     wanted = outputs and list(map(_place_or_name, outputs))
     symmetry = discover_cached(network, examples, strict=strict, outputs=wanted, certify=certify)
     title = " ".join([model, *(arguments or [])])

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from permask.cli.arguments import EXCLUDE, INCLUDE, JSON, Examples, Pruned, one_of
+from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 from permask.masks.sources import SOURCES, MaskOptions
 
@@ -19,6 +20,7 @@ MASK = typer.Argument(
 
 
 @mask.command()
+@computes
 @expand
 def make(
     *,
@@ -35,6 +37,7 @@ def make(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="Where to write the mask.")
     ] = Path("mask.safetensors"),
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make a mask with an exact number of survivors.
@@ -58,7 +61,7 @@ def make(
     check_writable(out)
     if weights is not None and "=" in weights.name and not weights.exists():  # the first of the key=value arguments
         pruned = replace(pruned, weights=None, arguments=[str(weights), *(pruned.arguments or [])])
-    network, batches = load_pruned(by, source.needs, pruned, examples)
+    network, batches = load_pruned(by, source.needs, pruned, examples, device)
     options = replace(options, exclude=exclude or (), include=include or ())
     if earlier is not None:
         options = replace(options, earlier=read_mask(earlier))

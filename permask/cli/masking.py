@@ -11,7 +11,9 @@ from permask.masks.formats import load_weights, plain_state, read_state
 from permask.masks.scores import Prunable
 
 
-def load_pruned(by: str, needs: Needs, pruned: Pruned, examples: Examples) -> tuple[Prunable, list[Batch]]:
+def load_pruned(
+    by: str, needs: Needs, pruned: Pruned, examples: Examples, device: str = "cpu"
+) -> tuple[Prunable, list[Batch]]:
     """The network to prune, in training mode, or a `state_dict` where that will do, and the batches that are needed.
 
     Args:
@@ -19,6 +21,7 @@ def load_pruned(by: str, needs: Needs, pruned: Pruned, examples: Examples) -> tu
         needs: What it needs.
         pruned: What to prune, as it was given.
         examples: What to run it on, as it was given.
+        device: Where to put it.
 
     Raises:
         PermaskError: Something that the mask source needs was not given, or is not what it should be.
@@ -34,7 +37,7 @@ def load_pruned(by: str, needs: Needs, pruned: Pruned, examples: Examples) -> tu
             if x.ndim > 1 and name.endswith("weight") and not x.is_floating_point():
                 raise PermaskError(f"{pruned.weights}: {name}: expected floating-point weights, got {x.dtype}")
         return {name: x for name, x in state.items() if x.is_floating_point()}, []
-    network = load_network(pruned.model, pruned.arguments or [])
+    network = load_network(pruned.model, pruned.arguments or [], device)
     if pruned.weights is not None:
         load_weights(network, pruned.weights)
     batches = []

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from permask.cli.arguments import JSON, SYMMETRY, Ends, Examples, one_of
+from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 from permask.matching.matchers import MATCHERS, MatchOptions
 
@@ -24,6 +25,7 @@ BY = one_of(
 )
 
 
+@computes
 @expand
 def match(
     *,
@@ -43,6 +45,7 @@ def match(
         Path | None,
         typer.Option(metavar="FILE.safetensors", help="Also write the source's weights, permuted."),
     ] = None,
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Find the permutation of the units of SOURCE with which it lines up best with TARGET.
@@ -69,7 +72,7 @@ def match(
         masked = " or ".join(name for name, matcher in MATCHERS.items() if matcher.masked)
         raise PermaskError(f"--source-mask and --target-mask go with --by {masked}")
     check_writable(out, aligned)
-    source, target = load_ends(ends)
+    source, target = load_ends(ends, device)
     batches = read_for(by, MATCHERS[by].needs, examples, source)
     options = replace(options, **{name: read_mask(file) for name, file in masks.items() if file})
     units = units_of(source, example_from(source, batches, examples), symmetry)

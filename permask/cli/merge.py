@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from permask.cli.arguments import JSON, SYMMETRY, Examples
+from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Part:
     after: float | None = None
 
 
+@computes
 @expand
 def merge(
     *,
@@ -91,6 +93,7 @@ def merge(
             "each computes what it did, and other tools can merge them.",
         ),
     ] = None,
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Merge checkpoints of networks that were trained apart into one: line their units up, and average the weights.
@@ -126,7 +129,7 @@ def merge(
     if statistics in ("reset", "repair") and out is not None and examples.data is None:
         raise PermaskError(f"--statistics {statistics} needs --data")
     check_new(given.checkpoints[0], out, aligned)
-    networks = given.load()
+    networks = given.load(device)
     check_mergeable(networks, list(map(str, given.checkpoints)))
     batches = read(examples, networks[0])
     units = None if by == "none" else units_of(networks[0], example_from(networks[0], batches, examples), symmetry)

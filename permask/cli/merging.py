@@ -59,7 +59,7 @@ def write_all(
                 rewrite(path, partial / name, alignment.permutation.permute_tensor if alignment else _same)
         if out is not None and merged is not None:
             state = merged.state_dict()
-            rewrite(checkpoints[0], out, lambda name, x: state[name].to(x.dtype))
+            rewrite(checkpoints[0], out, lambda name, x: state[name].to(x.device, x.dtype))
         if partial is not None and aligned is not None:
             partial.replace(aligned)
     except OSError as error:

@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from permask.cli.arguments import Ends
+from permask.cli.devices import exactly
 from permask.discovery.verify import verify
 from permask.errors import DataError, NetworkError, PermaskError, place_of, summary
 from permask.inputs import Inputs, random_tensor
 from permask.masks.formats import load_weights
 from permask.symmetry import Symmetry
+from permask.training.execution import find_device
 from permask.training.networks.imported import import_network
 
 BATCH = 2
@@ -26,29 +28,35 @@ INPUT = re.compile(
 )
 
 
-def load_network(reference: str, arguments: Sequence[str]) -> nn.Module:
+def device_of(network: nn.Module) -> torch.device:
+    """Where a network is."""
+    return next((x.device for x in (*network.parameters(), *network.buffers())), torch.device("cpu"))
+
+
+def load_network(reference: str, arguments: Sequence[str], device: str = "cpu") -> nn.Module:
     """Make the network that a reference names, in evaluation mode.
 
     Args:
         reference: `package.module:name` or `path/to/file.py:name`; the name is of something that returns
             a network when it is called.
         arguments: What to call it with, as `key=value`; values are Python literals, or else text.
+        device: Where to put it; what it is run on goes there, too.
 
     Raises:
         PermaskError: A reference that leads nowhere, an argument that is not `key=value`.
         NetworkError: What was called failed, or returned no network.
     """
-    return import_network(reference, dict(map(_argument, arguments))).eval()
+    return import_network(reference, dict(map(_argument, arguments))).eval().to(find_device(device))
 
 
-def load_ends(ends: Ends) -> tuple[nn.Module, nn.Module]:
+def load_ends(ends: Ends, device: str = "cpu") -> tuple[nn.Module, nn.Module]:
     """The networks of two checkpoints, in evaluation mode.
 
     Raises:
         PermaskError: As for `load_network`, or a file that holds no weights.
         NetworkError: Weights of another network.
     """
-    source, target = (load_network(ends.model, ends.arguments or []) for _ in range(2))
+    source, target = (load_network(ends.model, ends.arguments or [], device) for _ in range(2))
     return load_weights(source, ends.source), load_weights(target, ends.target)
 
 
@@ -74,6 +82,7 @@ def example_inputs(network: nn.Module, specifications: Sequence[str]) -> Inputs:
         named = list(zip(names, tensors, strict=True))
         inputs = Inputs(tuple(x for name, x in named if not name), {name: x for name, x in named if name})
         try:
+            inputs = inputs.to(device_of(network))
             with torch.no_grad():
                 inputs.call(network)
             return inputs
@@ -119,9 +128,9 @@ def check_symmetry(symmetry: Symmetry, network: nn.Module, example: Inputs | Non
             raise PermaskError(
                 f"{origin}: does not say what the network takes; give --input or --data to verify it with"
             )
-        example = Inputs.drawn(described)
+        example = Inputs.drawn(described).to(device_of(network))
     check_takes(network, example, origin)
-    if not (change := verify(symmetry, network, example)) <= ROUNDING:
+    if not (change := verify(symmetry, *exactly(network, example))) <= ROUNDING:
         raise NetworkError(
             f"{origin}: not a symmetry of this network: moving its units changes the outputs by {change:.2g} of their "
             "spread; find it anew with permask inspect --save, or leave --symmetry out"

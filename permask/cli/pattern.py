@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from permask.cli.arguments import EXCLUDE, INCLUDE, JSON, SYMMETRY, Examples
+from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ WORDS = typer.Argument(
 BESIDE = MASK, REPORT, ORDER = "mask.safetensors", "report.json", "order.json"
 
 
+@computes
 @expand
 def pattern(
     *,
@@ -56,6 +58,7 @@ def pattern(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder for what is written.")
     ] = Path("pattern"),
+    device: Annotated[str, DEVICE] = "cpu",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Find the order of a network's units under which N of every M weights keep most, and the mask that keeps them.
@@ -75,6 +78,7 @@ def pattern(
     """
     from permask.cli.checkpoints import Given, check_new_folder, names_of, rewrite
     from permask.cli.data import Shown, read
+    from permask.cli.devices import exactly
     from permask.cli.network import ROUNDING
     from permask.cli.output import bar, say, write_together
     from permask.cli.units import example_from, units_of
@@ -95,7 +99,7 @@ def pattern(
     if len(given.checkpoints) != 1:
         raise PermaskError(f"expected one checkpoint, got {len(given.checkpoints)}")
     check_new_folder(out, "what is written")
-    (network,) = given.load()
+    (network,) = given.load(device)
     (checkpoint,), (name,) = given.checkpoints, names_of(given.checkpoints)
     if name in BESIDE:
         raise PermaskError(
@@ -116,7 +120,7 @@ def pattern(
                 units, network, wanted, scored, seconds=seconds, seed=seed, exclude=dense, include=more
             )
     layers = kept_by_layer(scored, dims, wanted, order)
-    changed = changed_by(order, network, example) if example is not None else None
+    changed = changed_by(order, *exactly(network, example)) if example is not None else None
     if changed is not None and not changed <= ROUNDING:
         raise NetworkError(f"the order changes the outputs by {changed:.2g} of their spread; nothing was written")
     mask = pattern_mask(network, wanted, order.permute_tensors(scored), dense, include=more)

@@ -1,6 +1,7 @@
 """`permask plan`: what a study would compute, and what that would cost."""
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from math import isfinite
 from pathlib import Path
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from permask.study.budget import Budget
     from permask.study.plan import Plan
     from permask.study.store import Store
+    from permask.study.timetable import Timetable
 
 FORMS = (".svg", ".html")
 
@@ -40,6 +42,20 @@ def plan(
             show_default=False,
         ),
     ] = None,
+    gpus: Annotated[
+        list[int] | None,
+        typer.Option("--gpus", min=1, metavar="N", help="Tell how long the rest takes on N GPUs; repeatable."),
+    ] = None,
+    lanes: Annotated[int, typer.Option(min=1, help="With --gpus: steps that share a GPU.")] = 1,
+    steps_per_second: Annotated[
+        float | None,
+        typer.Option(
+            min=0.0,
+            help="With --gpus: steps of training per second, of each network that shares a GPU. "
+            "[default: what like steps in the store took on GPUs]",
+            show_default=False,
+        ),
+    ] = None,
     smoke: Annotated[bool, SMOKE] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
@@ -50,6 +66,9 @@ def plan(
     dense network's forward pass x inputs x epochs. Last comes how wide the 95% intervals of the study's comparisons
     will be at its number of pairs, and how many pairs halve them.
 
+    With --gpus, the steps that are left are put on so many GPUs, one after another as a run would do. Steps that
+    wait for each other are a chain; no number of GPUs makes the longest one shorter.
+
     Examples:
 
     `permask plan studies/digits.yaml pairs=3 --store store`
@@ -57,6 +76,8 @@ def plan(
     `permask plan studies/digits.yaml pairs=5 --spread 0.4`
 
     `permask plan studies/digits.yaml --picture plan.svg --json`
+
+    `permask plan studies/resnet20x1-cifar10.yaml data.content=x --gpus 1 --gpus 8 --steps-per-second 800`
     """
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError
@@ -67,6 +88,8 @@ def plan(
 
     if spread is not None and not isfinite(spread):
         raise PermaskError(f"--spread {spread}: expected a finite number of points")
+    if steps_per_second is not None and not (isfinite(steps_per_second) and steps_per_second > 0 and gpus):
+        raise PermaskError(f"--steps-per-second {steps_per_second}: expected a number above 0, and --gpus with it")
     if picture is not None:
         check_writable(picture)
         if picture.suffix not in FORMS:
@@ -75,6 +98,7 @@ def plan(
     planned = plan_as_computed(open_with_bars(study, overrides or [], smoke=smoke), there)
     found, operations = budgets(planned, there), operations_by_kind(planned, there)
     compared = powers(planned, there, spread)
+    times = _times(planned, there, gpus or (), lanes, steps_per_second)
     if picture is not None:
         from permask.report.graph import draw
 
@@ -83,10 +107,11 @@ def plan(
     if as_json:
         of_parts = {operations_per_epoch(part, there) for part in planned.parts}
         per_epoch = of_parts.pop() if len(of_parts) == 1 else None  # one for all that is swept
-        typer.echo(json.dumps(_as_json(planned, there, found, per_epoch, compared), indent=1))
+        typer.echo(json.dumps(_as_json(planned, there, found, per_epoch, compared) | _timed(times), indent=1))
         return
     _print(planned, found, there is not None, operations)
     _print_power(compared)
+    _print_times(times)
     if picture is not None:
         typer.echo(f"wrote {printable(str(picture))}")
 
@@ -120,6 +145,40 @@ def _print(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operatio
         console.print("device hours: unknown, the store has no steps like these to tell their rate")
     if operations is None:
         console.print("training FLOPs: unknown, the data would have to be loaded to tell them before any training")
+
+
+def _times(
+    planned: "Plan", there: "Store | None", gpus: Sequence[int], lanes: int, steps_per_second: float | None
+) -> "list[Timetable]":
+    """How long it takes on each number of GPUs."""
+    if not gpus:
+        return []
+    from permask.study.timetable import measured_rate, stated_rate, timetable
+
+    rate = measured_rate(there, lanes)
+    if steps_per_second is not None:
+        rate = stated_rate(planned, steps_per_second, rate)
+    present = {key for key in planned.steps if there and there.has(key)}
+    return [timetable(planned, rate, present, number, lanes) for number in gpus]
+
+
+def _timed(times: "list[Timetable]") -> dict[str, Any]:
+    return {"times": [asdict(one) for one in times]} if times else {}
+
+
+def _print_times(times: "list[Timetable]") -> None:
+    """How long it takes on each number of GPUs."""
+    from permask.cli.output import plain_console
+
+    console = plain_console()
+    for one in times:
+        shared = f", {one.lanes} steps on each" if one.lanes > 1 else ""
+        console.print(
+            f"on {one.gpus:,} GPU{'s' * (one.gpus > 1)}{shared}: {one.hours:,.2f} hours, of which the longest chain of "
+            f"steps takes {one.chain_hours:,.2f}; the GPUs are busy {one.busy:.0%} of the time"
+        )
+    if times and times[0].uncounted:
+        console.print(f"{times[0].uncounted:,} steps count as no time: the store has no like steps that a GPU computed")
 
 
 def _print_power(compared: "list[Power]") -> None:

@@ -13,6 +13,7 @@ from permask.cli.arguments import (
     DETACH,
     ENGINE,
     JOBS,
+    LANES,
     OVERRIDES,
     PROCESSES,
     RETRIES,
@@ -28,6 +29,7 @@ from permask.study.engines.choice import Choice, EngineName, Tracking
 if TYPE_CHECKING:
     from permask.study.engines.schedule import Engine
     from permask.study.load import Prepared
+    from permask.study.machines import Machines
     from permask.study.plan import Plan
     from permask.study.store import Store
 
@@ -46,6 +48,7 @@ def run(
     ] = None,
     engine: Annotated[EngineName, ENGINE] = EngineName.local,
     jobs: Annotated[int | None, JOBS] = None,
+    lanes: Annotated[int | None, LANES] = None,
     processes: Annotated[int, PROCESSES] = 1,
     retries: Annotated[int, RETRIES] = 2,
     smoke: Annotated[bool, SMOKE] = False,
@@ -69,7 +72,7 @@ def run(
 
     `permask run studies/digits.yaml --engine slurm --cluster cluster.yaml --detach`
     """
-    choice = Choice(engine, jobs, processes, retries, tuple(track or ()), cluster, detach)
+    choice = Choice(engine, jobs, processes, retries, tuple(track or ()), cluster, detach, lanes)
     run_study(study, overrides or [], store, out, choice, smoke)
 
 
@@ -85,15 +88,18 @@ def run_study(
     machines = choice.machines()
     prepared = open_with_bars(path, overrides, smoke=smoke, decode=True, machines=machines)
     plan = make_plan(prepared)
-    is_left = not _has_all(store_root, plan)
+    there = _there(store_root)
+    is_left = there is None or not all(map(there.has, plan.steps))
     if is_left:
-        _check(prepared, choice)
-    chosen = choice.make(len(plan.steps))
+        _check_devices(plan, machines, choice)
+        _check(prepared)
+    chosen = choice.make(plan, there)
     folder = out or Path("results") / plan.study.name
     with created(folder):
         store = Store(store_root)
         if is_left:
             tell(left_elsewhere(prepared, store))
+            tell(chosen.devices)
         machines.record(store)
         if is_left and choice.engine is EngineName.local:
             from permask.study.engines.local import warm_up
@@ -134,21 +140,40 @@ def _compute(plan: "Plan", store: "Store", engine: "Engine", folder: Path, choic
         raise typer.Exit(1)
 
 
-def _check(prepared: "Prepared", choice: Choice) -> None:
-    """See that what is to be trained can be, as far as that can be told before any work.
+def _check_devices(plan: "Plan", machines: "Machines", choice: Choice) -> None:
+    """See that there is what steps are to run on, as far as that can be told here.
 
     Raises:
-        PermaskError: There is no GPU where one is asked for, or the network does not suit the data.
+        StudyError: There is not.
     """
     from permask.errors import StudyError
+    from permask.training.machine import has_mps
+
+    here = choice.engine is EngineName.local
+    for step in plan.steps.values():
+        if step.on_gpu and machines.of(step.kind).device != "cuda":
+            lacks = "this machine has no GPU that torch can use; leave it to auto, or choose cpu"
+            if not here:
+                lacks = f"the cluster's file gives no GPU to steps of the kind {step.kind}; say gpus: 1 there, or leave"
+                lacks += " it to auto"
+            raise StudyError(f"execution.device=cuda: {lacks}")
+        if here and step.specification["execution"]["device"] == "mps" and not has_mps():
+            raise StudyError(
+                "execution.device=mps: this machine has no GPU of Apple's; leave it to auto, or choose cpu"
+            )
+
+
+def _check(prepared: "Prepared") -> None:
+    """See that the network suits the data, as far as that can be told before any work.
+
+    Raises:
+        PermaskError: It does not.
+    """
     from permask.study.data import ImportedData, Text
     from permask.study.network import MLP
-    from permask.training.machine import ThisMachine
 
     for part in prepared.combinations:
         study = part.study
-        if choice.engine is EngineName.local and study.execution.device == "cuda" and ThisMachine().device != "cuda":
-            raise StudyError("execution.device=cuda: this machine has no GPU; leave it to auto, or choose cpu")
         takes_all = isinstance(study.network, MLP) and not isinstance(study.data, ImportedData | Text)
         if not takes_all or "exclude" in study.prune.model_fields_set:
             from permask.study.fit import check_fit
@@ -164,13 +189,12 @@ def _said(log: str) -> str:
     return f"{last}; with {DEBUG}=1, this shows the traceback, as does the track of the step in the store"
 
 
-def _has_all(store_root: Path, plan: "Plan") -> bool:
-    """Whether there is a store with every step in it; nothing is written to tell."""
+def _there(store_root: Path) -> "Store | None":
+    """The store if there is one; nothing is written to tell."""
     from permask.errors import StoreError
     from permask.study.store import Store
 
     try:
-        store = Store(store_root, existing=True)
+        return Store(store_root, existing=True)
     except StoreError:
-        return False
-    return all(map(store.has, plan.steps))
+        return None

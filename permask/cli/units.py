@@ -8,6 +8,7 @@ from torch import nn
 from permask.batches import Batch
 from permask.cli.arguments import Examples
 from permask.cli.data import example_of
+from permask.cli.devices import exactly
 from permask.cli.network import check_symmetry, example_inputs
 from permask.discovery.cached import discover_cached
 from permask.errors import PermaskError
@@ -34,4 +35,5 @@ def units_of(network: nn.Module, example: Inputs | None, saved: Path | None) -> 
         return units
     if example is None:
         raise PermaskError("to find out what may move, give --data, --input or --symmetry")
+    network, example = exactly(network, example)
     return discover_cached(network, example)

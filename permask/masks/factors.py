@@ -10,6 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 import torch
 from torch import Tensor, nn
 
+from permask.masks.storage import Storage
+
 # by the bytes of an entry
 WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 
@@ -17,8 +19,10 @@ WHOLE = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}
 class Factors:
     """The 0/1 factors of the parameters that are pruned somewhere.
 
-    A factor has the memory layout of its parameter, and each size of entries that occurs is made once: then all tensors
-    are multiplied in one call. Its methods are for callers that have switched gradients off.
+    A factor has the memory layout of what it multiplies, and is made once for each layout and size of entries that
+    occurs: then all tensors are multiplied in one call. With other strides, as after
+    `model.to(memory_format=torch.channels_last)` under a mask, torch would take one call for each. The methods are for
+    callers that have switched gradients off.
 
     Args:
         kept: Parameter to which of its entries are kept, of its shape.
@@ -26,7 +30,8 @@ class Factors:
 
     def __init__(self, kept: Mapping[nn.Parameter, Tensor]):
         self._kept = {parameter: entries for parameter, entries in kept.items() if not entries.all()}
-        self._made: dict[tuple[int, torch.dtype], Tensor] = {}  # by the parameter's id, which is faster than its hash
+        # by the parameter's id, which is faster than its hash
+        self._made: dict[tuple[int, torch.dtype, tuple[int, ...]], Tensor] = {}
 
     def __iter__(self) -> Iterator[nn.Parameter]:
         return iter(self._kept)
@@ -51,12 +56,24 @@ class Factors:
                 continue
             whole = WHOLE[x.element_size()]
             bits.append(x.view(whole))
-            factors.append(self._of(parameter, whole))
+            factors.append(self._of(parameter, bits[-1]))
         if bits:
             torch._foreach_mul_(bits, factors)  # pyright: ignore[reportPrivateImportUsage]
 
-    def _of(self, parameter: nn.Parameter, dtype: torch.dtype) -> Tensor:
-        key = id(parameter), dtype
+    def move_into(self, storage: Storage) -> None:
+        """Keep the factors of the parameters themselves in tensors that stay at their addresses."""
+        for number, parameter in enumerate(self._kept):
+            bits = parameter.detach().view(WHOLE[parameter.element_size()])
+            key = id(parameter), bits.dtype, bits.stride()
+            self._made[key] = storage.keep(f"factors/{number}", self._of(parameter, bits))
+
+    @property
+    def made(self) -> int:
+        """How many there are by now."""
+        return len(self._made)
+
+    def _of(self, parameter: nn.Parameter, bits: Tensor) -> Tensor:
+        key = id(parameter), bits.dtype, bits.stride()
         if key not in self._made:
-            self._made[key] = torch.zeros_like(parameter, dtype=dtype).copy_(self._kept[parameter])
+            self._made[key] = torch.empty_like(bits).copy_(self._kept[parameter])
         return self._made[key]

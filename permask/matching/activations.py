@@ -18,7 +18,7 @@ from permask.matching.assignment import Score, assign_nested, families
 from permask.matching.matchers import MatchOptions
 from permask.matching.moments import Moments
 from permask.matching.observation import observe
-from permask.matching.similarity import weight_scores, weights_of
+from permask.matching.similarity import beside, weight_scores, weights_of
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
 
@@ -70,7 +70,7 @@ def match_activations(
     permutation = Permutation(symmetry.groups, index)
 
     undecided = {group.name: _undecided(group, moments) for group in symmetry.groups}
-    weights = [weights_of(source), weights_of(target)]
+    weights = [first := weights_of(source), beside(weights_of(target), first)]
     for family in families(symmetry.groups):
         if any(undecided[group.name].any() for group in family):
             scores = _with_ties_broken(family, correlations, undecided, weight_scores(family, permutation, *weights))

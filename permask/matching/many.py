@@ -24,7 +24,7 @@ from permask.matching.descent import Weights, coordinate_descent, inner_product
 from permask.matching.moments import Moments
 from permask.matching.observation import Pair, observe
 from permask.matching.propagation import propagate
-from permask.matching.similarity import weights_of
+from permask.matching.similarity import beside, weights_of
 from permask.matching.weights import weight_matches
 from permask.permutation import Permutation
 from permask.progress import progress
@@ -71,7 +71,8 @@ def match_many(
         )
     for network in networks:
         symmetry.check(network)
-    weights = [weights_of(network) for network in networks]
+    first, *others = map(weights_of, networks)
+    weights = [first, *(beside(other, first) for other in others)]
     order = sorted(range(len(networks)), key=lambda i: _fingerprint(weights[i]))
     used: dict[str, Any] = {"networks": len(networks), "reference": reference, "seed": seed}
     frame: _Frame

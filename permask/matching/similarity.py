@@ -31,12 +31,24 @@ def weights_of(model: nn.Module, mask: Mask | None = None) -> dict[str, Tensor]:
     for name, parameter in model.named_parameters(remove_duplicate=False):
         if parameter.is_floating_point():
             weights[name] = parameter.detach().to(torch.promote_types(parameter.dtype, torch.float32))
-            if not weights[name].isfinite().all():
-                raise NetworkError(f"{name} holds values that are not finite, so it cannot be matched")
+    for name, finite in zip(weights, _are_finite(list(weights.values())), strict=True):
+        if not finite:
+            raise NetworkError(f"{name} holds values that are not finite, so it cannot be matched")
     if mask is not None:
         mask.check(model)
         weights |= {name: weights[name] * kept.to(weights[name].device) for name, kept in mask.items()}
     return weights
+
+
+def _are_finite(tensors: Sequence[Tensor]) -> list[bool]:
+    """Whether each holds finite values alone; the host waits for the device once."""
+    found = [x.isfinite().all() for x in tensors]
+    return torch.stack([x.to(found[0].device) for x in found]).tolist() if found else []
+
+
+def beside(others: Mapping[str, Tensor], first: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The weights of a network on the device where those of another one are."""
+    return {name: x.to(first[name].device) if name in first else x for name, x in others.items()}
 
 
 def weight_scores(

@@ -6,6 +6,9 @@ place, and the gradient goes through to them as if it had not been.
 From free weights that equal the permuted source, a permutation hardly ever moves: they would have to come nearer to
 another order of the same units. They begin at the target's weights instead, from which all permutations are about as
 far away, and lean to the start only so much that matching does not leave it at once.
+
+Assignments are the host's work, unit by unit. So the free weights of another device come to the host in one piece for
+every batch, and the permuted source goes back in one.
 """
 
 from collections.abc import Mapping
@@ -16,6 +19,7 @@ from torch import Tensor
 
 from permask.matching.descent import Weights, coordinate_descent
 from permask.permutation import Permutation
+from permask.tensors import on_host, packed_to
 
 # share of the permuted source in the free weights at first
 LEAN = 0.3
@@ -36,25 +40,30 @@ class StraightThroughLearner:
         self, start: Permutation, source: Weights, target: Weights, learning_rate: float, rng: np.random.Generator
     ):
         self.permutation = start
-        self._source = source
+        self._device = next(iter(source.values())).device
+        self._source = on_host(source)
         self._rng = rng
-        permuted: Mapping[str, Tensor] = start.apply(dict(source))
+        permuted = self._permuted()
         self._free = {n: (target[n] + LEAN * x).requires_grad_() for n, x in permuted.items()}
-        scale = LEAN * learning_rate
-        scaled = [{"params": [x], "lr": scale * _root_mean_square(permuted[n])} for n, x in self._free.items()]
-        self.optimizer = torch.optim.Adam(scaled)
+        scale, sizes = LEAN * learning_rate, _root_mean_squares(permuted)
+        self.optimizer = torch.optim.Adam({"params": [x], "lr": scale * sizes[n]} for n, x in self._free.items())
 
     def weights(self) -> dict[str, Tensor]:
         """The permuted source's weights; gradients reach the free ones."""
-        permuted: Mapping[str, Tensor] = self.permutation.apply(dict(self._source))
+        permuted = self._permuted()
         return {n: x + (permuted[n] - x).detach() for n, x in self._free.items()}
 
     @torch.no_grad()
     def update(self) -> None:
         """Match the source to the free weights, from where it was."""
-        free = {n: x.detach() for n, x in self._free.items()}
+        free = on_host({n: x.detach() for n, x in self._free.items()})
         self.permutation = coordinate_descent(self.permutation, self._source, free, self._rng)[0]
 
+    def _permuted(self) -> Mapping[str, Tensor]:
+        permuted: Mapping[str, Tensor] = self.permutation.apply(dict(self._source))
+        return packed_to(self._device, permuted)
 
-def _root_mean_square(x: Tensor) -> float:
-    return float(x.detach().square().mean().sqrt().clamp(min=1e-3))
+
+def _root_mean_squares(tensors: Mapping[str, Tensor]) -> dict[str, float]:
+    found = torch.stack([x.square().mean().sqrt().clamp(min=1e-3).double() for x in tensors.values()])
+    return dict(zip(tensors, found.tolist(), strict=True))

@@ -14,7 +14,7 @@ from permask.matching.descent import Weights, coordinate_descent
 from permask.matching.kicks import kicked
 from permask.matching.matchers import MatchOptions
 from permask.matching.propagation import propagate
-from permask.matching.similarity import unit_norms, weight_scores, weights_of
+from permask.matching.similarity import beside, unit_norms, weight_scores, weights_of
 from permask.permutation import Permutation
 from permask.progress import progress
 from permask.symmetry import Symmetry
@@ -63,7 +63,8 @@ def match_weights(
     started = time.perf_counter()
     symmetry.check(source)
     symmetry.check(target)
-    weights_A, weights_B = weights_of(source, source_mask), weights_of(target, target_mask)
+    weights_A = weights_of(source, source_mask)
+    weights_B = beside(weights_of(target, target_mask), weights_A)
     rng = np.random.default_rng(seed)
     objectives: list[float] = []
     permutation, history = propagate(symmetry.identity(), weights_A, weights_B), [-np.inf]

@@ -48,12 +48,12 @@ def budgets(plan: Plan, store: Store | None) -> dict[str, Budget]:
         for need in step.needs:
             reads[need.kind] += 1
     present = {key for key in plan.steps if store and store.has(key)}
-    rate = _rates(store) if store else lambda step: None
+    rate = rates(store) if store else lambda step: None
     published = _published_epochs(plan)
     found = {}
     for kind, steps in kinds.items():
         left = [step for step in steps if step.key not in present]
-        seconds = [None if (per := rate(step)) is None else _units(kind, step.epochs) * per for step in left]
+        seconds = list(map(rate, left))
         hours = None if None in seconds else sum(s for s in seconds if s is not None) / 3600
         epochs = sum(step.epochs for step in steps)
         found[kind] = Budget(
@@ -87,16 +87,21 @@ def _published_epochs(plan: Plan) -> dict[str, int]:
     return found
 
 
-def _rates(store: Store) -> Callable[[Step], float | None]:
-    """Step to seconds per epoch, or per step where there are no epochs, of its like in the store."""
+def rates(store: Store, counts: Callable[[Manifest], bool] = lambda manifest: True) -> Callable[[Step], float | None]:
+    """Step to the seconds that its like in the store took, by the epoch where it trains; None where there is none.
+
+    Args:
+        store: The store.
+        counts: Whether a result tells anything.
+    """
     seconds: dict[tuple[str, str], float] = defaultdict(float)
     units: dict[tuple[str, str], int] = defaultdict(int)
-    for manifest in _manifests(store):
+    for manifest in manifests(store):
         done = _units(manifest["kind"], manifest.get("epochs", 0))
-        if done:
-            like = manifest["kind"], _setting(manifest.get("specification", {}))
-            seconds[like] += manifest.get("seconds", 0)
-            units[like] += done
+        if done and counts(manifest):
+            of = manifest["kind"], like(manifest.get("specification", {}))
+            seconds[of] += manifest.get("seconds", 0)
+            units[of] += done
 
     @cache
     def rate_of(kind: str, setting: str) -> float | None:
@@ -104,10 +109,14 @@ def _rates(store: Store) -> Callable[[Step], float | None]:
         total = sum(units[name, setting] for name in alike)
         return sum(seconds[name, setting] for name in alike) / total if total else None
 
-    return lambda step: rate_of(step.kind, _setting(step.specification))
+    def seconds_of(step: Step) -> float | None:
+        per = rate_of(step.kind, like(step.specification))
+        return None if per is None else _units(step.kind, step.epochs) * per
+
+    return seconds_of
 
 
-def _setting(specification: Specification) -> str:
+def like(specification: Specification) -> str:
     """What steps have in common that take alike long: data and network."""
     return json.dumps([specification.get(name) for name in ("data", "network")], sort_keys=True)
 
@@ -117,7 +126,8 @@ def _units(kind: str, epochs: int) -> int:
     return epochs if kind in TRAINING else 1
 
 
-def _manifests(store: Store) -> Iterable[Manifest]:
+def manifests(store: Store) -> Iterable[Manifest]:
+    """The manifests of a store that can be read."""
     for key in store.results():
         try:
             yield store.manifest(key)

@@ -66,6 +66,11 @@ def operations_per_epoch(plan: Plan | Part, store: Store | None = None) -> int |
         return None
 
 
+def training_inputs(data: DataSet) -> int | None:
+    """How many inputs a study trains on; None where the data would have to be loaded to know."""
+    return outline[-1] if (outline := _outline(data)) else None
+
+
 def _outline(data: DataSet) -> Outline | None:
     """What a section says of its data without a look at them."""
     if isinstance(data, Digits):

@@ -34,7 +34,10 @@ LARGEST = 200_000  # trained networks, which take seconds to plan
 class Execution(Section):
     """How training is executed. What is left to auto the machine decides, and the manifest of a result tells."""
 
-    device: Annotated[Literal["auto", "cpu", "cuda"], Field(description="auto: the GPU if there is one")] = "auto"
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Field(description="auto: the GPU if there is one; mps is that of a Mac, and no test has run on one"),
+    ] = "auto"
     precision: Annotated[
         Literal["auto", "float32", "bfloat16"],
         Field(

@@ -119,6 +119,11 @@ class Step:
         return [*self.parents.values(), *([self.resumes_from] if self.resumes_from else [])]
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether it is to run on a GPU, where that was decided."""
+        return self.specification.get("execution", {}).get("device") == "cuda"
+
+    @property
     def title(self) -> str:
         """A name for people: the kind and the start of the key."""
         return f"{self.kind} {self.key[:8]}"

@@ -22,9 +22,9 @@ import torch.distributed as dist
 
 from permask.errors import PermaskError
 from permask.study.step import Task
-from permask.study.steps import kind_of
-from permask.study.steps.run import Progress, Run
+from permask.study.steps.run import Progress, compute
 from permask.study.store import Store
+from permask.training import settings
 
 LOG = 3000  # characters that are kept of what a failing process says; a pipe takes as many in one piece
 SIGN = "permask: "  # begins the lines that are for the process that started them
@@ -104,7 +104,7 @@ def main(request: str) -> int:
     threading.Thread(target=_end_with_the_starter, daemon=True).start()
     content = json.loads(request)
     task, store = Task.from_json(content["task"]), Store(Path(content["store"]), existing=True)
-    torch.set_flush_denormal(True)
+    settings.before_cuda()
     gpus = _gpus(task)
     if gpus:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
@@ -116,7 +116,7 @@ def main(request: str) -> int:
             _tell(progress=done, values=values)
 
     try:
-        outcome = kind_of(task.kind).compute(Run.of(task, store, progress))
+        outcome = compute(task, store, progress)
         if first:
             outcome.write(Path(content["folder"]))
     except PermaskError as error:

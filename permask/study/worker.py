@@ -14,7 +14,6 @@ from permask.progress import silent
 from permask.study.messages import Busy, Computed, Ending, Failed, Lacks, Present, Progress, Refused
 from permask.study.provenance import Provenance
 from permask.study.step import Task
-from permask.study.steps import kind_of
 from permask.study.steps.outcome import METRICS
 from permask.study.store import Store
 from permask.study.tracking.track import Track
@@ -126,18 +125,14 @@ class Worker:
         """Compute the outcome and write it; what was measured beside it."""
         import torch
 
-        from permask.study.steps.run import Run
+        from permask.study.steps.run import compute
 
         torch.set_num_threads(self.threads)
-        torch.set_flush_denormal(True)
-        try:
-            if self.processes > 1 and task.epochs:
-                from permask.study.torchrun import compute_together
+        if self.processes > 1 and task.epochs:
+            from permask.study.torchrun import compute_together
 
-                return compute_together(task, self.store, folder, tell, self.processes)
-            outcome = kind_of(task.kind).compute(Run.of(task, self.store, tell))
-        finally:
-            torch.set_flush_denormal(False)  # what else this process does keeps its numbers
+            return compute_together(task, self.store, folder, tell, self.processes)
+        outcome = compute(task, self.store, tell)
         outcome.write(folder)
         return outcome.measured
 

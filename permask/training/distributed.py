@@ -20,6 +20,7 @@ from permask.errors import PermaskError
 from permask.training.data.shares import Share
 
 BatchNormOver = Literal["batch", "share"]
+MEET = 16  # steps after which processes add up what they measure, so that it may be saved
 
 
 @dataclass(frozen=True)
@@ -71,11 +72,19 @@ class Processes:
             dist.all_reduce(value)
         return value
 
+    def meet_after(self, step: int) -> bool:
+        """Whether to add up after so many steps of an epoch what each process has summed; one process always may."""
+        return self.count == 1 or step % MEET == 0
+
     def agree(self, model: nn.Module) -> None:
         """Give every process the buffers, such as running statistics, of the first."""
         if self.count > 1:
             for buffer in model.buffers():
                 dist.broadcast(buffer, 0)
+
+    def total(self, value: Tensor) -> Tensor:
+        """The sum of a tensor over the processes; the tensor stays as it is."""
+        return value if self.count == 1 else self.sum(value.clone())
 
     @contextmanager
     def training(self, model: nn.Module, batchnorm: BatchNormOver) -> Iterator[nn.Module]:
@@ -91,13 +100,16 @@ class Processes:
             return
         norms = [module for module in model.modules() if isinstance(module, _BatchNorm) and batchnorm == "batch"]
         kinds = [type(norm) for norm in norms]
+        on_gpu = any(parameter.is_cuda for parameter in model.parameters())
         for norm in norms:
-            norm.__class__ = WholeBatchNorm
+            norm.__class__ = nn.SyncBatchNorm if on_gpu else WholeBatchNorm
+            vars(norm)["process_group"] = None  # all processes, as SyncBatchNorm reads it
         try:
             yield DistributedDataParallel(model, broadcast_buffers=False)
         finally:
             for norm, kind in zip(norms, kinds, strict=True):
                 norm.__class__ = kind
+                del norm.process_group
 
 
 class WholeBatchNorm(_BatchNorm):
@@ -109,9 +121,10 @@ class WholeBatchNorm(_BatchNorm):
             return super().forward(input)
         dims, column = [0, *range(2, input.dim())], [-1, *[1] * (input.dim() - 2)]
         x = input.to(torch.promote_types(input.dtype, torch.float32))
-        count = x.new_tensor([x.numel() / x.shape[1]])
-        dist.all_reduce(count)
-        mean = _sum(x.sum(dims)) / count
+        own = x.new_full((1,), x.numel() // x.shape[1])
+        total = _sum(torch.cat([x.sum(dims), own]))
+        count = total[-1].detach()
+        mean = total[:-1] / count
         centred = x - mean.view(column)
         variance = _sum(centred.square().sum(dims)) / count
         self._follow(mean.detach(), (variance * count / (count - 1)).detach())

@@ -1,7 +1,6 @@
 """How training is executed: on which device, in which precision, compiled or not, bit for bit the same or not."""
 
 import ctypes
-import os
 import platform
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -13,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from permask.batches import label_loss
+from permask.errors import PermaskError
+from permask.training import settings
 from permask.training.distributed import BatchNormOver, Processes
-from permask.training.machine import Precision, ThisMachine, decide
+from permask.training.machine import Device, Precision, ThisMachine, decide, has_gpu, has_mps
 
 LossFunction = Callable[[Tensor, Tensor], Tensor]
 
@@ -44,7 +45,7 @@ class Execution:
     def of(
         cls,
         model: nn.Module,
-        device: Literal["auto", "cpu", "cuda"] = "auto",
+        device: Literal["auto"] | Device = "auto",
         precision: Precision | Literal["auto"] = "auto",
         *,
         compile: bool | Literal["auto"] = "auto",
@@ -82,7 +83,7 @@ class Execution:
 
     def loss_function(self, model: nn.Module, label_smoothing: float = 0.0) -> LossFunction:
         """A batch of inputs and labels to the mean cross-entropy over its labels, in nats."""
-        compute = _compiled(self.device.type, self.deterministic) if self.compile else mean_loss
+        compute = _compiled() if self.compile else mean_loss
         dtype = torch.bfloat16 if self.precision == "bfloat16" else None
         return lambda inputs, labels: compute(model, inputs, labels, dtype, label_smoothing)
 
@@ -95,7 +96,7 @@ class Execution:
         """
         on_gpu = self.device.type == "cuda"
         own = torch.random.fork_rng(devices=[self.device] if on_gpu else [], enabled=seeds)
-        with own, self._gpu_in_force() if on_gpu else nullcontext():
+        with own, settings.in_force(self.device, self.deterministic):
             yield
 
     def seed(self, number: int) -> None:
@@ -103,29 +104,25 @@ class Execution:
         torch.default_generator.manual_seed(number)
         if self.device.type == "cuda":
             torch.cuda.manual_seed(number)
-
-    @contextmanager
-    def _gpu_in_force(self) -> Iterator[None]:
-        if self.deterministic:
-            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # what cuBLAS asks for to be deterministic
-        before = torch.are_deterministic_algorithms_enabled()
-        torch.use_deterministic_algorithms(self.deterministic)
-        try:
-            with torch.backends.cudnn.flags(
-                enabled=True, benchmark=not self.deterministic, deterministic=self.deterministic, allow_tf32=False
-            ):
-                yield
-        finally:
-            torch.use_deterministic_algorithms(before)
+        elif self.device.type == "mps":
+            torch.mps.manual_seed(number)
 
 
 CPU = Execution(torch.device("cpu"))
 
 
-def find_device(wanted: Literal["auto", "cpu", "cuda"] = "auto") -> torch.device:
-    """The GPU if there is one and nothing else is wanted."""
+def find_device(wanted: str = "auto") -> torch.device:
+    """The GPU if there is one and nothing else is wanted.
+
+    Raises:
+        PermaskError: What is wanted is not here.
+    """
     if wanted == "auto":
-        wanted = "cuda" if torch.cuda.is_available() else "cpu"
+        wanted = "cuda" if has_gpu() else "cpu"
+    elif wanted == "cuda" and not has_gpu():
+        raise PermaskError("device cuda: this machine has no GPU that torch can use; leave it to auto, or choose cpu")
+    elif wanted == "mps" and not has_mps():
+        raise PermaskError("device mps: this machine has no GPU of Apple's; leave it to auto, or choose cpu")
     return torch.device(wanted)
 
 
@@ -158,7 +155,10 @@ def keep_freed_memory() -> None:
 
 
 @cache
-def _compiled(device: str, deterministic: bool) -> Callable[..., Tensor]:
-    """One program for all networks of a shape; on a GPU replayed as a CUDA graph."""
-    mode = "reduce-overhead" if device == "cuda" else None
-    return torch.compile(mean_loss, mode=mode, dynamic=False)
+def _compiled() -> Callable[..., Tensor]:
+    """One program for all networks of a shape.
+
+    It makes no CUDA graphs of its own, which would be recorded anew for the addresses of every network, and kept: those
+    of `permask.training.recorded` hold the whole step, and serve one network after another.
+    """
+    return torch.compile(mean_loss, dynamic=False)

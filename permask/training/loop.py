@@ -2,11 +2,10 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from permask.errors import PermaskError
@@ -14,8 +13,9 @@ from permask.mask import Mask
 from permask.training.data.dataset import Split
 from permask.training.distributed import Processes
 from permask.training.execution import CPU, Execution
-from permask.training.optimizer import Decayed, UpdateRule, make_optimizer
+from permask.training.optimizer import Decayed, UpdateRule
 from permask.training.streams import Streams
+from permask.training.trainer import trainer_of
 from permask.training.updates import Updates
 
 
@@ -26,7 +26,8 @@ class State:
     Attributes:
         epochs: Epochs done.
         steps: Steps done of the epoch after those.
-        loss_sum: Their loss in nats, summed over images; a number, or a scalar tensor on the device.
+        loss_sum: Their loss in nats, summed over images; a number, or a scalar on the device. Of several processes
+            it is each one's own, but where `Processes.meet_after(steps)`: only there can a training be resumed.
         optimizer: What it keeps from step to step, as of `MaskedOptimizer.state`. While the training runs, its next
             step changes it.
         mask: What is pruned now; None for what the training was given.
@@ -173,35 +174,40 @@ def train(
     processes = Processes.here()
     processes.check(inputs, recipe.batch_size)
     model.train()
-    first = updates.begin(mask) if updates and mask else mask
+    first = state.mask or (updates.begin(mask) if updates and mask else mask)
+    made = {"mask": first, "label_smoothing": recipe.label_smoothing}
+    trainer = trainer_of(model, recipe.update_rule, execution, fixed=not (updates and mask), **made)
     with (
-        make_optimizer(model, recipe.update_rule, mask=state.mask or first, state=state.optimizer) as optimizer,
         execution.in_force(streams.seeds_network),
-        processes.training(model, execution.batchnorm) as network,
+        trainer.begin(model, recipe.update_rule, execution, state=state.optimizer, **made) as steps,
     ):
-        changes = None
+        optimizer, changes = steps.optimizer, None
         if updates and mask:
             changes = updates.over(optimizer, mask, recipe.epochs * steps_per_epoch, streams.mask)
             changes.steps = state.epochs * steps_per_epoch + state.steps
-        mean_loss = execution.loss_function(network, recipe.label_smoothing)
         for epoch in range(state.epochs, recipe.epochs if stop is None else stop):
             order, augmentation, seed = streams.order(epoch), streams.augmentation(epoch), streams.noise(epoch)
-            loss_sum = torch.zeros((), device=execution.device) + state.loss_sum
-            batches = split.epoch(recipe.batch_size, order, augmentation, state.steps, processes.share)
-            for step, (images, labels) in enumerate(islice(batches, steps_per_epoch - state.steps), state.steps):
+            chunks = split.chunks(recipe.batch_size, order, augmentation, state.steps, processes.share)
+            # of several processes each adds up its own inputs', beside what all had before
+            before = state.loss_sum if processes.rank == 0 else 0.0
+            to_take = trainer.epoch(chunks, before, recipe.learning_rate)
+            for step, take in enumerate(islice(to_take, steps_per_epoch - state.steps), state.steps):
                 if seed is not None:
                     execution.seed(seed + step * processes.count + processes.rank)
-                loss = mean_loss(images, labels)
                 batch = min(recipe.batch_size, inputs - step * recipe.batch_size)
-                processes.weighted(loss, len(labels), batch).backward()
-                optimizer.step(recipe.learning_rate_at(epoch, step, steps_per_epoch))
+                take(recipe.learning_rate_at(epoch, step, steps_per_epoch), batch)
                 if changes:
                     changes.step()
-                loss_sum += processes.sum(loss.detach() * len(labels))
-                if on_step is not None and step + 1 < steps_per_epoch:
-                    on_step(State(epoch, step + 1, loss_sum, optimizer.state, changes and optimizer.mask))
+                done = step + 1
+                if on_step is not None and done < steps_per_epoch:
+                    meet = processes.meet_after(done)
+                    loss_sum = processes.total(trainer.loss_sum) if meet else trainer.loss_sum
+                    on_step(State(epoch, done, loss_sum, optimizer.state, changes and optimizer.mask))
             processes.agree(model)
+            loss_sum = processes.total(trainer.loss_sum)
             state = State(epoch + 1, optimizer=optimizer.state, mask=changes and optimizer.mask)
             if on_epoch is not None:
                 on_epoch(state, loss_sum.item() / inputs)
-    return state
+        # what the trainer keeps, the next training changes
+        kept = {name: x.clone() for name, x in state.optimizer.items()} if trainer.keeps else state.optimizer
+    return replace(state, optimizer=kept)

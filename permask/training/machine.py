@@ -1,19 +1,18 @@
 """What of a machine decides how networks are trained there, and the decision; without torch where it can be told so."""
 
-import importlib.util
-import os
 import re
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Literal, Protocol
 
-Device = Literal["cpu", "cuda"]
+from permask.training.gpus import usable_gpus
+
+Device = Literal["cpu", "cuda", "mps"]
 Precision = Literal["float32", "bfloat16"]
 
-# any of them there: a driver of NVIDIA's, the same in Windows' Linux, or AMD's is loaded
-DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")
 BFLOAT16_FLAGS = {"amx_tile", "avx512_bf16"}  # Linux's names of what CPUs multiply bfloat16 with
 
 
@@ -80,9 +79,9 @@ def decide(
 ) -> Decided:
     """Decide what is left to decide by what pays on a machine for a network.
 
-    The GPU if there is one. A network with convolutions computes in bfloat16 where the hardware multiplies it. It is
-    compiled on a GPU, if one process trains it; on a CPU that saves two to four hundredths of a step
-    (docs/benchmarks.md), and the first step takes a minute or two.
+    The GPU if there is one; Apple's (mps) only where it is asked for. A network with convolutions computes in bfloat16
+    where the hardware multiplies it, on Apple's GPUs in float32. It is compiled on a GPU, if one process trains it; on
+    a CPU that saves two to four hundredths of a step (docs/benchmarks.md), and the first step takes a minute or two.
 
     Args:
         machine: Where the network is trained.
@@ -94,35 +93,25 @@ def decide(
     if device == "auto":
         device = machine.device
     if precision == "auto":
-        precision = "bfloat16" if convolves() and machine.multiplies_bfloat16(device) else "float32"
+        multiplies = device != "mps" and convolves() and machine.multiplies_bfloat16(device)
+        precision = "bfloat16" if multiplies else "float32"
     if compile == "auto":
         compile = device == "cuda" and machine.trains_alone and convolves()
     return Decided(device, precision, compile)
 
 
-@cache
 def has_gpu() -> bool:
-    """Whether torch has a GPU here. It is imported to tell, but where it can have none."""
-    no_driver = not any(Path(driver).exists() for driver in DRIVERS)
-    hidden = os.environ.get("CUDA_VISIBLE_DEVICES", "0").strip() in ("", "-1")
-    if no_driver or hidden or not _is_made_for_gpus():
+    """Whether torch can use a GPU here. It is imported to tell, but where there can be none."""
+    return bool(usable_gpus())
+
+
+def has_mps() -> bool:
+    """Whether torch has a GPU of Apple's here."""
+    if sys.platform != "darwin":
         return False
     import torch
 
-    return torch.cuda.is_available()
-
-
-def _is_made_for_gpus() -> bool:
-    """Whether the torch that is installed is, as its own version file says; True where that says nothing."""
-    specification = importlib.util.find_spec("torch")  # which imports nothing
-    for folder in (specification and specification.submodule_search_locations) or ():
-        try:
-            text = (Path(folder) / "version.py").read_text(encoding="utf-8")
-        except OSError:
-            continue
-        said = re.findall(r"^(?:cuda|hip)\b[^=\n]*= *(.*)$", text, re.MULTILINE)
-        return not said or any(value.strip() != "None" for value in said)
-    return True
+    return torch.backends.mps.is_available()
 
 
 @cache

@@ -15,6 +15,7 @@ from torch.optim.sgd import sgd
 from permask.mask import Mask
 from permask.masks.factors import Factors
 from permask.masks.hold import Look
+from permask.masks.storage import Storage
 
 
 class MomentumSGD:
@@ -45,6 +46,7 @@ class MomentumSGD:
         clip: float | None = None,
     ):
         named = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+        self._named = named
         self.state: dict[str, Tensor] = {}
         if momentum:
             self.state = {name: torch.zeros_like(parameter) for name, parameter in named.items()}
@@ -77,8 +79,31 @@ class MomentumSGD:
         self._looks.append(look)
 
     @torch.no_grad()
-    def step(self, learning_rate: float) -> None:
-        """Take a step with every parameter that has a gradient, and drop the gradients."""
+    def move_into(self, storage: Storage) -> None:
+        """Keep momentum and mask in tensors that stay where they are when another network is trained."""
+        self.state = {name: storage.keep(f"momentum/{name}", buffer) for name, buffer in self.state.items()}
+        self._momentum_of = {parameter: self.state.get(name) for name, parameter in self._named.items()}
+        self._rows = list(self._momentum_of.items())
+        self._factors.move_into(storage)
+
+    @property
+    def pruned(self) -> tuple[str, ...]:
+        """The parameters that a step masks."""
+        masked = {id(parameter) for parameter in self._factors}
+        return tuple(name for name, parameter in self.weights.items() if id(parameter) in masked)
+
+    @property
+    def factors(self) -> int:
+        """How many tensors of factors there are: one for each of `pruned`, if gradients have their layout."""
+        return self._factors.made
+
+    @torch.no_grad()
+    def step(self, learning_rate: float | Tensor) -> None:
+        """Take a step with every parameter that has a gradient, and drop the gradients.
+
+        Args:
+            learning_rate: Of this step; a scalar tensor on the device where the step is recorded to be replayed.
+        """
         rows = [row for row in self._rows if row[0].grad is not None]
         gradients: Any = [parameter.grad for parameter, _ in rows]
         for look in self._looks:
@@ -93,7 +118,7 @@ class MomentumSGD:
             fused=True,
             weight_decay=self._weight_decay,
             momentum=self._momentum,
-            lr=learning_rate,
+            lr=learning_rate,  # pyright: ignore[reportArgumentType]
             dampening=0.0,
             nesterov=False,
             maximize=False,

@@ -31,6 +31,11 @@ class UpdateRule:
     decay: Decayed = "all"
     clip: float | None = None
 
+    @property
+    def is_plain(self) -> bool:
+        """Whether `MomentumSGD` follows it."""
+        return self.optimizer == "sgd" and not self.options and self.decay == "all"
+
 
 class MaskedOptimizer(Held, Protocol):
     """Updates a network from its gradients, and keeps at zero what a mask prunes; it ends with its `with` block."""
@@ -62,7 +67,7 @@ def make_optimizer(
     Raises:
         PermaskError: torch has no such optimizer, or it does not take the network's parameters or the options.
     """
-    if rule.optimizer == "sgd" and not rule.options and rule.decay == "all":
+    if rule.is_plain:
         momentum, decay = rule.momentum, rule.weight_decay
         return MomentumSGD(model, momentum, decay, mask=mask, buffers=state, clip=rule.clip)
     return TorchOptimizer(model, rule, mask=mask or Mask({}), state=state or {})

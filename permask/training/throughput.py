@@ -9,7 +9,7 @@ import torch
 
 from permask.training.execution import Execution
 
-PROBE_SIZE = {"cpu": 512, "cuda": 8192}  # of the square matrices whose product is timed
+PROBE_SIZE = {"cpu": 512, "cuda": 8192, "mps": 4096}  # of the square matrices whose product is timed
 PROBES = 10
 
 
@@ -63,7 +63,7 @@ def measure_peak(device: torch.device, dtype: torch.dtype) -> float:
     for _ in range(PROBES):
         started = time.perf_counter()
         torch.mm(a, a)
-        if device.type == "cuda":
-            torch.cuda.synchronize()
+        if device.type != "cpu":
+            torch.accelerator.synchronize()
         best = min(best, time.perf_counter() - started)
     return 2 * size**3 / best

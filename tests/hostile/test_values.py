@@ -88,7 +88,7 @@ REFUSED = {
     f"'sweep={{first_seed: {list(range(40))}, epochs: {list(range(2, 40))}}}'": "expected at most 1,000 combinations",
     f"'sweep={{first_seed: {list(range(40))}}}' pairs=20000": "at most 200,000 trained networks",
     "execution.device=cuda rewinds=[0,1]": "this machine has no GPU",
-    "execution.device=tpu": "execution.device: expected auto or cpu or cuda",
+    "execution.device=tpu": "execution.device: expected auto or cpu or cuda or mps",
     "execution.precision=float16": "execution.precision: expected",
     "evaluate_every=0": "evaluate_every: expected greater than 0",
     "'prune.exclude=[1]'": "prune.exclude.0: expected a valid string",

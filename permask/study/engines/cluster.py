@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 
 from permask.errors import StudyError
 from permask.files import UnreadableError, read_text
@@ -15,7 +16,9 @@ class Resources(Section):
     """What one step asks for."""
 
     cpus: Annotated[int, Field(gt=0, strict=True, description="cores, and threads of torch")] = 1
-    gpus: Annotated[int, Field(ge=0, strict=True, description="GPUs")] = 0
+    gpus: Annotated[
+        float, Field(ge=0, le=1024, description="GPUs; with Ray a share below 1, of a GPU that steps share")
+    ] = 0
     processes: Annotated[
         int | None,
         Field(gt=0, strict=True, description="that train one network together; one per GPU unless given"),
@@ -32,7 +35,14 @@ class Resources(Section):
     @property
     def trains_in(self) -> int:
         """The processes that train one network together."""
-        return self.processes or max(1, self.gpus)
+        return self.processes or max(1, int(self.gpus))
+
+    @field_validator("gpus", mode="before")
+    @classmethod
+    def _whole_or_less_than_one(cls, gpus: object) -> object:
+        if isinstance(gpus, bool) or not isinstance(gpus, int | float) or (gpus > 1 and gpus != int(gpus)):
+            raise PydanticCustomError("gpus", "expected a whole number, or a share below 1, got {gpus}", {"gpus": gpus})
+        return gpus
 
 
 class Cluster(Section):
@@ -47,6 +57,17 @@ class Cluster(Section):
     def resources(self, kind: str) -> Resources:
         """What steps of a kind ask for."""
         return self.steps.get(kind, self.steps.get("all", Resources()))
+
+    @property
+    def devices(self) -> str:
+        """What steps run on, in words."""
+        asked = {"all": self.resources("all")} | self.steps
+        on_gpu = [f"{kind} on {_gpus(resources.gpus)}" for kind, resources in asked.items() if resources.gpus]
+        return "; ".join(on_gpu) or "on CPUs"
+
+
+def _gpus(count: float) -> str:
+    return f"{count:g} GPU{'s' * (count > 1)}" if count >= 1 else f"{count:g} of a GPU"
 
 
 def load_cluster(path: Path) -> Cluster:

@@ -1,11 +1,14 @@
 """Run a plan on this machine: independent steps in several worker processes.
 
 Workers are forked from a server that has torch loaded already, so that a worker starts in hundredths of a second. One
-that dies is replaced.
+that dies is replaced. Where there are GPUs, a worker sees those alone that its step has slots of.
 """
 
+import os
 import signal
 import sys
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from multiprocessing import get_context, resource_tracker
 from multiprocessing.connection import Connection, wait
@@ -14,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING
 
 from permask.study.engines.schedule import POLL, Listener, Report, Schedule
+from permask.study.engines.slots import Slots
 from permask.study.messages import Failed, Progress
 from permask.study.plan import Plan
 from permask.study.provenance import provenance
@@ -23,6 +27,7 @@ from permask.study.store import Store
 from permask.study.tracking.track import append_event
 from permask.study.tracking.trackers import Name
 from permask.study.worker import Worker
+from permask.training.gpus import VISIBLE, Gpu
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -62,6 +67,8 @@ class Local:
         retries: How often a step that failed, or whose worker died, is tried again.
         trackers: Where the progress of the steps goes besides their tracks in the store.
         processes: How many train one network together, for each worker.
+        gpus: Those that steps run on, but for the steps of a CPU.
+        lanes: How many steps share a GPU.
     """
 
     jobs: int
@@ -69,6 +76,22 @@ class Local:
     retries: int = 2
     trackers: tuple[Name, ...] = ()
     processes: int = 1
+    gpus: Sequence[Gpu] = ()
+    lanes: int = 1
+
+    @property
+    def devices(self) -> str:
+        """What it runs on, in words."""
+        workers = f"{self.jobs} worker{'s' * (self.jobs > 1)} of {self.threads} thread{'s' * (self.threads > 1)}"
+        if not self.gpus:
+            together = f", {self.processes} processes a network" * (self.processes > 1)
+            return f"on the CPU of this machine: {workers}{together}"
+        models = Counter(gpu.model for gpu in self.gpus)
+        names = " and ".join(f"{count} {model}" for model, count in models.items())
+        sharing = f"{self.lanes} steps share a GPU" if self.lanes > 1 else "each with a GPU of its own"
+        if self.processes > 1:
+            sharing += f", a network is trained on {self.processes}"
+        return f"on {names} of this machine: {workers}, {sharing}"
 
     def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
         """Compute all that the store lacks of a plan.
@@ -78,9 +101,10 @@ class Local:
         """
         schedule = Schedule(plan, store, listen, self.retries)
         workers: list[_Process] = []
+        slots = Slots([gpu.name for gpu in self.gpus], self.lanes)
         try:
             while True:
-                self._hand_out(schedule, workers)
+                self._hand_out(schedule, workers, slots)
                 busy = [worker for worker in workers if worker.step]
                 if not busy and not schedule.looks_elsewhere:
                     return schedule.report
@@ -89,41 +113,76 @@ class Local:
                     worker = next(worker for worker in busy if worker.connection is connection)
                     if not _hear(worker, schedule):
                         workers.remove(worker)
+                    if worker.step is None:
+                        slots.give_back(worker.gpus)
         finally:
             for worker in workers:
                 worker.stop()
                 if worker.step:
                     store.tidy(worker.step.key)
 
-    def _hand_out(self, schedule: Schedule, workers: "list[_Process]") -> None:
-        """Give a step to every idle worker, and start workers while there are steps for them."""
-        while True:
-            idle = [worker for worker in workers if worker.step is None]
-            if not idle and len(workers) == self.jobs:
-                return
+    def _hand_out(self, schedule: Schedule, workers: "list[_Process]", slots: Slots) -> None:
+        """Give every step that has its turn to an idle worker, or a new one, while there are slots.
+
+        A step waits for as many slots as it needs, and those behind it wait with it, or it might wait for ever.
+        """
+        while sum(worker.step is not None for worker in workers) < self.jobs:
             step = schedule.next()
             if step is None:
                 return
-            if not idle:
-                made_with = {**provenance(), "study": schedule.plan.study.name}
-                idle = [_Process(Worker(schedule.store, made_with, self.trackers, self.processes, self.threads))]
-                workers += idle
-            worker = idle[-1]
+            gpus = slots.take(self._needs(step))
+            if gpus is None:
+                schedule.put_back(step)
+                return
+            worker = self._worker_on(gpus, workers, schedule)
             if worker.begin(step):
                 schedule.listen("started", step, worker.process.pid)
             else:
                 workers.remove(worker)
+                slots.give_back(gpus)
                 schedule.put_back(step)
+
+    def _needs(self, step: Step) -> int:
+        """How many GPUs a step takes a slot of."""
+        return 0 if not self.gpus or not step.on_gpu else self.processes if step.epochs else 1
+
+    def _worker_on(self, gpus: tuple[str, ...], workers: "list[_Process]", schedule: Schedule) -> "_Process":
+        """An idle worker that sees these GPUs, or a new one; it keeps them, as does their memory what it left there."""
+        idle = [worker for worker in workers if worker.step is None]
+        for worker in idle:
+            if worker.gpus == gpus:
+                return worker
+        crowded = len(workers) == self.jobs
+        for worker in idle:
+            if crowded or set(gpus) & set(worker.gpus):
+                worker.stop()
+                workers.remove(worker)
+                crowded = False
+        made_with = {**provenance(), "study": schedule.plan.study.name}
+        if gpus:
+            made_with |= {"gpu": self._model_of(gpus[0]), "lanes": self.lanes}
+        worker = _Process(Worker(schedule.store, made_with, self.trackers, self.processes, self.threads), gpus)
+        workers.append(worker)
+        return worker
+
+    def _model_of(self, name: str) -> str:
+        return next(gpu.model for gpu in self.gpus if gpu.name == name)
 
 
 class _Process:
-    """A process with a worker in it, and the step it is at."""
+    """A process with a worker in it, and the step it is at.
 
-    def __init__(self, worker: Worker):
+    Args:
+        worker: The worker.
+        gpus: Those that the process sees.
+    """
+
+    def __init__(self, worker: Worker, gpus: tuple[str, ...] = ()):
+        self.gpus = gpus
         context = warm_up()
         self.connection: Connection
         self.connection, theirs = context.Pipe()
-        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, worker), daemon=True)
+        self.process: BaseProcess = context.Process(target=_serve, args=(theirs, worker, gpus), daemon=True)
         self.process.start()
         theirs.close()
         self.step: Step | None = None
@@ -144,7 +203,9 @@ class _Process:
         self.process.join()
 
 
-def _serve(connection: Connection, worker: Worker) -> None:
+def _serve(connection: Connection, worker: Worker, gpus: tuple[str, ...]) -> None:
+    if gpus:
+        os.environ[VISIBLE] = ",".join(gpus)  # torch is loaded, but has not looked yet
     from permask.study.engines.serve import serve  # torch is for the workers; who starts them does without
 
     serve(connection, worker)
@@ -162,6 +223,7 @@ def _hear(worker: _Process, schedule: Schedule) -> bool:
         how = f"was killed by signal {-code}; is there enough memory?" if code < 0 else f"exited with {code}"
         append_event(schedule.store, step.key, "failed", log=f"its worker {how}")
         schedule.failed(step, Failed(f"its worker {how}"))
+        worker.step = None
         return False
     if isinstance(message, Progress):
         schedule.listen("progress", step, message)

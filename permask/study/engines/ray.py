@@ -45,6 +45,11 @@ class Ray:
     retries: int = 2
     trackers: tuple[Name, ...] = ()
 
+    @property
+    def devices(self) -> str:
+        """What the steps run on, in words."""
+        return f"tasks of Ray: {self.cluster.devices}"
+
     def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
         """Compute all that the store lacks of a plan.
 

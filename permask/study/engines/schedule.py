@@ -37,6 +37,11 @@ class Report:
 class Engine(Protocol):
     """Where the steps of a plan run."""
 
+    @property
+    def devices(self) -> str:
+        """What they run on, in words."""
+        ...
+
     def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
         """Compute all that the store lacks of a plan.
 

@@ -40,6 +40,16 @@ def check_slurm() -> None:
         raise PermaskError("--engine slurm: expected sbatch on the PATH; run this where jobs are submitted")
 
 
+def check_shares(cluster: Cluster) -> None:
+    """Raise a `PermaskError` if steps are to share GPUs and do not say so in Slurm's own words."""
+    for kind, asked in cluster.steps.items():
+        if 0 < asked.gpus < 1 and not any(option.startswith(("--gres", "--tres")) for option in asked.options):
+            raise PermaskError(
+                f"steps.{kind}.gpus: Slurm gives shares of a GPU by its own words alone; say them too, such as "
+                'options: ["--gres=shard:1"], or a whole number'
+            )
+
+
 @dataclass(frozen=True)
 class Slurm:
     """The Slurm engine.
@@ -55,6 +65,11 @@ class Slurm:
     retries: int = 2
     trackers: tuple[Name, ...] = ()
     detach: bool = False
+
+    @property
+    def devices(self) -> str:
+        """What the steps run on, in words."""
+        return f"jobs of Slurm: {self.cluster.devices}"
 
     def run(self, plan: Plan, store: Store, listen: Listener) -> Report:
         """Submit all that neither the store nor the queue has, and follow it until it is done.
@@ -114,7 +129,7 @@ class Slurm:
             "--kill-on-invalid-dep=yes",
             f"--nice={nice}",
             f"--cpus-per-task={asked.cpus}",
-            *([f"--gpus={asked.gpus}"] if asked.gpus else []),
+            *([f"--gpus={asked.gpus:g}"] if asked.gpus >= 1 else []),
             *([f"--mem={asked.memory}"] if asked.memory else []),
             *([f"--time={max(1, round(60 * asked.hours))}"] if asked.hours else []),
             *([f"--dependency=afterok:{':'.join(jobs[need] for need in array.needs)}"] if array.needs else []),

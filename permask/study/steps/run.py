@@ -1,8 +1,8 @@
-"""A step under way: what `compute` reads, from the step's specification and from its parents' results."""
+"""A step under way: what its kind reads, from its specification and from its parents' results; and what it comes to."""
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple, TypedDict
@@ -17,9 +17,11 @@ from permask.matching.alignment import Alignment
 from permask.study.data import data_options
 from permask.study.network import Network, check_network_source, network_arguments
 from permask.study.step import Specification, Task
-from permask.study.steps.outcome import ALIGNMENT, MASK, SYMMETRY, WEIGHTS
+from permask.study.steps import kind_of
+from permask.study.steps.outcome import ALIGNMENT, MASK, SYMMETRY, WEIGHTS, Outcome
 from permask.study.store import Store
 from permask.symmetry import Symmetry
+from permask.training import settings
 from permask.training.data.dataset import Data
 from permask.training.data.load import load_data
 from permask.training.execution import Execution, find_device
@@ -88,6 +90,11 @@ class Run:
     def device(self) -> torch.device:
         """Where the step computes."""
         return find_device(self._execution.get("device", "auto"))
+
+    @property
+    def deterministic(self) -> bool:
+        """Whether a GPU must give the same bits every time."""
+        return self._execution.get("deterministic", False)
 
     def execution(self, network: nn.Module) -> Execution:
         """How the step trains a network."""
@@ -161,3 +168,30 @@ _NETWORK = TypeAdapter(Network)
 @cache
 def _on_device(data: Data, device: torch.device) -> Data:
     return data.to(device)
+
+
+def compute(task: Task, store: Store, progress: Progress) -> Outcome:
+    """What a step comes to, in whatever process this is; torch's settings that its execution asks for are in force.
+
+    Args:
+        task: The step's task.
+        store: Where its parents are.
+        progress: As of `Run`.
+
+    Raises:
+        PermaskError: What the step was given is wrong, or there is no device of the kind that it is to run on.
+    """
+    settings.before_cuda()
+    run = Run.of(task, store, progress)
+    on_gpu = run.device.type == "cuda"
+    torch.set_flush_denormal(True)
+    if on_gpu:
+        torch.cuda.reset_peak_memory_stats()
+    try:
+        with settings.in_force(run.device, run.deterministic):
+            outcome = kind_of(task.kind).compute(run)
+    finally:
+        torch.set_flush_denormal(False)  # what else this process does keeps its numbers
+    if not on_gpu:
+        return outcome
+    return replace(outcome, measured={**outcome.measured, "gpu_memory": torch.cuda.max_memory_reserved()})

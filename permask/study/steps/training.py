@@ -66,7 +66,8 @@ def train_network(
     meter = Meter(recipe.inputs_per_epoch(len(data.train)), run.flops, execution)
 
     def keep(state: State) -> None:
-        if checkpoints.due and Processes.here().rank == 0:
+        processes = Processes.here()
+        if processes.rank == 0 and processes.meet_after(state.steps) and checkpoints.due:
             checkpoints.save(state, network.state_dict(), history)
 
     def after_epoch(state: State, loss: float) -> None:

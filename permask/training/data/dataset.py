@@ -18,6 +18,39 @@ from permask.training.data.shares import WHOLE, Share
 Batch = tuple[Tensor, Tensor]
 T = TypeVar("T")
 
+# batches that are made in one go, where a launch costs more than the caches gain; one elsewhere
+AT_ONCE = {"cuda": 32}
+LARGEST = 2**26  # numbers that these hold, at most
+
+
+def batches_at_once(batch: int, device: torch.device) -> int:
+    """How many batches are made in one go.
+
+    Args:
+        batch: Numbers in the inputs of one.
+        device: Where they are made.
+    """
+    return max(1, min(AT_ONCE.get(device.type, 1), LARGEST // max(1, batch)))
+
+
+@dataclass(frozen=True, eq=False)
+class Chunk:
+    """Batches of equal size, one after another in one tensor.
+
+    Attributes:
+        inputs: Of all.
+        labels: Of all.
+        batches: How many there are.
+    """
+
+    inputs: Tensor
+    labels: Tensor
+    batches: int = 1
+
+    def __iter__(self) -> Iterator[Batch]:
+        rows = len(self.labels) // self.batches
+        return zip(self.inputs.split(rows), self.labels.split(rows), strict=True)
+
 
 class Split(ABC):
     """Inputs with labels, in memory or on disk.
@@ -71,6 +104,17 @@ class Split(ABC):
             skip: Batches to leave out at the beginning; the others are what they would be.
             share: The part of every batch that this process takes, of several that train together.
         """
+
+    def chunks(
+        self,
+        batch_size: int,
+        order: torch.Generator,
+        augmentation: torch.Generator | None = None,
+        skip: int = 0,
+        share: Share = WHOLE,
+    ) -> Iterator[Chunk]:
+        """The batches of `epoch`, as many at once as the split makes in one go."""
+        return (Chunk(*batch) for batch in self.epoch(batch_size, order, augmentation, skip, share))
 
     def spread(self, count: int | None) -> Self:
         """So many rows, evenly spaced, so that sorted classes all have their share; all rows at most, or for None."""

@@ -7,7 +7,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from permask.training.data.dataset import Batch, Split
+from permask.training.data.dataset import Batch, Chunk, Split, batches_at_once
 from permask.training.data.shares import WHOLE, Share, part_of
 
 
@@ -58,14 +58,30 @@ class Resident(Split):
         share: Share = WHOLE,
     ) -> Iterator[Batch]:
         """All rows shuffled, each augmented with its own draw if they are augmented at all."""
+        return (batch for chunk in self.chunks(batch_size, order, augmentation, skip, share) for batch in chunk)
+
+    def chunks(
+        self,
+        batch_size: int,
+        order: torch.Generator,
+        augmentation: torch.Generator | None = None,
+        skip: int = 0,
+        share: Share = WHOLE,
+    ) -> Iterator[Chunk]:
+        """The same batches; what a row is drawn as does not depend on how many are made at once."""
         shuffled = torch.randperm(len(self), generator=order).to(self.labels.device)
         draws = self._draw(augmentation) if augmentation is not None else None
-        for start in range(skip * batch_size, len(self), batch_size):
-            rows = part_of(shuffled[start : start + batch_size], share)
+        whole, at_once = len(self) // batch_size, batches_at_once(batch_size * self.samples[0].numel(), shuffled.device)
+        batches = -(-len(self) // batch_size)
+        while skip < batches:
+            end = min(skip + at_once, whole) if skip < whole else batches
+            place = slice(skip * batch_size, end * batch_size)
+            rows = _parts(shuffled[place], batch_size, share)
             inputs = self.samples.index_select(0, rows)  # of whole inputs, several times as fast as indexing
             if draws is not None:
-                inputs = self._augment(inputs, part_of(draws[start : start + batch_size], share))
-            yield self._for_network(inputs), self.labels[rows]
+                inputs = self._augment(inputs, _parts(draws[place], batch_size, share))
+            yield Chunk(self._for_network(inputs), self.labels.index_select(0, rows), end - skip)
+            skip = end
 
     def _draw(self, generator: torch.Generator) -> Tensor | None:
         """What the augmentation of every row is drawn as; None for no augmentation."""
@@ -77,3 +93,10 @@ class Resident(Split):
     def _for_network(self, inputs: Tensor) -> Tensor:
         """Some rows as a network takes them."""
         return inputs
+
+
+def _parts(rows: Tensor, batch_size: int, share: Share) -> Tensor:
+    """The part of every batch that a process takes."""
+    if share == WHOLE:
+        return rows
+    return torch.cat([part_of(batch, share) for batch in rows.split(batch_size)])

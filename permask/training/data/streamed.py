@@ -12,6 +12,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from permask.tensors import pinned
 from permask.training.data.augmentation import Normalisation
 from permask.training.data.dataset import Batch, Split
 from permask.training.data.folder import decode_file
@@ -43,6 +44,7 @@ class Streamed(Split):
         size: Side of the images in pixels.
         normalisation: How uint8 pixels become float32.
         workers: Threads that decode.
+        at_host: The labels in the host's memory, from where batches take them; None where they are there anyway.
     """
 
     paths: Sequence[Path]
@@ -50,6 +52,7 @@ class Streamed(Split):
     size: int
     normalisation: Normalisation
     workers: int
+    at_host: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -61,11 +64,12 @@ class Streamed(Split):
 
     def to(self, device: torch.device | str) -> Self:
         """The same files, with batches on another device."""
-        return replace(self, labels=self.labels.to(device))
+        return replace(self, labels=self.labels.to(device), at_host=self._host_labels)
 
     def subset(self, rows: Tensor) -> Self:
         """Only some of the files."""
-        return replace(self, paths=[self.paths[row] for row in rows.tolist()], labels=self.labels[rows])
+        paths, labels = [self.paths[row] for row in rows.tolist()], self.labels[rows.to(self.labels.device)]
+        return replace(self, paths=paths, labels=labels, at_host=self._host_labels[rows])
 
     def batch(self, rows: Sequence[int]) -> Batch:
         """Some rows."""
@@ -112,11 +116,17 @@ class Streamed(Split):
                 pool.shutdown(cancel_futures=True)
 
     def _collect(self, rows: Tensor, images: list[Future[Tensor]]) -> Batch:
+        pixels, labels = torch.stack([image.result() for image in images]), self._host_labels[rows]
+        return self.normalisation(self._sent(pixels)), self._sent(labels)
+
+    def _sent(self, x: Tensor) -> Tensor:
+        """A tensor of the host on the batches' device; the host does not wait for a GPU."""
         device = self.labels.device
-        pixels = torch.stack([image.result() for image in images])
-        if device.type == "cuda":
-            pixels = pixels.pin_memory()
-        return self.normalisation(pixels.to(device, non_blocking=True)), self.labels[rows.to(device)]
+        return pinned(x).to(device, non_blocking=True) if device.type == "cuda" else x.to(device)
+
+    @property
+    def _host_labels(self) -> Tensor:
+        return self.labels if self.at_host is None else self.at_host
 
     def _image(self, row: int, draws: list[float] | None) -> Tensor:
         from torchvision.transforms.v2 import functional  # 3 s that data in memory do without
