@@ -12,8 +12,10 @@ Shapes: N units, C columns (units, then those that stay), R rows, S sets of M co
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
+import torch
 from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
@@ -80,14 +82,18 @@ class _Search:
     def __init__(self, parts: Sequence["_Part"], rng: np.random.Generator, deadline: float | None, work: float):
         self.order = np.arange(len(parts[0].set_of))
         self._parts, self._rng, self._deadline, self._work = parts, rng, deadline, work
+        self._rows = sum(part.rows for part in parts)
         self._rounds, self._compared = 0, 0
 
     @property
     def over(self) -> bool:
         """Whether the time, or else the work, is spent."""
-        if self._deadline is not None:
-            return time.monotonic() >= self._deadline
-        return self._rounds >= ROUNDS and self._compared >= self._work
+        spent = self._deadline is None and self._rounds >= ROUNDS and self._compared >= self._work
+        return spent or self._late
+
+    @property
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() >= self._deadline
 
     def kept(self) -> float:
         """The sum of all scores that are kept."""
@@ -99,9 +105,11 @@ class _Search:
         while in_vain < PATIENCE and not self.over:
             places = self._apart()
             pools = np.array_split(places, -(-len(places) // POOL))
-            moved = [self._deal(pool) for pool in pools if not self.over]
+            with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # no pool touches the sets of another
+                moved = list(threads.map(self._deal, pools))
             in_vain = 0 if any(moved) else in_vain + 1
             self._rounds += 1
+            self._compared += sum(CALL + len(pool) ** 2 * self._rows for pool in pools)
 
     def kick(self) -> None:
         """Swap some units at random."""
@@ -118,8 +126,9 @@ class _Search:
 
     def _deal(self, places: Int[np.ndarray, "places"]) -> bool:
         """Assign the units in some places to these places in the best way; whether this moves any."""
+        if self._late:
+            return False
         distances = np.sum([part.distances(places, self.order) for part in self._parts], axis=0)
-        self._compared += CALL + len(places) ** 2 * sum(part.rows for part in self._parts)
         at, unit = linear_sum_assignment(distances, maximize=True)
         as_it_is = np.trace(distances)
         if distances[at, unit].sum() - as_it_is <= LEAST * as_it_is:
