@@ -13,7 +13,7 @@ from permask.errors import NetworkError
 from permask.patterns.columns import Columns
 from permask.patterns.pattern import Pattern, pattern_dims, scores_of
 from permask.patterns.permute import kept_score
-from permask.patterns.search import best_order
+from permask.patterns.search import WORK, best_order
 
 TWO_FOUR = Pattern(2, 4)
 
@@ -30,7 +30,7 @@ def kept(scores: Tensor, order) -> float:
 def found(scores: Tensor, seed: int = 0) -> np.ndarray:
     sets = np.arange(len(scores)).reshape(-1, 4)
     columns = Columns(scores, sets, np.ones(len(sets), dtype=bool))
-    return best_order([columns], TWO_FOUR, len(scores), np.random.default_rng(seed))
+    return best_order([columns], TWO_FOUR, len(scores), np.random.default_rng(seed), work=WORK / 10)
 
 
 def into_fours(units):

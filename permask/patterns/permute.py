@@ -41,7 +41,8 @@ def permute_for_pattern(
         model: The network, or its `state_dict`.
         pattern: N and M, as `(2, 4)` or `"2:4"`.
         scores: Parameter name to a score of at least 0 for each weight; without it, the absolute values.
-        seconds: How long to search; without it, until little is found any more, which gives the same on every run.
+        seconds: How long to search, about; without it, for as much work as takes a few seconds, or more where there are
+            millions of weights, which gives the same on every run.
         seed: Of the search.
         exclude: As in `pattern_mask`, likewise `include` and `layouts`.
 
@@ -77,19 +78,21 @@ class _Search:
     def run(self, scores: Scores) -> Permutation:
         """Search group after group, those inside others first."""
         found = Permutation(self.groups, {})
-        work = {group.name: sum(scores[name].numel() for name in self._read_by(group)) for group in self.groups}
-        began, done, total = time.monotonic(), 0, max(1, sum(work.values()))
+        sizes = {group.name: sum(scores[name].numel() for name in self._read_by(group)) for group in self.groups}
+        began, done, total = time.monotonic(), 0, max(1, sum(sizes.values()))
         with progress("order units") as watch:
-            for group in watch([group for group in reversed(self.groups) if work[group.name]]):
-                done += work[group.name]
+            for group in watch([group for group in reversed(self.groups) if sizes[group.name]]):
+                done += sizes[group.name]
                 deadline = None if self.seconds is None else began + self.seconds * done / total
-                found = self._with(group, found, scores, deadline)
+                found = self._with(group, found, scores, deadline, WORK * sizes[group.name] / total)
         return found
 
-    def _with(self, group: Group, found: Permutation, scores: Scores, deadline: float | None) -> Permutation:
+    def _with(
+        self, group: Group, found: Permutation, scores: Scores, deadline: float | None, work: float
+    ) -> Permutation:
         """What was found, and after it an order of one more group if more is kept then."""
         before = Computed(self._read_by(group), lambda name: found.permute_tensor(name, scores[name]))
-        moved = self._ordered(group, before, deadline)
+        moved = self._ordered(group, before, deadline, work)
         after = Computed(list(before), lambda name: moved.permute_tensor(name, before[name]))
         return moved.compose(found) if self._kept(after) > self._kept(before) else found
 
@@ -101,7 +104,7 @@ class _Search:
         """The weights that the units of a group are multiplied by."""
         return list(dict.fromkeys(a.parameter for a in group.axes if self.dims.get(a.parameter) == a.dim))
 
-    def _ordered(self, group: Group, scores: Scores, deadline: float | None) -> Permutation:
+    def _ordered(self, group: Group, scores: Scores, deadline: float | None, work: float) -> Permutation:
         index = np.broadcast_to(np.arange(group.size), group.index_shape).copy()
         began = time.monotonic()
         if group.blocks > 1:  # every block takes a part of the same weights
@@ -110,7 +113,7 @@ class _Search:
             columns = columns_of(group, block, scores, self.dims, self.pattern)
             if columns and group.size > 1:
                 until = None if deadline is None else began + (deadline - began) * (block + 1) / group.blocks
-                work = WORK / group.blocks
-                order = best_order(columns, self.pattern, group.size, self.rng, deadline=until, work=work)
+                share = work / group.blocks
+                order = best_order(columns, self.pattern, group.size, self.rng, deadline=until, work=share)
                 index[... if group.parent is None else block] = order
         return Permutation(self.groups, {group.name: index})

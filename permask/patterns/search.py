@@ -30,8 +30,8 @@ PATIENCE = 15  # rounds in a row that moved nothing: no other is waited for
 KICK = 3  # swaps at random that lead away from there
 KICKS = 40  # in a row that led to nothing better end the search
 ROUNDS = 8  # that are made however much work they are
-WORK = 10**9  # numbers that are compared, after which no further round is made: about a second
-CALL = 2 * 10**5  # what a pool costs besides, as so many numbers
+WORK = 5 * 10**9  # numbers that are compared for a whole network; then no further round is made: a few seconds
+CALL = 4 * 10**5  # what a pool costs besides, as so many numbers
 LEAST = 1e-9  # of what is kept: a smaller gain is rounding
 
 
@@ -41,8 +41,8 @@ def best_order(
     units: int,
     rng: np.random.Generator,
     *,
+    work: float,
     deadline: float | None = None,
-    work: float = WORK,
 ) -> Int[np.ndarray, "units"]:
     """An order of units under which the pattern keeps more, or that in which they are.
 
@@ -51,9 +51,8 @@ def best_order(
         pattern: N:M.
         units: How many there are.
         rng: Of the columns that are dealt out together, and of swaps that lead away from local optima.
-        deadline: When to end, by `time.monotonic`; without it, after so much work that the result depends on nothing
-            but the other arguments.
-        work: How many numbers to compare, where there is no deadline.
+        work: How many numbers to compare, so that the result depends on nothing but the arguments.
+        deadline: When to end instead, by `time.monotonic`.
 
     Returns:
         The unit for each place.
