@@ -94,7 +94,8 @@ def pattern_mask(
 
     Raises:
         PermaskError: A pattern that is none.
-        NetworkError: Scores that do not fit the network or are not finite, or no weight with M inputs.
+        NetworkError: Scores or layouts that do not fit the network, scores that are not finite, or no weight with M
+            inputs.
     """
     pattern = Pattern.read(pattern)
     dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
@@ -114,18 +115,20 @@ def pattern_dims(
     """The weights that a pattern prunes, and the dim of each along which it runs: that of its inputs.
 
     Raises:
-        NetworkError: There are none.
+        NetworkError: There are none, or `layouts` names none, or a dim that a weight has not.
     """
     network = model if isinstance(model, Mapping) else plain(model)
     scope = scope_of(network, exclude, include)
     usual = _inputs_of_modules(network) if isinstance(network, nn.Module) else {}
-    dims = {}
+    layouts, dims = layouts or {}, {}
+    if unused := next((shape for shape in layouts if not any(fnmatchcase(name, shape) for name in scope)), None):
+        raise NetworkError(f"layouts: expected shell patterns of the weights to prune, got {unused}, which none has")
     for name, weight in scope.items():
-        dim = next((dim for shape, dim in (layouts or {}).items() if fnmatchcase(name, shape)), None)
+        dim = next((dim for shape, dim in layouts.items() if fnmatchcase(name, shape)), None)
         if dim is None:
             # of three dims without a module that tells, experts may be stacked, either way round
             dim = usual.get(id(weight), None if weight.ndim == 3 else 1)
-        if dim is not None and not -weight.ndim <= dim < weight.ndim:
+        if dim is not None and (not isinstance(dim, int) or not -weight.ndim <= dim < weight.ndim):
             raise NetworkError(f"{name}: expected one of its {weight.ndim} dims, got {dim}")
         if dim is not None and weight.shape[dim] >= pattern.of:
             dims[name] = dim % weight.ndim

@@ -1,12 +1,13 @@
 """The order of a network's units under which an N:M pattern keeps most of its weights' scores (Pool & Yu 2021)."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from permask.errors import NetworkError
+from permask.errors import NetworkError, PermaskError
 from permask.groups import Group
 from permask.masks.scope import Prunable
 from permask.patterns.columns import columns_of
@@ -47,8 +48,9 @@ def permute_for_pattern(
         exclude: As in `pattern_mask`, likewise `include` and `layouts`.
 
     Raises:
-        PermaskError: A pattern that is none.
-        NetworkError: A symmetry or scores that do not fit the network, scores below 0, or no weight with M inputs.
+        PermaskError: A pattern that is none, or seconds or a seed that are no finite number of at least 0.
+        NetworkError: A symmetry, scores or layouts that do not fit the network, scores below 0, or no weight with M
+            inputs.
 
     Example:
         ```python
@@ -58,6 +60,10 @@ def permute_for_pattern(
         ```
     """
     pattern = Pattern.read(pattern)
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+        raise PermaskError(f"seconds: expected a finite number of at least 0, got {seconds}")
+    if not isinstance(seed, int) or seed < 0:
+        raise PermaskError(f"seed: expected a whole number of at least 0, got {seed}")
     dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
     found = scores_of(model, dims, scores)
     if negative := next((name for name in found if (found[name] < 0).any()), None):
