@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -99,13 +100,27 @@ def run_study(
         store = Store(store_root)
         if is_left:
             tell(left_elsewhere(prepared, store))
-            tell(chosen.devices)
+            tell(f"{_ahead(plan, store)}, {chosen.devices}")
         machines.record(store)
         if is_left and choice.engine is EngineName.local:
             from permask.study.engines.local import warm_up
 
             warm_up()
         _compute(plan, store, chosen, folder, choice)
+
+
+def _ahead(plan: "Plan", store: "Store") -> str:
+    """What is to be computed, and what it takes if the store has steps like these."""
+    from permask.study.budget import budgets
+
+    budget = budgets(plan, store)["all"]
+    executions = (step.specification.get("execution", {}) for step in plan.steps.values())
+    precisions = sorted({execution["precision"] for execution in executions if "precision" in execution})
+    said = f"{budget.steps - budget.present:,} of {budget.steps:,} steps to compute, {budget.epochs_left:,} epochs"
+    said += f" in {' and '.join(precisions)}" * bool(precisions)
+    if budget.hours_left is None:
+        return said
+    return f"{said}, about {timedelta(seconds=round(3600 * budget.hours_left))} of device time"
 
 
 def _compute(plan: "Plan", store: "Store", engine: "Engine", folder: Path, choice: Choice) -> None:
