@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from support.small_study import run
+from support.small_study import TINY, run, write_study
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -59,6 +59,26 @@ def test_a_device_that_is_not_there_is_refused_in_one_sentence(device):
     assert len(found.stderr.splitlines()) == 1
     with pytest.raises(PermaskError, match=f"device {device}: this machine has no GPU"):
         find_device(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "cluster", "lacks"),
+    [
+        ("cuda", None, "this machine has no GPU that torch can use; leave it to auto, or choose cpu"),
+        ("mps", None, "this machine has no GPU of Apple's; leave it to auto, or choose cpu"),
+        ("cuda", "steps: {all: {cpus: 1}}", "the cluster's file gives no GPU to steps of the kind dense; say gpus: 1"),
+    ],
+)
+def test_a_run_without_the_gpu_that_it_asks_for_is_refused_before_any_work(tmp_path, device, cluster, lacks):
+    where = []
+    if cluster:
+        (tmp_path / "cluster.yaml").write_text(cluster)
+        where = ["--engine", "ray", "--cluster", tmp_path / "cluster.yaml"]
+    study, places = write_study(tmp_path, TINY), ["--store", tmp_path / "store", "--out", tmp_path / "out"]
+    found = run("run", study, f"execution.device={device}", *places, *where, code=2)
+    assert found.stderr.startswith(f"error: execution.device={device}: {lacks}")
+    assert len(found.stderr.splitlines()) == 1 and not found.stdout
+    assert not (tmp_path / "store").exists()
 
 
 def test_batches_go_where_a_network_is():
