@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
@@ -21,7 +22,7 @@ def counted_together(model: nn.Module) -> Iterator[None]:
         for module in model.modules()
         if isinstance(module, _BatchNorm) and module.num_batches_tracked is not None and module.momentum is not None
     ]
-    counters = [module._buffers[COUNTER] for module in norms]
+    counters: list[Any] = [module._buffers[COUNTER] for module in norms]
     try:
         for module in norms:
             module._buffers[COUNTER] = None  # without it, a layer does not count
