@@ -13,7 +13,7 @@ from permask.errors import NetworkError
 from permask.patterns.columns import Columns
 from permask.patterns.pattern import Pattern, pattern_dims, scores_of
 from permask.patterns.permute import kept_score
-from permask.patterns.search import best_order
+from permask.patterns.search import WORK, best_order
 
 TWO_FOUR = Pattern(2, 4)
 
@@ -30,7 +30,7 @@ def kept(scores: Tensor, order) -> float:
 def found(scores: Tensor, seed: int = 0) -> np.ndarray:
     sets = np.arange(len(scores)).reshape(-1, 4)
     columns = Columns(scores, sets, np.ones(len(sets), dtype=bool))
-    return best_order([columns], TWO_FOUR, len(scores), np.random.default_rng(seed))
+    return best_order([columns], TWO_FOUR, len(scores), np.random.default_rng(seed), work=WORK / 10)
 
 
 def into_fours(units):
@@ -154,3 +154,30 @@ def test_scores_below_zero_are_refused():
     scores = {name: -x.abs() for name, x in network.state_dict().items()}
     with pytest.raises(NetworkError, match=r"0\.weight: expected scores of at least 0"):
         permask.permute_for_pattern(symmetry, network, scores=scores)
+
+
+@pytest.mark.parametrize(
+    "options, says",
+    [
+        ({"seconds": -1}, "seconds: expected"),
+        ({"seconds": float("nan")}, "seconds: expected"),
+        ({"seconds": float("inf")}, "seconds: expected"),
+        ({"seconds": "3"}, "seconds: expected"),
+        ({"seed": -1}, "seed: expected"),
+        ({"seed": 1.5}, "seed: expected"),
+        ({"layouts": {"2.weight": 5}}, "2.weight: expected one of its 2 dims"),
+        ({"layouts": {"2.weight": "1"}}, "2.weight: expected one of its 2 dims"),
+        ({"layouts": {"nope": 1}}, "got nope, which none has"),
+        ({"scores": {}}, "0.weight: expected a score for each"),
+        ({"scores": {"0.weight": torch.ones(16, 8), "2.weight": torch.full((4, 16), float("nan"))}}, "finite scores"),
+        ({"scores": {"0.weight": torch.ones(16, 8), "2.weight": -torch.ones(4, 16)}}, "scores of at least 0"),
+        ({"scores": {"0.weight": torch.ones(16, 8), "2.weight": torch.ones(4, 15)}}, r"expected scores \[4, 16\]"),
+        ({"pattern": "4:2"}, "expected N:M"),
+        ({"pattern": (2, 1000)}, "no weight has the 1000 inputs"),
+    ],
+)
+def test_options_that_are_none(options, says):
+    network = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    symmetry = permask.discover(network, torch.randn(2, 8))
+    with pytest.raises(permask.PermaskError, match=says):
+        permask.permute_for_pattern(symmetry, network, **options)

@@ -1,4 +1,4 @@
-"""`permask demo`: the paper's main experiment on small images, in under a minute."""
+"""`permask demo`: the paper's main experiment on small images, in about a minute."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,6 +1,7 @@
 """What a running study shows: steps done, the steps under way, the time left."""
 
 import time
+from datetime import timedelta
 from typing import Any, Literal, Self
 
 from rich.console import Console
@@ -8,6 +9,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.text import Text
 
 from permask.cli.boundary import printable
+from permask.cli.pace import Pace
 from permask.study.engines.schedule import Happening
 from permask.study.plan import Plan
 from permask.study.step import Step
@@ -36,9 +38,7 @@ class LiveProgress:
         )
         self.started = self.told = time.monotonic()
         self.whole = self.progress.add_task(plan.study.name, total=len(plan.steps), unit="steps", left="")
-        self.weight = {step.key: max(step.epochs, 1) for step in plan.steps.values()}
-        self.to_do = sum(self.weight.values())
-        self.computed_epochs = 0
+        self.pace = Pace(plan.steps.values())
         self.counts = dict.fromkeys(("present", "computed"), 0)
         self.bars: dict[str, TaskID] = {}
 
@@ -60,6 +60,7 @@ class LiveProgress:
         match happening:
             case "started" | "elsewhere":
                 self._drop(step)
+                self.pace.start(step, time.monotonic())
                 where = "" if happening == "started" else " (in another run)"
                 self.bars[step.key] = self.progress.add_task(
                     f"  {step.title}{where}", total=None, unit="epochs", left=""
@@ -91,17 +92,14 @@ class LiveProgress:
         self.console.print("; ".join([line, *under_way]), highlight=False, markup=False, soft_wrap=True)
 
     def _done(self, step: Step, happening: Literal["present", "computed"]) -> None:
+        self.pace.done(step, time.monotonic(), computed=happening == "computed")
         self._drop(step)
         self.counts[happening] += 1
-        self.to_do -= self.weight[step.key]
-        if happening == "computed":
-            self.computed_epochs += self.weight[step.key]
-        left = ""
-        if self.computed_epochs:
-            seconds = (time.monotonic() - self.started) / self.computed_epochs * self.to_do
-            left = f"{seconds // 60:.0f}:{seconds % 60:02.0f} left"
+        seconds = self.pace.left(time.monotonic())
+        left = "" if seconds is None else f"{timedelta(seconds=round(seconds))} left"
         self.progress.update(self.whole, advance=1, left=left)
 
     def _drop(self, step: Step) -> None:
+        self.pace.drop(step)
         if step.key in self.bars:
             self.progress.remove_task(self.bars.pop(step.key))

@@ -1,9 +1,8 @@
 """The permask command. Its verbs import what they need when they run, so that --help answers at once."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from typer.core import TyperGroup
 
 from permask.cli.boundary import boundary
 from permask.cli.compare import compare
@@ -24,18 +23,7 @@ from permask.cli.status import status
 from permask.cli.store import store
 from permask.cli.studies import studies
 from permask.cli.transport import transport
-
-
-class Verbs(TyperGroup):
-    """All commands. Of an EOFError, typer would say no more than that a command was aborted."""
-
-    def invoke(self, ctx: Any) -> Any:
-        """Run the command."""
-        try:
-            return super().invoke(ctx)
-        except EOFError as error:
-            raise RuntimeError(f"a file that Python or a library keeps ends too early: {error}") from error
-
+from permask.cli.verbs import Verb, Verbs
 
 app = typer.Typer(
     cls=Verbs,
@@ -46,28 +34,17 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-VERBS = (
-    demo,
-    run,
-    plan,
-    status,
-    report,
-    compare,
-    studies,
-    inspect,
-    match,
-    permute,
-    transport,
-    connect,
-    merge,
-    pattern,
-    ensemble,
-    publish,
-)
-for verb in VERBS:
-    app.command(verb.__name__)(verb)
-app.add_typer(mask, name="mask")
-app.add_typer(store, name="store")
+STUDIES = "Studies"
+NETWORKS = "Networks of your own"
+VERBS = {
+    STUDIES: (demo, run, plan, status, report, compare, studies),
+    NETWORKS: (inspect, match, permute, transport, connect, merge, pattern, ensemble, publish),
+}
+for panel, verbs in VERBS.items():
+    for verb in verbs:
+        app.command(verb.__name__, cls=Verb, rich_help_panel=panel)(verb)
+app.add_typer(store, name="store", rich_help_panel=STUDIES)
+app.add_typer(mask, name="mask", rich_help_panel=NETWORKS)
 
 
 def _version(wanted: bool) -> None:

@@ -10,16 +10,17 @@ import typer
 from permask.cli.arguments import EXCLUDE, INCLUDE, JSON, Examples, Pruned, one_of
 from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
+from permask.cli.verbs import Verb, Verbs
 from permask.masks.sources import SOURCES, MaskOptions
 
-mask = typer.Typer(help="Make, show, compare and export masks.", no_args_is_help=True)
+mask = typer.Typer(cls=Verbs, help="Make, show, compare and export masks.", no_args_is_help=True)
 
 MASK = typer.Argument(
     help="A mask: safetensors, or a checkpoint that was pruned (prune buffers, or zeros).", metavar="MASK"
 )
 
 
-@mask.command()
+@mask.command(cls=Verb)
 @computes
 @expand
 def make(
@@ -71,7 +72,7 @@ def make(
     _tell(_summary(made) | {"out": str(out)}, as_json)
 
 
-@mask.command()
+@mask.command(cls=Verb)
 def show(path: Annotated[Path, MASK], as_json: Annotated[bool, JSON] = False) -> None:
     """Show what a mask keeps, layer by layer.
 
@@ -82,7 +83,7 @@ def show(path: Annotated[Path, MASK], as_json: Annotated[bool, JSON] = False) ->
     _tell(_summary(read_mask(path)), as_json)
 
 
-@mask.command()
+@mask.command(cls=Verb)
 def compare(
     first: Annotated[Path, MASK], second: Annotated[Path, MASK], as_json: Annotated[bool, JSON] = False
 ) -> None:
@@ -106,7 +107,7 @@ def compare(
     typer.echo(f"{totals['both']:,} weights kept by both, {totals['by_chance']:,.0f} expected by chance")
 
 
-@mask.command()
+@mask.command(cls=Verb)
 def export(
     path: Annotated[Path, MASK],
     to: Annotated[

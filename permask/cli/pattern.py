@@ -47,7 +47,10 @@ def pattern(
     seconds: Annotated[
         float | None,
         typer.Option(
-            min=0, max=1e9, help="How long to look. [default: until little is found any more]", show_default=False
+            min=0,
+            max=1e9,
+            help="How long to look. [default: some seconds, as the network needs]",
+            show_default=False,
         ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the search.")] = 0,

@@ -9,11 +9,12 @@ import typer
 
 from permask.cli.arguments import JSON, STORE
 from permask.cli.boundary import printable
+from permask.cli.verbs import Verb, Verbs
 
 if TYPE_CHECKING:
     from permask.study.store import Store
 
-store = typer.Typer(help="List, show, verify, clean and copy the results of a store.", no_args_is_help=True)
+store = typer.Typer(cls=Verbs, help="List, show, verify, clean and copy the results of a store.", no_args_is_help=True)
 
 KEY = typer.Argument(help="A key, or as much of its beginning as only it has.", metavar="KEY")
 STUDIES = typer.Argument(
@@ -21,7 +22,7 @@ STUDIES = typer.Argument(
 )
 
 
-@store.command()
+@store.command(cls=Verb)
 def ls(
     root: Annotated[Path, STORE] = Path("store"),
     kind: Annotated[str | None, typer.Option(help="Only this kind of step, such as prune.")] = None,
@@ -45,7 +46,7 @@ def ls(
     typer.echo(f"{len(entries)} results, {_bytes(sum(entry.size for entry in entries))}")
 
 
-@store.command()
+@store.command(cls=Verb)
 def show(key: Annotated[str, KEY], root: Annotated[Path, STORE] = Path("store")) -> None:
     """Show one result, as JSON: its manifest, its folder, what was measured.
 
@@ -66,7 +67,7 @@ def show(key: Annotated[str, KEY], root: Annotated[Path, STORE] = Path("store"))
     typer.echo(json.dumps(content, indent=1))
 
 
-@store.command()
+@store.command(cls=Verb)
 def verify(
     studies: Annotated[list[str] | None, STUDIES] = None,
     root: Annotated[Path, STORE] = Path("store"),
@@ -95,7 +96,7 @@ def verify(
         raise typer.Exit(1)
 
 
-@store.command()
+@store.command(cls=Verb)
 def gc(
     studies: Annotated[list[str] | None, STUDIES] = None,
     root: Annotated[Path, STORE] = Path("store"),
@@ -129,7 +130,7 @@ def gc(
     )
 
 
-@store.command()
+@store.command(cls=Verb)
 def export(
     out: Annotated[Path, typer.Argument(help="Another store, or a folder to make one in.", metavar="OUT")],
     studies: Annotated[list[str] | None, STUDIES] = None,

@@ -57,7 +57,7 @@ def columns_of(
 def _of_axis(axis: Axis, table: np.ndarray, scores: Tensor, pattern: Pattern) -> Iterator[Columns]:
     blocks = axis.convolution_groups
     by_column = scores.movedim(axis.dim, -1)
-    by_column = by_column.reshape(blocks, -1, by_column.shape[-1]).float()
+    by_column = by_column.reshape(blocks, -1, by_column.shape[-1]).float().cpu()
     per_row = by_column.shape[-1]
     sets_per_row = -(-per_row // pattern.of)
     set_of = table // per_row * sets_per_row + table % per_row // pattern.of

@@ -1,8 +1,9 @@
 """What a pattern keeps of every layer's scores: in an order of the units, in another, and without a pattern."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -75,8 +76,21 @@ def together(layers: Sequence[Kept], name: str = "all") -> Kept:
 
 def kept_score(score: Tensor, dim: int, pattern: Pattern) -> float:
     """The sum of the scores of one weight that a pattern along a dim keeps, in float64."""
-    columns = score.movedim(dim, -1)
-    return float(torch.where(pattern.kept_of(columns), columns, 0).sum(dtype=torch.float64))
+    columns = score.detach().float().movedim(dim, 0).cpu().numpy()
+    whole = len(columns) // pattern.of * pattern.of
+    kept = largest([columns[place : whole : pattern.of] for place in range(pattern.of)], pattern.kept)
+    return sum(float(part.sum(dtype=np.float64)) for part in (*kept, columns[whole:]))
+
+
+def largest(columns: Iterable[np.ndarray], count: int) -> list[np.ndarray]:
+    """Of several columns, row by row: the largest, the second largest and so on, as many as are asked for."""
+    found: list[np.ndarray] = []
+    for x in columns:
+        for place, above in enumerate(found):
+            found[place], x = np.maximum(above, x), np.minimum(above, x)
+        if len(found) < count:
+            found.append(x)
+    return found
 
 
 def _sum(scores: Tensor) -> float:

@@ -1,6 +1,6 @@
 """Patterns such as 2:4: which dim of a weight they run along, what they keep of it, and the mask that this makes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Self
@@ -94,7 +94,8 @@ def pattern_mask(
 
     Raises:
         PermaskError: A pattern that is none.
-        NetworkError: Scores that do not fit the network or are not finite, or no weight with M inputs.
+        NetworkError: Scores or layouts that do not fit the network, scores that are not finite, or no weight with M
+            inputs.
     """
     pattern = Pattern.read(pattern)
     dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
@@ -114,18 +115,20 @@ def pattern_dims(
     """The weights that a pattern prunes, and the dim of each along which it runs: that of its inputs.
 
     Raises:
-        NetworkError: There are none.
+        NetworkError: There are none, or `layouts` names none, or a dim that a weight has not.
     """
     network = model if isinstance(model, Mapping) else plain(model)
     scope = scope_of(network, exclude, include)
     usual = _inputs_of_modules(network) if isinstance(network, nn.Module) else {}
-    dims = {}
+    layouts, dims = layouts or {}, {}
+    if unused := next((shape for shape in layouts if not any(fnmatchcase(name, shape) for name in scope)), None):
+        raise NetworkError(f"layouts: expected shell patterns of the weights to prune, got {unused}, which none has")
     for name, weight in scope.items():
-        dim = next((dim for shape, dim in (layouts or {}).items() if fnmatchcase(name, shape)), None)
+        dim = next((dim for shape, dim in layouts.items() if fnmatchcase(name, shape)), None)
         if dim is None:
             # of three dims without a module that tells, experts may be stacked, either way round
             dim = usual.get(id(weight), None if weight.ndim == 3 else 1)
-        if dim is not None and not -weight.ndim <= dim < weight.ndim:
+        if dim is not None and (not isinstance(dim, int) or not -weight.ndim <= dim < weight.ndim):
             raise NetworkError(f"{name}: expected one of its {weight.ndim} dims, got {dim}")
         if dim is not None and weight.shape[dim] >= pattern.of:
             dims[name] = dim % weight.ndim
@@ -146,7 +149,30 @@ def _inputs_of_modules(network: nn.Module) -> dict[int, int]:
     return found
 
 
-def scores_of(model: Prunable, dims: Mapping[str, int], scores: Scores | None) -> dict[str, Tensor]:
+class Computed(Mapping[str, Tensor]):
+    """Tensors by name that are computed each time that they are asked for, and not held in memory.
+
+    Args:
+        names: All of them.
+        compute: The tensor of a name.
+    """
+
+    def __init__(self, names: Sequence[str], compute: Callable[[str], Tensor]):
+        self._names, self._compute = dict.fromkeys(names), compute
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self._names:
+            raise KeyError(name)
+        return self._compute(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+
+def scores_of(model: Prunable, dims: Mapping[str, int], scores: Scores | None) -> Scores:
     """The score of every weight that a pattern prunes: those that are given, or absolute values.
 
     Raises:
@@ -156,23 +182,22 @@ def scores_of(model: Prunable, dims: Mapping[str, int], scores: Scores | None) -
     if scores is not None and not isinstance(scores, Mapping):
         raise NetworkError(f"expected scores by the names of weights, got a {type(scores).__name__}")
     weights = weights_by_name(model)
-    found = {}
     for name in dims:
         weight = weights[name].detach()
         if not weight.is_floating_point():
             raise NetworkError(f"{name}: expected floating-point weights, got {weight.dtype}")
-        score = _sortable(weight).abs() if scores is None else scores.get(name)
+        score = weight if scores is None else scores.get(name)
         if score is None:
             raise NetworkError(f"{name}: expected a score for each of its weights, got none")
         if not _has_real_entries(score):
             raise NetworkError(f"{name}: expected its scores in a dense tensor of real numbers")
-        if score.shape != weights[name].shape:
-            raise NetworkError(f"{name}: expected scores {list(weights[name].shape)}, got {list(score.shape)}")
-        score = _sortable(score.detach())
-        if not score.isfinite().all():
+        if score.shape != weight.shape:
+            raise NetworkError(f"{name}: expected scores {list(weight.shape)}, got {list(score.shape)}")
+        if not _sortable(score.detach()).isfinite().all():
             raise NetworkError(f"{name}: expected finite scores, got nan or inf")
-        found[name] = score
-    return found
+    if scores is None:
+        return Computed(list(dims), lambda name: _sortable(weights[name].detach()).abs())
+    return Computed(list(dims), lambda name: _sortable(scores[name].detach()))
 
 
 def _has_real_entries(x: object) -> bool:

@@ -1,19 +1,19 @@
 """The order of a network's units under which an N:M pattern keeps most of its weights' scores (Pool & Yu 2021)."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from torch import Tensor
 
-from permask.errors import NetworkError
+from permask.errors import NetworkError, PermaskError
 from permask.groups import Group
 from permask.masks.scope import Prunable
 from permask.patterns.columns import columns_of
 from permask.patterns.kept import kept_score
-from permask.patterns.pattern import Pattern, Scores, pattern_dims, scores_of
-from permask.patterns.search import best_order
+from permask.patterns.pattern import Computed, Pattern, Scores, pattern_dims, scores_of
+from permask.patterns.search import WORK, best_order
 from permask.permutation import Permutation
 from permask.progress import progress
 from permask.symmetry import Symmetry
@@ -42,13 +42,15 @@ def permute_for_pattern(
         model: The network, or its `state_dict`.
         pattern: N and M, as `(2, 4)` or `"2:4"`.
         scores: Parameter name to a score of at least 0 for each weight; without it, the absolute values.
-        seconds: How long to search; without it, until little is found any more, which gives the same on every run.
+        seconds: How long to search, about; without it, for as much work as takes a few seconds, or more where there are
+            millions of weights, which gives the same on every run.
         seed: Of the search.
         exclude: As in `pattern_mask`, likewise `include` and `layouts`.
 
     Raises:
-        PermaskError: A pattern that is none.
-        NetworkError: A symmetry or scores that do not fit the network, scores below 0, or no weight with M inputs.
+        PermaskError: A pattern that is none, or seconds or a seed that are no finite number of at least 0.
+        NetworkError: A symmetry, scores or layouts that do not fit the network, scores below 0, or no weight with M
+            inputs.
 
     Example:
         ```python
@@ -58,9 +60,13 @@ def permute_for_pattern(
         ```
     """
     pattern = Pattern.read(pattern)
+    if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+        raise PermaskError(f"seconds: expected a finite number of at least 0, got {seconds}")
+    if not isinstance(seed, int) or seed < 0:
+        raise PermaskError(f"seed: expected a whole number of at least 0, got {seed}")
     dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
     found = scores_of(model, dims, scores)
-    if negative := next((name for name, score in found.items() if (score < 0).any()), None):
+    if negative := next((name for name in found if (found[name] < 0).any()), None):
         raise NetworkError(f"{negative}: expected scores of at least 0, got {found[negative].min():g}")
     symmetry.check_shapes({name: tuple(score.shape) for name, score in found.items()})
     search = _Search(symmetry.groups, dims, pattern, np.random.default_rng(seed), seconds)
@@ -75,39 +81,45 @@ class _Search:
     rng: np.random.Generator
     seconds: float | None
 
-    def run(self, scores: dict[str, Tensor]) -> Permutation:
+    def run(self, scores: Scores) -> Permutation:
         """Search group after group, those inside others first."""
         found = Permutation(self.groups, {})
-        work = {group.name: self._work(group, scores) for group in self.groups}
-        began, done, total = time.monotonic(), 0, max(1, sum(work.values()))
+        sizes = {group.name: sum(scores[name].numel() for name in self._read_by(group)) for group in self.groups}
+        began, done, total = time.monotonic(), 0, max(1, sum(sizes.values()))
         with progress("order units") as watch:
-            for group in watch([group for group in reversed(self.groups) if work[group.name]]):
-                done += work[group.name]
+            for group in watch([group for group in reversed(self.groups) if sizes[group.name]]):
+                done += sizes[group.name]
                 deadline = None if self.seconds is None else began + self.seconds * done / total
-                moved = self._ordered(group, scores, deadline)
-                before = {axis.parameter: scores[axis.parameter] for axis in group.axes if axis.parameter in scores}
-                after = moved.permute_tensors(before)
-                if self.kept(after) > self.kept(before):
-                    scores |= after
-                    found = moved.compose(found)
+                found = self._with(group, found, scores, deadline, WORK * sizes[group.name] / total)
         return found
 
-    def kept(self, scores: Scores) -> float:
+    def _with(
+        self, group: Group, found: Permutation, scores: Scores, deadline: float | None, work: float
+    ) -> Permutation:
+        """What was found, and after it an order of one more group if more is kept then."""
+        before = Computed(self._read_by(group), lambda name: found.permute_tensor(name, scores[name]))
+        moved = self._ordered(group, before, deadline, work)
+        after = Computed(list(before), lambda name: moved.permute_tensor(name, before[name]))
+        return moved.compose(found) if self._kept(after) > self._kept(before) else found
+
+    def _kept(self, scores: Scores) -> float:
         """The sum of all scores that the pattern keeps."""
         return sum(kept_score(score, self.dims[name], self.pattern) for name, score in scores.items())
 
-    def _work(self, group: Group, scores: Scores) -> int:
-        """Units, times the weights that they are multiplied by."""
-        read = [a.parameter for a in group.axes if self.dims.get(a.parameter) == a.dim]
-        return group.size * sum(scores[name].numel() for name in read)
+    def _read_by(self, group: Group) -> list[str]:
+        """The weights that the units of a group are multiplied by."""
+        return list(dict.fromkeys(a.parameter for a in group.axes if self.dims.get(a.parameter) == a.dim))
 
-    def _ordered(self, group: Group, scores: Scores, deadline: float | None) -> Permutation:
+    def _ordered(self, group: Group, scores: Scores, deadline: float | None, work: float) -> Permutation:
         index = np.broadcast_to(np.arange(group.size), group.index_shape).copy()
         began = time.monotonic()
+        if group.blocks > 1:  # every block takes a part of the same weights
+            scores = dict(scores)
         for block in range(group.blocks):
             columns = columns_of(group, block, scores, self.dims, self.pattern)
             if columns and group.size > 1:
                 until = None if deadline is None else began + (deadline - began) * (block + 1) / group.blocks
-                order = best_order(columns, self.pattern, group.size, self.rng, until)
+                share = work / group.blocks
+                order = best_order(columns, self.pattern, group.size, self.rng, deadline=until, work=share)
                 index[... if group.parent is None else block] = order
         return Permutation(self.groups, {group.name: index})
