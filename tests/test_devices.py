@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 import torch
-from support.small_study import run
+from support.small_study import TINY, run, write_study
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -14,8 +14,9 @@ from permask.cli.main import VERBS
 from permask.cli.mask import make
 from permask.cli.network import device_of
 from permask.errors import PermaskError
-from permask.mask import Mask
 from permask.matching.similarity import beside, weights_of
+from permask.study.spec import Execution
+from permask.training import execution
 from permask.training.execution import find_device
 from permask.training.machine import KnownMachine, decide
 from permask.training.settings import in_force
@@ -23,11 +24,26 @@ from permask.training.throughput import PROBE_SIZE
 
 CUDA = torch.device("cuda", 0)
 COMPUTE = {"inspect", "match", "connect", "merge", "pattern", "ensemble", "make"}
+EVERY = [make, *(verb for verbs in VERBS.values() for verb in verbs)]
 
 
 def test_every_command_that_computes_takes_a_device():
-    taking = {verb.__name__ for verb in (*VERBS, make) if "device" in inspect.signature(verb).parameters}
+    taking = {verb.__name__ for verb in EVERY if "device" in inspect.signature(verb).parameters}
     assert taking == COMPUTE
+
+
+@pytest.mark.parametrize(
+    ("there", "device", "said"), [(True, "auto", True), (True, "cpu", False), (False, "auto", False)]
+)
+def test_a_command_takes_the_gpu_that_is_there_and_says_so(monkeypatch, capsys, there, device, said):
+    monkeypatch.setattr(execution, "has_gpu", lambda: there)
+    devices.computes(lambda device: None)(device=device)
+    assert ("on a GPU of this machine" in capsys.readouterr().err) == said
+
+
+def test_commands_decide_where_to_compute_as_studies_do():
+    defaults = {inspect.signature(verb).parameters["device"].default for verb in EVERY if verb.__name__ in COMPUTE}
+    assert defaults == {Execution().device} == {"auto"}
 
 
 def test_settings_are_in_force_while_a_command_computes(monkeypatch):
@@ -44,6 +60,26 @@ def test_a_device_that_is_not_there_is_refused_in_one_sentence(device):
     assert len(found.stderr.splitlines()) == 1
     with pytest.raises(PermaskError, match=f"device {device}: this machine has no GPU"):
         find_device(device)
+
+
+@pytest.mark.parametrize(
+    ("device", "cluster", "lacks"),
+    [
+        ("cuda", None, "this machine has no GPU that torch can use; leave it to auto, or choose cpu"),
+        ("mps", None, "this machine has no GPU of Apple's; leave it to auto, or choose cpu"),
+        ("cuda", "steps: {all: {cpus: 1}}", "the cluster's file gives no GPU to steps of the kind dense; say gpus: 1"),
+    ],
+)
+def test_a_run_without_the_gpu_that_it_asks_for_is_refused_before_any_work(tmp_path, device, cluster, lacks):
+    where = []
+    if cluster:
+        (tmp_path / "cluster.yaml").write_text(cluster)
+        where = ["--engine", "ray", "--cluster", tmp_path / "cluster.yaml"]
+    study, places = write_study(tmp_path, TINY), ["--store", tmp_path / "store", "--out", tmp_path / "out"]
+    found = run("run", study, f"execution.device={device}", *places, *where, code=2)
+    assert found.stderr.startswith(f"error: execution.device={device}: {lacks}")
+    assert len(found.stderr.splitlines()) == 1 and not found.stdout
+    assert not (tmp_path / "store").exists()
 
 
 def test_batches_go_where_a_network_is():
@@ -64,21 +100,6 @@ def test_weights_of_networks_on_two_devices_are_compared_on_the_first_ones():
             products = {name: first[name] * x for name, x in beside(other, first).items()}
             assert {x.device for x in products.values()} == {first["weight"].device}
     assert weights_of(nn.Linear(2, 2)).keys() == {"weight", "bias"}
-
-
-def test_masks_on_two_devices_are_compared_where_the_first_is():
-    moved = []
-
-    class Elsewhere(torch.Tensor):
-        """A tensor that says that it is on another device, and is moved where it is told to."""
-
-        def to(self, device):
-            moved.append(device)
-            return self.as_subclass(torch.Tensor)
-
-    kept = torch.tensor([True, False])
-    there = Mask({"a": kept.clone().as_subclass(Elsewhere)})
-    assert Mask({"a": kept}) == there and moved == [kept.device]
 
 
 def test_apples_gpus_are_taken_only_where_they_are_asked_for_and_in_float32():

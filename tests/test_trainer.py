@@ -173,6 +173,25 @@ def test_a_step_serves_networks_of_the_same_structure_alone():
     assert structure_of(holding) is None
 
 
+@pytest.mark.parametrize("momentum", [0.1, None])
+def test_a_recorded_step_counts_the_batches_of_all_layers_in_one_launch(recorder, monkeypatch, momentum):
+    def deep():
+        torch.manual_seed(0)
+        norms = [nn.BatchNorm2d(3, momentum=momentum) for _ in range(3)]
+        return nn.Sequential(*norms, nn.Conv2d(3, 2, 6), nn.Flatten(), nn.Linear(2, 4))
+
+    raised = []
+    plain = torch._foreach_add_
+    monkeypatch.setattr(torch, "_foreach_add_", lambda xs, by: (raised.append(len(xs)), plain(xs, by)))
+    found = trained(1, model=deep())
+    assert set(raised) == ({3} if momentum else set())
+    assert found[0]["1.num_batches_tracked"] == 10
+    monkeypatch.delitem(RECORDERS, "cpu")
+    raised.clear()
+    assert_same(found, trained(1, model=deep()))
+    assert raised == []
+
+
 def test_the_host_reads_a_number_once_an_epoch():
     def reads(epochs):
         with counting() as counted:

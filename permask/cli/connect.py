@@ -39,7 +39,7 @@ def connect(
         typer.Option(metavar="FILE.safetensors", help="Also write the network half-way, repaired or reset."),
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep the path.")] = None,
-    device: Annotated[str, DEVICE] = "cpu",
+    device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Measure loss and error along the straight line from SOURCE to TARGET, and the barrier between them.

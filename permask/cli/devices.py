@@ -5,6 +5,8 @@ from collections.abc import Callable
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
+import typer
+
 from permask.cli.arguments import one_of
 
 if TYPE_CHECKING:
@@ -17,17 +19,24 @@ DEVICE = one_of(
     "--device",
     help="Where to compute; auto is the GPU if there is one, mps that of a Mac.",
 )
+ON_GPU = {"cuda": "on a GPU of this machine; --device cpu takes its processor", "mps": "on the GPU of this Mac"}
 
 
 def computes(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with an option `device`: it is refused at once where there is none such, and float32 means float32."""
+    """A command with an option `device`, refused at once where there is none such; on a GPU it says so.
+
+    Meanwhile float32 means float32.
+    """
 
     @wraps(command)
     def run(**given: Any) -> None:
         from permask.training.execution import find_device
         from permask.training.settings import in_force
 
-        with in_force(find_device(given["device"])):
+        device = find_device(given["device"])
+        if said := ON_GPU.get(device.type):
+            typer.echo(said, err=True)  # what a command prints may be JSON
+        with in_force(device):
             command(**given)
 
     return run

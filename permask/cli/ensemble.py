@@ -29,7 +29,7 @@ def ensemble(
     out: Annotated[
         Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep what was measured.")
     ] = None,
-    device: Annotated[str, DEVICE] = "cpu",
+    device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Measure an ensemble of classifiers, which predicts the mean of its members' distributions, and its diversity.

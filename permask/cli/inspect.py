@@ -47,7 +47,7 @@ def inspect(
         ),
     ] = None,
     every: Annotated[bool, typer.Option("--all", help="List every axis of every group.")] = False,
-    device: Annotated[str, DEVICE] = "cpu",
+    device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
     save: Annotated[
         Path | None, typer.Option("--save", metavar="FILE.json", help="Keep the symmetry for later commands.")

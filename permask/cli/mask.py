@@ -38,7 +38,7 @@ def make(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE.safetensors", help="Where to write the mask.")
     ] = Path("mask.safetensors"),
-    device: Annotated[str, DEVICE] = "cpu",
+    device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Make a mask with an exact number of survivors.

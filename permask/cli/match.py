@@ -45,7 +45,7 @@ def match(
         Path | None,
         typer.Option(metavar="FILE.safetensors", help="Also write the source's weights, permuted."),
     ] = None,
-    device: Annotated[str, DEVICE] = "cpu",
+    device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Find the permutation of the units of SOURCE with which it lines up best with TARGET.

@@ -93,7 +93,7 @@ def merge(
             "each computes what it did, and other tools can merge them.",
         ),
     ] = None,
-    device: Annotated[str, DEVICE] = "cpu",
+    device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Merge checkpoints of networks that were trained apart into one: line their units up, and average the weights.

@@ -61,7 +61,7 @@ def pattern(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder for what is written.")
     ] = Path("pattern"),
-    device: Annotated[str, DEVICE] = "cpu",
+    device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Find the order of a network's units under which N of every M weights keep most, and the mask that keeps them.

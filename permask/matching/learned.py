@@ -20,7 +20,7 @@ from permask.matching.alignment import Alignment
 from permask.matching.halfway import Halfway, Loss
 from permask.matching.matchers import MatchOptions
 from permask.matching.mixing import mixed
-from permask.matching.similarity import weights_of
+from permask.matching.similarity import beside, weights_of
 from permask.matching.sinkhorn import SinkhornLearner
 from permask.matching.straight_through import StraightThroughLearner
 from permask.matching.weights import match_weights, weight_matches
@@ -101,6 +101,7 @@ def match_learned(
     symmetry.check(target)
     names = dict(source.named_parameters())  # of tied parameters one, which is what a gradient reaches
     weights_A, weights_B = ({n: x for n, x in weights_of(model).items() if n in names} for model in (source, target))
+    weights_A = beside(weights_A, weights_B)  # half-way, the target's buffers are in use
     halfway = Halfway(target, loss, weights_B)
 
     def objective(permutation: Permutation) -> float:

@@ -100,7 +100,7 @@ class DoublyStochastic(torch.autograd.Function):
         rows, columns = weighted.sum(-1, keepdim=True), weighted.sum(-2).unsqueeze(-1)
         units = share.shape[-1]
         # constants in u and v cancel; the mean pins v, as (I − PᵀP) 1 = 0
-        system = torch.eye(units, dtype=share.dtype, device=share.device) * (1 + RIDGE) + 1 / units
+        system = torch.diag(share.new_full((units,), 1 + RIDGE)) + 1 / units
         v = torch.linalg.solve(system - share.mT @ share, columns - share.mT @ rows)
         u = rows - share @ v
         return (weighted - share * (u + v.mT)).to(gradients[0].dtype)

@@ -13,6 +13,7 @@ from permask.training.distributed import Processes
 
 TOP = 5
 MANY = 20  # classes; where there are more, the label may be among the likeliest five
+WIDEST = {"mps": torch.float32}  # what sums are kept in, where there is no float64; whole numbers are exact up to 2^24
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,10 @@ def evaluate(model: nn.Module, split: Split, batch_size: int = 1024) -> Evaluati
     processes, was_training = Processes.here(), model.training
     model.eval()
     part = part_of(torch.arange(len(split)), processes.share)
-    right = torch.zeros(len(split), dtype=torch.int32, device=split.labels.device)  # labels, of every input
-    counted = torch.zeros(2, dtype=torch.float64, device=split.labels.device)  # losses, right among the likeliest
+    device = split.labels.device
+    right = torch.zeros(len(split), dtype=torch.int32, device=device)  # labels, of every input
+    widest = WIDEST.get(device.type, torch.float64)
+    counted = torch.zeros(2, dtype=widest, device=device)  # losses, right among the likeliest
     of_tokens = split.labels.ndim > 1
     has_many = False
     for rows, (inputs, labels) in zip(part.split(batch_size), split.subset(part).batches(batch_size), strict=True):

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from permask.mask import Mask
 from permask.masks.storage import Storage
+from permask.training.counters import counted_together
 from permask.training.data.dataset import Chunk
 from permask.training.distributed import Processes
 from permask.training.execution import Execution, LossFunction
@@ -145,6 +146,10 @@ class Trainer:
         steps.optimizer.step(rate)  # pyright: ignore[reportArgumentType]
         self.loss_sum += loss.detach() * len(labels)
 
+    def _counted_step(self, inputs: Tensor, labels: Tensor, rate: Tensor) -> None:
+        with counted_together(self._model):
+            self._step(inputs, labels, rate, len(labels))
+
     def _recording_of(self, chunk: Chunk, rate: float) -> Recording | None:
         """The recorded step for a chunk's batches; None where it cannot be had."""
         inputs, labels = next(iter(chunk))
@@ -163,7 +168,7 @@ class Trainer:
     def _recorded(self, chunk: Chunk, rate: float) -> Recording:
         recorder, optimizer = self._recorder, self._steps.optimizer
         assert recorder is not None and isinstance(optimizer, MomentumSGD)
-        recording = Recording(chunk, self._rate, lambda x, y, at: self._step(x, y, at, len(y)))
+        recording = Recording(chunk, self._rate, self._counted_step)
         recording.load(chunk)
         self._rate.fill_(rate)
         changed = [x.detach() for x in (*self._model.parameters(), *self._model.buffers(), *optimizer.state.values())]
