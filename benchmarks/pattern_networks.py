@@ -1,6 +1,6 @@
 """What the search for a pattern's order does on networks of every kind, with random weights: docs/patterns.md.
 
-    python benchmarks/pattern_networks.py [NAME ...]
+    python benchmarks/pattern_networks.py [--part networks|widths] [NAME ...]
 
 Needs transformers and timm; nothing is downloaded. Every network of the zoo, ten families of transformers and three
 networks of timm are brought into the order that `permask.permute_for_pattern` finds for 2:4, and one layer like
@@ -8,6 +8,7 @@ Llama's at several widths. With names, it prints what it finds of these only; wi
 docs/results/measured/pattern-networks.json and the tables of the page.
 """
 
+import argparse
 import json
 import multiprocessing
 import resource
@@ -179,36 +180,40 @@ def page_of(results: dict[str, Any]) -> str:
     rows = [
         f"| {name} | {100 * one['before']:.2f} | {100 * one['after']:.2f} | {100 * one['unstructured']:.2f} | "
         f"{one['change']:.0e} | {one['seconds']:.1f} |"
-        for name, one in results["networks"].items()
+        for name, one in results.get("networks", {}).items()
     ]
     widths = [
         f"| {int(width):,} | {one['hidden']:,} | {one['weights']:,} | {one['seconds']:.1f} | {one['processor']:.1f} | "
         f"{one['memory']:.1f} | {100 * one['before']:.2f} | {100 * one['after']:.2f} |"
-        for width, one in results["widths"].items()
+        for width, one in results.get("widths", {}).items()
     ]
-    said = WIDTH.format(threads=results["threads"])
+    said = WIDTH.format(threads=results.get("threads"))
     return "\n".join([INTRODUCTION + "\n".join(rows), said + "\n".join(widths), "", f"{results['machine']}.", ""])
 
 
-def main(names: list[str]) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", help="print what is found of these networks or widths only")
+    parser.add_argument("--part", choices=("networks", "widths"), help="measure one part, and keep the other")
+    given = parser.parse_args()
     warnings.simplefilter("ignore")
-    results: dict[str, Any] = {"machine": machine("cpu", "transformers", "timm"), "threads": torch.get_num_threads()}
-    found: dict[str, dict[str, float]] = {}
-    for name, make in networks().items():
-        if not names or name in names:
-            one = found_in(*make())
-            print(name, one, flush=True)
-            if one is not None:
-                found[name] = asdict(one)
-    widths = {}
-    for width in WIDTHS:
-        if not names or str(width) in names:
-            # each in a process of its own, as the most that one has held never falls
-            with multiprocessing.get_context("spawn").Pool(1) as one:
-                widths[str(width)] = one.apply(of_width, (width,))
-            print(width, widths[str(width)], flush=True)
-    if not names:
-        results |= {"networks": found, "widths": widths}
+    results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    results["machine"] = machine("cpu", "transformers", "timm")
+    if given.part != "widths":
+        results["networks"] = {}
+        for name, make in networks().items():
+            if (not given.names or name in given.names) and (found := found_in(*make())):
+                results["networks"][name] = asdict(found)
+                print(name, found, flush=True)
+    if given.part != "networks":
+        results |= {"threads": torch.get_num_threads(), "widths": {}}
+        for width in WIDTHS:
+            if not given.names or str(width) in given.names:
+                # each in a process of its own, as the most that one has held never falls
+                with multiprocessing.get_context("spawn").Pool(1) as process:
+                    results["widths"][str(width)] = process.apply(of_width, (width,))
+                print(width, results["widths"][str(width)], flush=True)
+    if not given.names:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
         before, _, rest = PAGE.read_text().partition(START)
         _, _, after = rest.partition(END)
@@ -216,4 +221,4 @@ def main(names: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    main()
