@@ -176,7 +176,7 @@ def peak() -> int:
 
 
 def page_of(results: dict[str, Any]) -> str:
-    """Both tables, and how they were made."""
+    """Both tables, each with how it was made."""
     rows = [
         f"| {name} | {100 * one['before']:.2f} | {100 * one['after']:.2f} | {100 * one['unstructured']:.2f} | "
         f"{one['change']:.0e} | {one['seconds']:.1f} |"
@@ -187,8 +187,9 @@ def page_of(results: dict[str, Any]) -> str:
         f"{one['memory']:.1f} | {100 * one['before']:.2f} | {100 * one['after']:.2f} |"
         for width, one in results.get("widths", {}).items()
     ]
-    said = WIDTH.format(threads=results.get("threads"))
-    return "\n".join([INTRODUCTION + "\n".join(rows), said + "\n".join(widths), "", f"{results['machine']}.", ""])
+    first = f"{INTRODUCTION}{chr(10).join(rows)}\n\n{results.get('networks with')}."
+    second = f"{WIDTH.format(threads=results.get('threads'))}{chr(10).join(widths)}\n\n{results.get('widths with')}."
+    return f"{first}\n{second}\n"
 
 
 def main() -> None:
@@ -198,15 +199,15 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     results: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-    results["machine"] = machine("cpu", "transformers", "timm")
+    made_with = machine("cpu", "transformers", "timm")
     if given.part != "widths":
-        results["networks"] = {}
+        results |= {"networks": {}, "networks with": made_with}
         for name, make in networks().items():
             if (not given.names or name in given.names) and (found := found_in(*make())):
                 results["networks"][name] = asdict(found)
                 print(name, found, flush=True)
     if given.part != "networks":
-        results |= {"threads": torch.get_num_threads(), "widths": {}}
+        results |= {"threads": torch.get_num_threads(), "widths": {}, "widths with": made_with}
         for width in WIDTHS:
             if not given.names or str(width) in given.names:
                 # each in a process of its own, as the most that one has held never falls
