@@ -27,7 +27,9 @@ class Resources(Section):
         str | None,
         Field(pattern=r"^\d+[KMGT]$", description="main memory, such as 8G; the cluster's default unless given"),
     ] = None
-    hours: Annotated[float | None, Field(gt=0, description="time limit; the cluster's default unless given")] = None
+    hours: Annotated[
+        float | None, Field(gt=0, le=87_600, description="time limit; the cluster's default unless given")
+    ] = None
     options: Annotated[
         tuple[str, ...], Field(description="more options of sbatch, such as --partition=gpu; Ray ignores them")
     ] = ()
@@ -40,7 +42,7 @@ class Resources(Section):
     @field_validator("gpus", mode="before")
     @classmethod
     def _whole_or_less_than_one(cls, gpus: object) -> object:
-        if isinstance(gpus, bool) or not isinstance(gpus, int | float) or (gpus > 1 and gpus != int(gpus)):
+        if isinstance(gpus, bool) or not isinstance(gpus, int | float) or (gpus > 1 and gpus % 1 != 0):
             raise PydanticCustomError("gpus", "expected a whole number, or a share below 1, got {gpus}", {"gpus": gpus})
         return gpus
 
