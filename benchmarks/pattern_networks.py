@@ -21,7 +21,7 @@ from typing import Any
 
 import torch
 from measure import machine, stopwatch
-from patterns import PAGE
+from patterns import write_tables
 from torch import nn
 
 import permask
@@ -216,9 +216,7 @@ def main() -> None:
                 print(width, results["widths"][str(width)], flush=True)
     if not given.names:
         RESULTS.write_text(json.dumps(results, indent=1) + "\n")
-        before, _, rest = PAGE.read_text().partition(START)
-        _, _, after = rest.partition(END)
-        PAGE.write_text(f"{before}{START}\n{page_of(results)}{END}{after}")
+        write_tables(START, END, page_of(results))
 
 
 if __name__ == "__main__":

@@ -163,6 +163,13 @@ def page_of(results: dict[str, dict[str, dict[str, dict[str, float]]]], made_wit
     return "\n".join([*(table(title, list(by_seed.values())) for title, by_seed in results.items()), f"{made_with}.\n"])
 
 
+def write_tables(start: str, end: str, tables: str) -> None:
+    """Put tables into the page, between two marks."""
+    before, _, rest = PAGE.read_text().partition(start)
+    _, _, after = rest.partition(end)
+    PAGE.write_text(f"{before}{start}\n{tables}{end}{after}")
+
+
 def table(title: str, found: Sequence[dict[str, dict[str, float]]]) -> str:
     """One network: means, differences of pairs with Student's 95% intervals, and the shares of the gap."""
     text = title.startswith("GPT")
@@ -213,9 +220,7 @@ def main() -> None:
             print(title, seed, json.dumps(by_seed[str(seed)]), flush=True)
     made_with = machine()
     RESULTS.write_text(json.dumps({"machine": made_with, "networks": results}, indent=1) + "\n")
-    before, _, rest = PAGE.read_text().partition(START)
-    _, _, after = rest.partition(END)
-    PAGE.write_text(f"{before}{START}\n{page_of(results, made_with)}{END}{after}")
+    write_tables(START, END, page_of(results, made_with))
 
 
 if __name__ == "__main__":
