@@ -12,7 +12,7 @@ Shapes: N units, C columns (units, then those that stay), R rows, S sets of M co
 
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 
 import numpy as np
 import torch
@@ -57,17 +57,18 @@ def best_order(
     Returns:
         The unit for each place.
     """
-    search = _Search([_Part(part, pattern, units) for part in columns], rng, deadline, work)
-    search.improve()
-    order, kept, in_vain = search.order.copy(), None, 0
-    while in_vain < KICKS and not search.over:
-        kept = search.kept() if kept is None else kept
-        search.kick()
+    with ThreadPoolExecutor(torch.get_num_threads()) as threads:
+        search = _Search([_Part(part, pattern, units) for part in columns], rng, deadline, work, threads)
         search.improve()
-        if (now := search.kept()) > kept * (1 + LEAST):
-            order, kept, in_vain = search.order.copy(), now, 0
-        else:
-            search.order, in_vain = order.copy(), in_vain + 1
+        order, kept, in_vain = search.order.copy(), None, 0
+        while in_vain < KICKS and not search.over:
+            kept = search.kept() if kept is None else kept
+            search.kick()
+            search.improve()
+            if (now := search.kept()) > kept * (1 + LEAST):
+                order, kept, in_vain = search.order.copy(), now, 0
+            else:
+                search.order, in_vain = order.copy(), in_vain + 1
     return order
 
 
@@ -78,9 +79,16 @@ class _Search:
         order: The unit in each place.
     """
 
-    def __init__(self, parts: Sequence["_Part"], rng: np.random.Generator, deadline: float | None, work: float):
+    def __init__(
+        self,
+        parts: Sequence["_Part"],
+        rng: np.random.Generator,
+        deadline: float | None,
+        work: float,
+        threads: Executor,
+    ):
         self.order = np.arange(len(parts[0].set_of))
-        self._parts, self._rng, self._deadline, self._work = parts, rng, deadline, work
+        self._parts, self._rng, self._deadline, self._work, self._threads = parts, rng, deadline, work, threads
         self._rows = sum(part.rows for part in parts)
         self._rounds, self._compared = 0, 0
 
@@ -104,8 +112,7 @@ class _Search:
         while in_vain < PATIENCE and not self.over:
             places = self._apart()
             pools = np.array_split(places, -(-len(places) // POOL))
-            with ThreadPoolExecutor(torch.get_num_threads()) as threads:  # no pool touches the sets of another
-                moved = list(threads.map(self._deal, pools))
+            moved = list(self._threads.map(self._deal, pools))  # no pool touches the sets of another
             in_vain = 0 if any(moved) else in_vain + 1
             self._rounds += 1
             self._compared += sum(CALL + len(pool) ** 2 * self._rows for pool in pools)
