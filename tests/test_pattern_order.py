@@ -181,3 +181,13 @@ def test_options_that_are_none(options, says):
     symmetry = permask.discover(network, torch.randn(2, 8))
     with pytest.raises(permask.PermaskError, match=says):
         permask.permute_for_pattern(symmetry, network, **options)
+
+
+def test_numbers_of_numpy_are_numbers():
+    network = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
+    symmetry = permask.discover(network, torch.randn(2, 8))
+    plain = permask.permute_for_pattern(symmetry, network, seed=3, layouts={"2.weight": 1})
+    given = {"seed": np.int64(3), "layouts": {"2.weight": np.int64(1)}}
+    of_numpy = permask.permute_for_pattern(symmetry, network, **given)
+    assert all(np.array_equal(plain.index[name], of_numpy.index[name]) for name in plain.index)
+    permask.permute_for_pattern(symmetry, network, **{"seconds": np.float32(0)})

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from numbers import Integral
 from typing import Self
 
 import torch
@@ -128,7 +129,7 @@ def pattern_dims(
         if dim is None:
             # of three dims without a module that tells, experts may be stacked, either way round
             dim = usual.get(id(weight), None if weight.ndim == 3 else 1)
-        if dim is not None and (not isinstance(dim, int) or not -weight.ndim <= dim < weight.ndim):
+        if dim is not None and (not isinstance(dim, Integral) or not -weight.ndim <= dim < weight.ndim):
             raise NetworkError(f"{name}: expected one of its {weight.ndim} dims, got {dim}")
         if dim is not None and weight.shape[dim] >= pattern.of:
             dims[name] = dim % weight.ndim

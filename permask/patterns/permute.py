@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 import numpy as np
 
@@ -60,9 +61,9 @@ def permute_for_pattern(
         ```
     """
     pattern = Pattern.read(pattern)
-    if seconds is not None and not (isinstance(seconds, int | float) and 0 <= seconds < math.inf):
+    if seconds is not None and not (isinstance(seconds, Real) and 0 <= seconds < math.inf):
         raise PermaskError(f"seconds: expected a finite number of at least 0, got {seconds}")
-    if not isinstance(seed, int) or seed < 0:
+    if not isinstance(seed, Integral) or seed < 0:
         raise PermaskError(f"seed: expected a whole number of at least 0, got {seed}")
     dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)
     found = scores_of(model, dims, scores)
