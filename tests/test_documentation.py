@@ -54,7 +54,10 @@ def test_the_study_of_own_code_runs_from_an_empty_folder(tmp_path, monkeypatch):
 LOOPS = pytest.param("training-loops", marks=pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.mark.parametrize("page", ["../README", "index", "start", "network", "mask", "patterns", "merging", "discovery", LOOPS])
+PYTHON = "../README", "index", "start", "network", "mask", "patterns", "merging", "discovery"
+
+
+@pytest.mark.parametrize("page", [*PYTHON, LOOPS])
 def test_the_examples_run(page, tmp_path, monkeypatch):
     for library in ("transformers", "accelerate", "lightning") if page == "training-loops" else ():
         pytest.importorskip(library)
