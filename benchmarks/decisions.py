@@ -68,8 +68,8 @@ def settings(folder: Path, studies: Iterable[str]) -> Iterator[Setting]:
     for name in studies:
         results = Results.load(folder / f"{name}.json")
         for one in results.combinations.values() or [results]:
-            widths: Any = one.study["network"].get("widths", [None])
-            yield Setting.of(STUDIES[name].format(width=widths[0]), one)
+            network: Any = one.study["network"]
+            yield Setting.of(STUDIES[name].format(width=network.get("widths", [None])[0]), one)
 
 
 def barriers(folder: Path) -> str:
