@@ -14,6 +14,7 @@ from permask.report.statistics import t_interval
 KEPT = "measured/matchers.json"
 NONE, KICKED = "none", "weights, 10 kicks"
 ORDER = (NONE, "weights", KICKED, "activations", "straight-through", "sinkhorn", *PEERS)
+CHOICE = (NONE, "weights", "activations", "straight-through", "sinkhorn")  # to decide between
 
 HEAD = """\
 # Matchers, measured
@@ -101,10 +102,35 @@ def page(folder: Path) -> str:
     return "\n".join(parts)
 
 
-def _section(name: str, rows: Sequence[Row]) -> Iterator[str]:
+def brief(folder: Path) -> str:
+    """A row for every architecture: the barrier that each matcher of permask leaves, and its seconds."""
+    rows = read_results(folder / KEPT)
+    heads = ["network", "pairs", *CHOICE]
+    lines = [f"| {' | '.join(heads)} |", f"|---|{'--:|' * (len(heads) - 1)}"]
+    for name, case in CASES.items():
+        whole = _whole([row for row in rows if row.case == name])
+        if not whole:
+            continue
+        cells = []
+        for method in CHOICE:
+            found = [row.measured for row in whole if row.method == method]
+            barrier = _stated([one.error for one in found], 1) if found else "–"
+            seconds = f", {t_interval([one.seconds for one in found]).mean:.2g} s" if found and method != NONE else ""
+            cells.append(barrier + seconds)
+        lines.append(f"| {case.title} | {len({row.pair for row in whole})} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _whole(rows: Sequence[Row]) -> list[Row]:
+    """Those of pairs on which every method was measured: a run that was stopped has measured some on a few alone."""
     methods = {row.method for row in rows}
     whole = [pair for pair in {row.pair for row in rows} if {row.method for row in rows if row.pair == pair} == methods]
-    rows = [row for row in rows if row.pair in whole]  # a run that was stopped has measured some on a few alone
+    return [row for row in rows if row.pair in whole]
+
+
+def _section(name: str, rows: Sequence[Row]) -> Iterator[str]:
+    rows = _whole(rows)
+    methods = {row.method for row in rows}
     if not rows:
         return
     ends = t_interval([row.measured.ends for row in rows if row.method == NONE])

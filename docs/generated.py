@@ -1,8 +1,10 @@
-"""What the documentation takes from the code when it is built: commands, options of a study, tables of results."""
+"""What the documentation takes from elsewhere when it is built: commands, options, tables of results, the notebook."""
 
 import inspect
+import json
 import re
 import types
+from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
 import typer.cli
@@ -15,11 +17,12 @@ from permask.study.rows import Row
 from permask.study.spec import Study
 
 COMMANDS, OPTIONS, TABLES = "<!-- commands -->", "<!-- study options -->", "<!-- tables of results -->"
+TUTORIAL, NOTEBOOK = "<!-- tutorial -->", Path(__file__).parent / "tutorial.ipynb"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
     """Put the generated parts where a page asks for them; mkdocs calls this for every page."""
-    for mark, make in ((COMMANDS, commands), (OPTIONS, options), (TABLES, tables)):
+    for mark, make in ((COMMANDS, commands), (OPTIONS, options), (TABLES, tables), (TUTORIAL, tutorial)):
         if mark in markdown:
             markdown = markdown.replace(mark, make())
     return markdown
@@ -41,6 +44,16 @@ def options() -> str:
 def tables() -> str:
     """Every table of a study's results: its columns, and what the class of its rows says of them."""
     return "\n\n".join(_table(kind) for kind in KINDS)
+
+
+def tutorial() -> str:
+    """The cells of the notebook, each with the output that it was saved with."""
+    parts = []
+    for cell in json.loads(NOTEBOOK.read_text(encoding="utf-8"))["cells"]:
+        source = "".join(cell["source"])
+        parts.append(source if cell["cell_type"] == "markdown" else f"```python\n{source}\n```")
+        parts += [f'```text title="Output"\n{"".join(out["text"])}```' for out in cell.get("outputs", ())]
+    return "\n\n".join(parts)
 
 
 def _table(kind: type[Row]) -> str:

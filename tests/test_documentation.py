@@ -13,6 +13,7 @@ import torch
 import yaml
 from support.small_study import run
 
+import permask
 from permask.cli.main import VERBS, main
 from permask.study.results import KINDS
 from permask.study.spec import Study
@@ -53,7 +54,10 @@ def test_the_study_of_own_code_runs_from_an_empty_folder(tmp_path, monkeypatch):
 LOOPS = pytest.param("training-loops", marks=pytest.mark.filterwarnings("ignore"))
 
 
-@pytest.mark.parametrize("page", ["../README", "start", "network", "mask", "patterns", "merging", "discovery", LOOPS])
+PYTHON = "../README", "index", "start", "network", "mask", "patterns", "merging", "discovery"
+
+
+@pytest.mark.parametrize("page", [*PYTHON, LOOPS])
 def test_the_examples_run(page, tmp_path, monkeypatch):
     for library in ("transformers", "accelerate", "lightning") if page == "training-loops" else ():
         pytest.importorskip(library)
@@ -119,7 +123,25 @@ def test_the_navigation_names_every_page_and_no_other():
             for value in entry.values():
                 yield from pages(value) if isinstance(value, list) else [value]
 
-    assert sorted(pages(navigation)) == sorted(path.name for path in DOCS.glob("*.md"))
+    assert sorted(pages(navigation)) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
+
+
+def test_every_public_name_is_described_on_one_page_and_listed_in_the_overview():
+    described = [
+        name for page in (DOCS / "api").glob("*.md") for name in re.findall(r"^::: (\S+)", page.read_text(), re.M)
+    ]
+    public = {f"permask.{name}" for name in permask.__all__ if name != "dynamic"}
+    public |= {f"permask.dynamic.{name}" for name in permask.dynamic.__all__}
+    assert public <= set(described)
+    assert len(described) == len(set(described))
+    assert set(re.findall(r"#(permask\.[\w.]+)\)", (DOCS / "api.md").read_text())) == public
+
+
+def test_the_page_of_the_tutorial_shows_the_notebook_with_its_outputs(generated):
+    text = generated.on_page_markdown((DOCS / "tutorial.md").read_text())
+    assert text.startswith("# ")
+    assert text.count("```python\n") == 6
+    assert '```\n\n```text title="Output"\ntest error: A ' in text
 
 
 def test_the_citation_is_that_of_the_package():
