@@ -141,7 +141,7 @@ def _made_with(results: Results, name: str) -> str:
 
 
 def _studies() -> str:
-    lines = ["| command | what it is | cost | published figures |", "| --- | --- | ---: | --- |"]
+    lines = ["| command | what it is | cost | published figures |", "| --- | --- | --- | --- |"]
     for path, purpose in shipped_studies():
         (cost,) = (line for line in path.read_text().splitlines() if line.startswith("# Cost: "))
         cost, _, _ = cost.rstrip(".").partition(";")  # epochs; hours are a machine's own

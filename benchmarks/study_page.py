@@ -82,10 +82,12 @@ def _commit(results: Results) -> str:
 
 
 def figures(plots: Iterable[Plot], prefix: str) -> list[str]:
-    """What shows each figure on a page, with its caption."""
-    return [
-        f"\n![{plot.name.replace('_', ' ')}](figures/{prefix}_{plot.name}.png)\n\n{plot.caption}\n" for plot in plots
-    ]
+    """What shows each figure on a page, as a link to the picture in its full size, with its caption."""
+    shown = []
+    for plot in plots:
+        file = f"figures/{prefix}_{plot.name}.png"
+        shown.append(f"\n[![{plot.name.replace('_', ' ')}]({file})]({file})\n\n{plot.caption}\n")
+    return shown
 
 
 def section(analysis: Analysis, prefix: str) -> str:
