@@ -5,7 +5,7 @@ uv run python benchmarks/reproduction.py [RESULTS.json ...]     # copies these i
 
 import shutil
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from protocol import OTHERWISE, SAME
@@ -63,23 +63,25 @@ sides have a spread. Sparsity is that of the pruned layers, as in the paper. Onl
 
 """
 CLAIMS_HEAD = """\
-Each claim has one row, from the study that is nearest to the paper's own scale among those that were run. n counts
-pairs of networks, or ensembles. A difference is the mean over all sparsities and rewind epochs of a study, taken within
-each pair, with Student's 95% interval over pairs; fewer than three pairs get no interval. The verdict goes by the
-interval:
+Each claim has a table of the studies that were run, the one nearest to the paper's own scale first. n counts pairs of
+networks, or ensembles. A difference is the mean over all sparsities and rewind epochs of a study, taken within each
+pair, with Student's 95% interval over pairs; fewer than three pairs get no interval. The verdict goes by the interval:
 
-- *reproduced*: the interval lies above the border that the row states (0 unless it says otherwise);
+- *reproduced*: the interval lies above the border that the claim states (0 unless it says otherwise);
 - *not reproduced*: the interval lies below that border;
 - *not decided*: anything else.
 
-Some rows state a second difference, which has to lie above 0, or must not. A claim is reproduced only if that holds,
-too.
-
+Some claims have a second difference, which has to lie above 0, or must not. Such a claim is reproduced only if that
+holds, too. [Width](width.md) has permuted − naive at more widths.
 """
-OTHER_SCALES = """
-The other studies that were run say this about the same claims. [Width](width.md) has permuted − naive at more widths.
+CLAIM = """
+### {name}
 
-"""
+- Difference: {difference}.{second}
+- Published: {published}.
+- At the paper's scale: `permask run {study}`.
+
+{table}"""
 NOTHING = "None of the studies for which the paper states figures has been run to its end yet."
 
 
@@ -117,18 +119,26 @@ def _standing(known: Mapping[str, Results]) -> str:
 
 
 def _claims(known: Mapping[str, Results]) -> str:
-    """A line for each claim, and below them those of other scales."""
-    first, others = [], []
+    """For each claim a table of the studies that tell of it."""
+    parts = [CLAIMS_HEAD]
     for claim in CLAIMS:
-        nearest, *further = judged(claim, known) or [None]
-        first.append(claim_lines(claim, nearest))
-        others += [claim_lines(claim, found) for found in further]
-    more = OTHER_SCALES + _table(CLAIM_HEADINGS, others) if others else ""
-    return CLAIMS_HEAD + _table(CLAIM_HEADINGS, first) + more
+        lines = [claim_lines(found) for found in judged(claim, known) or [None]]
+        second = f"\n- Second difference: {claim.besides}." if claim.besides else ""
+        parts.append(
+            CLAIM.format(
+                name=claim.name,
+                difference=claim.difference,
+                second=second,
+                published=claim.published,
+                study=claim.studies[0],
+                table=_table(CLAIM_HEADINGS, lines, numbers=("n", "difference", "second difference")),
+            )
+        )
+    return "".join(parts)
 
 
-def _table(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
-    rows = [headings, ["---"] * len(headings), *lines]
+def _table(headings: Sequence[str], lines: Iterable[Sequence[str]], numbers: Collection[str] = ()) -> str:
+    rows = [headings, ["---:" if heading in numbers else "---" for heading in headings], *lines]
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 

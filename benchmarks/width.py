@@ -44,7 +44,6 @@ In the widest networks, the intervals do not tell a shuffled mask apart from A's
 [vocabulary](index.md#vocabulary) explains the names of the methods.
 
 {verdicts}
-
 {differences}
 ## The studies
 
@@ -78,7 +77,7 @@ def page(folder: Path) -> str:
     studies = [Results.load(folder / f"{name}.json") for name in STUDIES]
     each, train = list(map(_widths, studies)), studies[0].study["data"]["train"]
     head = HEAD.format(
-        verdicts="\n".join(map(_verdict, each)),
+        verdicts=markdown(_verdicts(each)),
         differences="\n".join(markdown(_differences(widths)) for widths in each),
         train=train,
         test=1797 - train,
@@ -130,21 +129,22 @@ def _shares(widths: Widths) -> list[Difference | None]:
     return [gap_closed(outcomes, "permuted", *_at(outcomes)) for outcomes in _outcomes(widths)]
 
 
-def _verdict(widths: Widths) -> str:
-    """Whether the gaps to permuted and to naive close, and what permuting gains."""
-    narrowest, *_, widest = widths
-    said = []
+def _verdicts(each: Sequence[Widths]) -> Table:
+    """Whether the gaps to permuted and to naive close as width grows, and what permuting gains."""
+    rows = []
     for names in (GAP, WHOLE, GAIN):
-        first, *_, last = _compared(widths, names)
-        slope = _slope(widths, names)
-        decided = "falls" if slope.mean < 0 else "rises"
-        said.append(
-            f"{' − '.join(names)} {decided if slope.excludes_zero else 'neither falls nor rises for certain'}: "
-            f"{format_difference(first)} points at width {narrowest}, {format_difference(last)} at width {widest}, "
-            f"{format_difference(slope)} per doubling of the width"
-        )
-    lines = "".join(f"\n  - {one};" for one in said[:-1]) + f"\n  - {said[-1]}."
-    return f"- At {percent(_sparsity(widths))} sparsity:{lines}"
+        cells = []
+        for widths in each:
+            slope = _slope(widths, names)
+            decided = ("rises", "falls")[slope.mean < 0] if slope.excludes_zero else "not decided"
+            cells.append(Cell(f"{format_difference(slope)}, {decided}"))
+        rows.append(TableRow(" − ".join(names), cells))
+    pairs = _compared(each[0], GAP)[0].n
+    caption = (
+        "Change of a difference of test accuracy per doubling of the width, in points: mean within "
+        f"n = {pairs} pairs of networks with Student's 95% interval."
+    )
+    return Table(caption, ["difference", *(f"{percent(_sparsity(widths))} sparsity" for widths in each)], [rows])
 
 
 def _differences(widths: Widths) -> Table:
