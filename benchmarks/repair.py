@@ -47,13 +47,13 @@ REPAIR makes little difference along the rounds of pruning in this study. From d
 barrier grows by {more} points more with recomputed BatchNorm statistics than with REPAIR (n = {pairs} pairs, Student's
 95% interval). The interval {decided}.
 
+{findings}
 The shape of the paper's figure is {seen} here. In that figure, the barrier goes from about {without[0]:g} to
 {without[1]:g} points without REPAIR and from {repaired[0]:g} to {repaired[1]:g} with it, so it grows by {published:.1f}
-points more without. Here it goes from {reset_ends} with the BatchNorm reset and from {repaired_ends} with REPAIR, so it
-grows with REPAIR, too.
+points more without. Here it grows with REPAIR, too.
 
-On the paper's network, {deep_network}×{deep_width}, trained for fewer epochs, the same difference is {deep_more} points
-at {deep_last} (n = {deep_pairs}). That interval {deep_decided}.
+On the paper's network, {deep_network}×{deep_width}, with fewer images and shorter rounds, the same difference is
+{deep_more} points at {deep_last} (n = {deep_pairs}). That interval {deep_decided}.
 
 REPAIR is compared with the BatchNorm reset first, because the two curves of the paper's figure start together. So do
 these two barriers, within their interval, whereas the barrier with nothing reset starts far higher. An earlier version
@@ -74,17 +74,12 @@ that remove {rate:.0%} with {prune_epochs} epochs in place of 50, and {pairs} pa
 
 The dense networks reach {dense}% (n = {n_dense}). {matched}
 
-{findings}
-
 A barrier is the excess over the straight line between the ends. A improves along the rounds, by {better} points, and
 half of that raises the line half-way. From dense A to sparsity {last}, the accuracy of the network half-way changes by
 {middle_reset} points with the BatchNorm reset and by {middle_repair} points with REPAIR.
 
-With nothing reset:
-
 {second}
-
-There the accuracy of the network half-way goes from {middle_plain}%; chance is 10%.
+With nothing reset, the accuracy of the network half-way goes from {middle_plain}%; chance is 10%.
 
 ## Every round
 
@@ -97,13 +92,10 @@ DEEPER = """
 {prune_epochs} epochs, {pairs} pairs.
 
 {findings}
-
-With nothing reset:
-
 {second}
-
-There the accuracy of the network half-way goes from {middle_plain}%. That is so near chance that the barrier has little
-room to grow, and the rounds are short. This is why the study above uses a shallower and wider network.
+With nothing reset, the accuracy of the network half-way goes from {middle_plain}%. That is so near chance that the
+barrier has little room to grow, and the rounds are short. This is why the study above uses a shallower and wider
+network.
 """
 
 TAIL = """
@@ -175,10 +167,8 @@ def _found(results: Results) -> dict[str, object]:
         "last": percent(last),
         "more": format_difference(_more(barriers)),
         "decided": "excludes 0" if _more(barriers).excludes_zero else "does not exclude 0",
-        "reset_ends": _ends(barriers, RESET, " to "),
-        "repaired_ends": _ends(barriers, REPAIRED, " to "),
-        "findings": "\n".join([_growth(barriers, RESET), _growth(barriers, REPAIRED), *_against(barriers, RESET)]),
-        "second": "\n".join([_growth(barriers, PLAIN), *_against(barriers, PLAIN)]),
+        "findings": _beside_repair(barriers, RESET),
+        "second": _beside_repair(barriers, PLAIN),
         "better": _said(_difference(a_last, a_first)),
         "middle_reset": change["reset"],
         "middle_repair": change["repair"],
@@ -191,24 +181,27 @@ def _more(barriers: Barriers) -> Difference:
     return _difference(growth(barriers, RESET), growth(barriers, REPAIRED))
 
 
-def _growth(barriers: Barriers, name: str) -> str:
-    last = percent(sparsities_of(barriers)[-1])
-    change = _said(t_interval(list(growth(barriers, name).values())))
-    return f"- {name}, from dense A to sparsity {last}: {_ends(barriers, name, ' → ')}, which is a growth of {change};"
-
-
-def _against(barriers: Barriers, name: str) -> list[str]:
-    """How barriers without REPAIR compare with those with it."""
+def _beside_repair(barriers: Barriers, name: str) -> str:
+    """The barrier without REPAIR beside that with it: with dense A, with the sparsest A, its growth, and its mean."""
     sparsities = sparsities_of(barriers)
-    first, last = sparsities[0], sparsities[-1]
-    dense, ticket = (_said(_difference(barriers[name, s], barriers[REPAIRED, s])) for s in (first, last))
-    mean = _said(_difference(*(_mean_over_rounds(barriers, each, sparsities) for each in (name, REPAIRED))))
-    grown = _said(_difference(growth(barriers, name), growth(barriers, REPAIRED)))
-    over = f"on average over all {len(sparsities)} networks A"
-    return [
-        f"- growth with {name} − growth with {REPAIRED}: {grown};",
-        f"- {name} − {REPAIRED}: {dense} with dense A, {ticket} at {percent(last)}, {mean} {over}.",
-    ]
+    rows = []
+    for where, sparsity in (("dense A", sparsities[0]), (f"A at {percent(sparsities[-1])}", sparsities[-1])):
+        each = [barriers[one, sparsity] for one in (name, REPAIRED)]
+        rows.append(
+            TableRow(where, [*(Cell.of(summarise([*one.values()])) for one in each), Cell.of(_difference(*each))])
+        )
+    grown = [growth(barriers, one) for one in (name, REPAIRED)]
+    rows.append(
+        TableRow("growth", [*(Cell.of(t_interval([*one.values()])) for one in grown), Cell.of(_difference(*grown))])
+    )
+    means = [_mean_over_rounds(barriers, one, sparsities) for one in (name, REPAIRED)]
+    cells = [*(Cell.of(summarise([*one.values()])) for one in means), Cell.of(_difference(*means))]
+    rows.append(TableRow(f"mean over all {len(sparsities)} networks A", cells))
+    caption = (
+        f"Error barrier in points: mean ± standard deviation over n = {len(grown[0])} pairs; growth and differences "
+        "within pairs with Student's 95% interval."
+    )
+    return markdown(Table(caption, ["", name, REPAIRED, f"{name} − {REPAIRED}"], [rows]))
 
 
 def _every_round(results: Results, barriers: Barriers) -> Table:
@@ -235,13 +228,6 @@ def _by_pair(results: Results, statistics: str, alpha: float, sparsity: float) -
     place = (statistics, alpha, sparsity)
     points = results.of(RoundPoint)
     return {p.pair: p.accuracy for p in points if (p.statistics, p.alpha, p.sparsity) == place}
-
-
-def _ends(barriers: Barriers, name: str, between: str) -> str:
-    """The barrier with dense A and with the sparsest."""
-    sparsities = sparsities_of(barriers)
-    ends = (barriers[name, sparsity].values() for sparsity in (sparsities[0], sparsities[-1]))
-    return between.join(format_summary(summarise(list(values))) for values in ends)
 
 
 def _mean_over_rounds(barriers: Barriers, name: str, sparsities: list[float]) -> dict[int, float]:
