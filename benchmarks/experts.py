@@ -81,8 +81,8 @@ Matching by activations pairs experts that get the same tokens, and the barrier 
 Matching by weights lowers the barrier, too, but only as much as with unpaired experts, and the routers agree about as
 rarely as before. So match mixtures by activations.""",
     "language model": """\
-Here experts gain nothing, paired or not. Matching lowers the barrier through the other units alone; by weights, moving
-the experts raises it again a little. The routers hardly agree more than before.""",
+Moving experts gains nothing here, whether they are paired or not. Matching lowers the barrier through the other units
+alone; by weights, moving experts raises it again a little. The routers hardly agree more than before.""",
 }
 
 TAIL = """
