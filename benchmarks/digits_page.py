@@ -13,9 +13,9 @@ from study_page import RESULTS
 from permask.study.results import Results
 
 HOW = """\
-With Python {python}, torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at commit
+Python {python}, torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at commit
 `{commit}`, on {processor}, in float32. `permask report` makes tables, figures and a page
-of the results file, [`results/{name}.json`](results/{name}.json).
+from the results file, [`results/{name}.json`](results/{name}.json).
 """
 
 

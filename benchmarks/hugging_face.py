@@ -8,26 +8,49 @@ import sys
 import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
+from statistics import median
 
 import torch
 from measure import machine
-from zoo import LEGEND, ROOT, TABLE, measure
+from zoo import LEGEND, ROOT, TABLE, cells_of, measure, percent
 
 import permask
 
 PAGE = ROOT / "docs" / "hugging-face.md"
 
-INTRODUCTION = f"""# Models of Hugging Face, timm and diffusers
+INTRODUCTION = """\
+# Models of Hugging Face, timm and diffusers
 
-What `permask.discover` finds in the networks of other people's libraries. `benchmarks/hugging_face.py` wrote this page.
-Those of `transformers` and `diffusers` are tiny and have random weights, those of `timm` are as large as they are, and
-PEFT wraps the tiny BERT of the table. They are passed as users pass them: `discover(model, tokenizer(...))`, without
-switching off caches and without unpacking anything. Of the two towers only `logits_per_image` counts, of all others
-whatever they return: where an encoder–decoder also returns what its encoder computes, `outputs="logits"` would let
-that move. [How discovery works](discovery.md#how-much-was-found) says what the reasons in the last column mean.
-{LEGEND}
-- **change** of the outputs by random permutations of all groups, relative to the same spread, as `permask.verify`
-  measures it on the network's own code, with three draws of other weights;{TABLE}"""
+This page shows what `permask.discover` finds in networks of transformers, timm, diffusers and PEFT. In {most} of
+{count} networks, at least 99% of the elements of used parameters can move. For the others, the last column of the long
+table names what holds the rest in place. Random permutations of all groups change the outputs by rounding alone: at
+most {change} of their spread. `benchmarks/hugging_face.py` wrote this page.
+
+| family | networks | movable: lowest | median |
+|---|--:|--:|--:|
+{families}
+
+## How to read the table
+
+The networks of transformers and diffusers are tiny and have random weights. Those of timm have their full size. PEFT
+wraps the tiny BERT of the table. Each network is called as a user would call it, `discover(model, tokenizer(...))`: its
+caches stay on, and nothing is unpacked. Of a network with two towers, only `logits_per_image` counts as an output; of
+all others, everything that they return. Some encoder–decoders also return what their encoder computes
+(`encoder_last_hidden_state`), which holds its units in place; `outputs="logits"` would let these move.
+
+"""
+
+CHANGE = """\
+- **change**: the change of the outputs when all groups are permuted at random, relative to the same spread, as
+  `permask.verify` measures it on the network's own code, with three draws of other weights;
+"""
+
+AND_THEN = """
+[How discovery works](discovery.md#how-much-was-found) explains the reasons in the last column.
+
+## Every network
+
+"""
 
 
 def row(name: str) -> str:
@@ -62,7 +85,33 @@ def main(names: Sequence[str]) -> None:
         print(rows[-1], flush=True)
     if not names:
         libraries = ["transformers", *(name for name in ("timm", "diffusers", "peft") if find_spec(name))]
-        PAGE.write_text(f"{INTRODUCTION}{chr(10).join(rows)}\n\n{machine('cpu', *libraries)}.\n")
+        PAGE.write_text(page(rows, machine("cpu", *libraries)), encoding="utf-8")
+
+
+def page(rows: Sequence[str], made_with: str) -> str:
+    """The page, of the lines of its table."""
+    found: dict[str, list[list[str]]] = {}
+    for line in rows:
+        cells = cells_of(line)
+        if cells[1].startswith("**"):
+            found[cells[1].strip("*")] = []
+        else:
+            found[next(reversed(found))].append(cells)
+    families = [summary(name, [percent(one[5]) for one in networks]) for name, networks in found.items()]
+    every = [one for networks in found.values() for one in networks]
+    head = INTRODUCTION.format(
+        most=sum(percent(one[5]) >= 99 for one in every),
+        count=len(every),
+        change=max((one[12] for one in every), key=float),
+        families="\n".join(families),
+    )
+    before = f"{head}{LEGEND}{CHANGE}{TABLE}".replace("\n\n| network", f"\n{AND_THEN}| network")
+    return "\n".join([f"{before}{rows[0]}", *rows[1:], "", f"{made_with}.", ""])
+
+
+def summary(family: str, movable: Sequence[float]) -> str:
+    """A line of the short table."""
+    return f"| {family} | {len(movable)} | {min(movable):.2f}% | {median(movable):.2f}% |"
 
 
 if __name__ == "__main__":

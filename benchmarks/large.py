@@ -29,29 +29,33 @@ STATUS, RESET = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 INTRODUCTION = """# Large networks
 
-What `permask.discover` takes in memory and time, on networks with random weights. Inputs are two images of 224 × 224
-pixels, or two sequences of 32 tokens. `benchmarks/large.py` wrote this page.
+This page shows how much memory and time `permask.discover` takes on large networks with random weights. With a full
+certificate it took at most {ratio:.2f} times the memory of the parameters, in addition to the network. With the other
+certificates, and on networks without weights, it took less. Each row is a single run. `benchmarks/large.py` wrote this
+page.
 
 - **certificate**: `full` tries the symmetry on the network itself, `narrow` on a copy with at most 8 units in every
-  group; with `off`, nothing is tried ([what that means](discovery.md#large-networks)). Networks with `meta` in
-  their name are made without weights;
-- **peak**: the largest resident memory during `discover`, less that of the process just before (`VmHWM` of Linux, which
-  is set back then). The modules of torch that discovery loads are there before. Beside it, the peak as a multiple of
-  what the parameters take in float32;
-- **seconds** of processor time with one thread, in a single run: all of it, and the part of `torch.export`;
-- **error**: the largest change of an output by permutations of all groups, relative to its spread.
+  group, and `off` tries nothing ([what that means](discovery.md#large-networks)). Networks with `meta` in their name
+  are made without weights;
+- **peak**: the largest resident memory during `discover`, less that of the process just before. **× parameters** is the
+  peak as a multiple of the memory of the parameters in float32;
+- **seconds**: processor time with one thread. **export** is the part of `torch.export` in it;
+- **error**: the largest change of an output when all groups are permuted, relative to its spread.
 
 | network | parameters | groups | movable | certificate | peak | × parameters | seconds | export | error |
 |---|--:|--:|--:|---|--:|--:|--:|--:|--:|
 """
 
 SMALL_ONES = """
+Inputs are two images of 224 × 224 pixels, or two sequences of 32 tokens. The peak is read as `VmHWM` of Linux, which is
+reset just before `discover`; by then the modules of torch that discovery needs are loaded.
+
 ## Small networks
 
-Networks of the [studies](studies.md), beside `torch.export` alone of the same network: seconds of processor time with
-one thread, for two images. The **first call** is that of a process that has imported torch and permask, another one for
-either: most of it is what torch loads for its first export. **Later calls** take turns in one process; the table has
-the medians of n = {rounds} rounds, and the median of the ratios in each round with its 95% bootstrap interval.
+The networks of the [studies](studies.md), beside `torch.export` alone of the same network: seconds of processor time
+with one thread, for two images. A **first call** is made in a new process that has imported torch and permask. Most of
+it is what torch loads for its first export. **Later calls** of export and discover take turns in one process. The table
+has their medians over n = {rounds} rounds, and the median of the rounds' ratios with its 95% bootstrap interval.
 
 | network | parameters | first call: export | discover | later calls: export | discover | discover / export |
 |---|--:|--:|--:|--:|--:|--:|
@@ -198,9 +202,15 @@ def main(names: Sequence[str]) -> None:
             print(tables[kind][-1], flush=True)
     torch.set_num_threads(1)
     if not names:
-        large, small_ones = map(chr(10).join, tables.values())
         made_with = machine("cpu", "torchvision", "transformers")
-        PAGE.write_text(f"{INTRODUCTION}{large}\n{SMALL_ONES.format(rounds=ROUNDS)}{small_ones}\n\n{made_with}.\n")
+        PAGE.write_text(page(*tables.values(), made_with), encoding="utf-8")
+
+
+def page(large: Sequence[str], small_ones: Sequence[str], made_with: str) -> str:
+    """The page, of the lines of both tables."""
+    ratio = max(float(line.split("|")[7]) for line in large if "| full |" in line)
+    first, second = INTRODUCTION.format(ratio=ratio), SMALL_ONES.format(rounds=ROUNDS)
+    return "\n".join([first + "\n".join(large), second + "\n".join(small_ones), "", f"{made_with}.", ""])
 
 
 if __name__ == "__main__":

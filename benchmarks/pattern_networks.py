@@ -51,17 +51,19 @@ WIDTHS = (512, 1024, 2048, 4096)
 START, END = "<!-- tables: benchmarks/pattern_networks.py -->", "<!-- end of these tables -->"
 
 INTRODUCTION = """
-Networks with random weights, in which little is to be won: every weight is as likely to matter as any other. The share
-of the magnitude that 2:4 keeps, in percent: in the order as it is, in that which was found, and as many weights
-anywhere in their layers. **change** is that of the outputs by the order, relative to their spread, in float64.
+These networks have random weights, so every weight is as likely to matter as any other, and an order gains little. The
+table has the share of the magnitude that is kept, in percent: with 2:4 in the order as it is, with 2:4 in the order
+that was found, and with as many weights anywhere in the same layers. **change** is the change of the outputs when the
+order is applied, relative to their spread, in float64.
 
 | network | as it is | found | no pattern | change | seconds |
 |---|--:|--:|--:|--:|--:|
 """
 
 WIDTH = """
-A layer like Llama's with weights from the normal distribution: **seconds** of the search by the clock, on {threads}
-cores, and of the processor; **memory** that it takes besides the weights, as a multiple of theirs.
+The next table is of a layer like Llama's, with weights from the normal distribution. **seconds** is the time of the
+search by the clock, on {threads} cores. **memory** is what the search takes in addition to the weights, as a
+multiple of their memory.
 
 | width | hidden units | weights | seconds | of the processor | memory | as it is | found |
 |--:|--:|--:|--:|--:|--:|--:|--:|

@@ -24,15 +24,15 @@ RESULTS = DOCS / "results"
 HOW = """
 {heading}
 
-{steps} steps took {core_hours:.2f} core hours on {on} ({cpu}) that other work shared, with Python {python},
+{steps} steps took {core_hours:.2f} core hours on {on} ({cpu}), which were shared with other work. Python {python},
 torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at {commit}.
-Networks were trained in {precision}; they were matched, averaged and evaluated in float32. The results file is
-[`results/{name}.json`](results/{name}.json); `permask report` makes tables, figures and a page of it. The data are
-those whose content is `{content}`.
+Networks were trained in {precision}; they were matched, averaged and evaluated in float32. `permask report` makes
+tables, figures and a page from the results file, [`results/{name}.json`](results/{name}.json). The hash of the data is
+`{content}`.
 """
 LOST = """commit
-{commits}, which is not in the repository, as commits of that day were rebased after the run;
-the nearest that is there is `{nearest}`, the first to hold results of it"""
+{commits}, which is not in the repository because that day's commits were rebased after the run.
+The nearest commit in the repository is `{nearest}`, the first that holds these results"""
 
 
 def keep_results(about: str | None) -> None:
@@ -82,10 +82,12 @@ def _commit(results: Results) -> str:
 
 
 def figures(plots: Iterable[Plot], prefix: str) -> list[str]:
-    """What shows each figure on a page, with its caption."""
-    return [
-        f"\n![{plot.name.replace('_', ' ')}](figures/{prefix}_{plot.name}.png)\n\n{plot.caption}\n" for plot in plots
-    ]
+    """What shows each figure on a page, as a link to the picture in its full size, with its caption."""
+    shown = []
+    for plot in plots:
+        file = f"figures/{prefix}_{plot.name}.png"
+        shown.append(f"\n[![{plot.name.replace('_', ' ')}]({file})]({file})\n\n{plot.caption}\n")
+    return shown
 
 
 def section(analysis: Analysis, prefix: str) -> str:

@@ -32,19 +32,19 @@ HEAD = """\
 
 {verdict}
 
-Differences of the loss on test text in nats per character, less being better, mean within pairs of seeds with Student's
-95% interval (n = {pairs} pairs):
+Differences of the loss on test text in nats per character, where less is better: mean within pairs of seeds with
+Student's 95% interval (n = {pairs} pairs). The [vocabulary](index.md#vocabulary) explains the names of the methods.
 
 | | difference | |
 |---|---:|---|
 {differences}
 
-[`studies/{name}.yaml`](studies.md) asks of two transformers what the paper asks of two ResNets. They predict the next
-character of the source of Python's own library, as it came with the Python below: {layers} layers of width {width} with
-{heads} heads, {train:,} sequences of {context} characters to train on and {test:,} to test, {epochs} epochs, pruning
-rounds of {prune_epochs} epochs that remove {rate:.0%} of the weights left, to {sparsity:.0%}; sparse training starts
-from epoch {rewind}. The networks are small and trained for a short time: what holds for language models of any use is
-not told here.
+[`studies/{name}.yaml`](studies.md) repeats the paper's main experiment with two transformers in place of ResNets. They
+predict the next character in the source code of Python's standard library (of the Python version below). The networks
+have {layers} layers of width {width} with {heads} heads. They are trained for {epochs} epochs on {train:,} sequences of
+{context} characters and tested on {test:,}. Each pruning round has {prune_epochs} epochs and removes {rate:.0%} of the
+weights left, until {sparsity:.0%} are pruned. Sparse training starts from epoch {rewind}. The networks are small and
+trained briefly, so the study says nothing about language models of useful size.
 """
 
 
@@ -108,20 +108,20 @@ def _verdict(losses: Outcomes) -> str:
         _of(losses, *pair) for pair in (("permuted", "naive"), ("naive", "random"), ("own-ticket", "permuted"))
     )
     helps = {True: "Permuting the mask helps" if permuted.mean < 0 else "Permuting the mask harms", False: ""}
-    first = helps[permuted.excludes_zero] or "Whether permuting the mask helps a transformer is not decided here"
+    first = helps[permuted.excludes_zero] or "This study does not decide whether permuting the mask helps a transformer"
     carried = (
-        "A's mask as it is does otherwise than a shuffled one"
+        "A's mask, not permuted, differs from a shuffled mask"
         if positions.excludes_zero
-        else "A's mask as it is cannot be told from a shuffled one, so that its positions carry nothing that is seen"
+        else "A's mask, not permuted, cannot be told apart from a shuffled mask, so its positions show no effect on B"
     )
     ticket = (
-        f"B's own ticket is {'ahead of' if own.mean < 0 else 'behind'} the permuted mask"
+        f"B's own ticket is {'better' if own.mean < 0 else 'worse'} than the permuted mask"
         if own.excludes_zero
-        else "B's own ticket cannot be told from the permuted mask"
+        else "B's own ticket cannot be told apart from the permuted mask"
     )
     return fill(
         f"{first}: permuted − naive is {format_difference(permuted, 3)} nats per character. {carried}: naive − random "
-        f"is {format_difference(positions, 3)}. {ticket}: {format_difference(own, 3)}.",
+        f"is {format_difference(positions, 3)}. {ticket}: own-ticket − permuted is {format_difference(own, 3)}.",
         width=120,
     )
 

@@ -26,31 +26,40 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "tests"))
 PAGE = ROOT / "docs" / "zoo.md"
 
-LEGEND = """
-- **size**: elements of all parameters;
-- **groups** of interchangeable units, and how many lie **inside** the units of others (heads, convolution groups);
-- **movable**: share of the parameter elements in use with an axis along which units move;
+LEGEND = """\
+- **size**: number of elements of all parameters;
+- **groups**: groups of interchangeable units. **inside**: how many of them lie inside the units of other groups (heads,
+  groups of a convolution);
+- **movable**: share of the elements of used parameters that have an axis along which units move;
 - **positions**: share of the positions along all axes that move;
 - **freedom**: log10 of the number of symmetries;
-- **seconds** of processor time that discovery takes with one thread, and `torch.export` within it: a single run, after
-  one on another network, in which torch loads what it needs;
-- **error** of the certificate: the change of the outputs by permutations of all groups, relative to
-  [their spread](discovery.md#what-the-certificate-says), with random weights, in evaluation mode and float64;
-- **unseen**: groups without influence on these outputs, of which the certificate says nothing;"""
+- **seconds**: processor time of discovery with one thread. **export** is the part of `torch.export` in it. Both are
+  single runs, after one on another network, in which torch loads what it needs;
+- **error**: what the certificate measured, which is the change of the outputs when all groups are permuted, relative to
+  [their spread](discovery.md#what-the-certificate-says). Weights are random, in evaluation mode and float64;
+- **unseen**: groups that do not influence these outputs, so that the certificate says nothing about them;
+"""
 
-TABLE = """
-- **rest**: what holds the elements that cannot move, where they are more than 0.1%.
+TABLE = """\
+- **rest**: what holds the elements that cannot move, if they are more than 0.1% of all.
 
 | network | size | groups | inside | movable | positions | freedom | seconds | export | error | unseen | change | rest |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
 """
 
-INTRODUCTION = f"""# The zoo
+INTRODUCTION = """\
+# The zoo
 
-Networks on which discovery is tested, and what it finds. `benchmarks/zoo.py` wrote this page.
-{LEGEND}
-- **change** of the outputs, relative to the range of their entries, by random permutations of all groups: the largest
-  of three draws. This is measured apart from discovery's own certificate;{TABLE}"""
+The zoo is the set of networks on which discovery is tested. In all {count} of them, at least {least} of the elements of
+used parameters can move, and random permutations of all groups change the outputs by at most {change} of their range.
+`benchmarks/zoo.py` wrote this page.
+
+"""
+
+CHANGE = """\
+- **change**: the change of the outputs when all groups are permuted at random, relative to the range of their entries;
+  the largest of three draws. It is measured apart from discovery's own certificate;
+"""
 
 
 @dataclass(frozen=True)
@@ -137,7 +146,25 @@ def main(names: Sequence[str]) -> None:
         rows.append(row(name))
         print(rows[-1], flush=True)
     if not names:
-        PAGE.write_text(f"{INTRODUCTION}{chr(10).join(rows)}\n\n{machine('cpu', 'torchvision')}.\n")
+        PAGE.write_text(page(rows, machine("cpu", "torchvision")), encoding="utf-8")
+
+
+def page(rows: Sequence[str], made_with: str) -> str:
+    """The page, of the lines of its table."""
+    cells = [cells_of(line) for line in rows]
+    least, change = min((one[5] for one in cells), key=percent), max((one[12] for one in cells), key=float)
+    head = INTRODUCTION.format(count=len(rows), least=least, change=change)
+    return "\n".join([f"{head}{LEGEND}{CHANGE}{TABLE}{rows[0]}", *rows[1:], "", f"{made_with}.", ""])
+
+
+def cells_of(line: str) -> list[str]:
+    """What stands in a line of the table; the first cell is number 1."""
+    return [cell.strip() for cell in line.split("|")]
+
+
+def percent(cell: str) -> float:
+    """The number in front of a sign for percent."""
+    return float(cell.rstrip("%"))
 
 
 if __name__ == "__main__":

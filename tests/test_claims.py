@@ -172,6 +172,5 @@ def test_studies_come_nearest_to_the_paper_first_and_those_that_are_missing_are_
     sweep = {"sparse": STUDY, "sweep": {"sparse.rescale": [None]}}
     (found,) = judged(BETTER, named(Results({}, {}, swept), "digits", **sweep))
     assert found.file == "digits" and found.study.startswith("digits-1-")
-    line = claim_lines(BETTER, None)
-    assert line[1:4] == [NOT_DECIDED, "not run yet", "0"]
-    assert line[-1] == "the paper's scale: `permask run resnet20x1-cifar10`"
+    assert claim_lines(None)[:3] == [NOT_DECIDED, "not run yet", "0"]
+    assert claim_lines(found)[1].startswith(f"[{found.study}](results/digits.json): ")

@@ -175,17 +175,14 @@ def judged(claim: Claim, known: Mapping[str, Results]) -> list[Judged]:
     return [one for one in found if one]
 
 
-CLAIM_HEADINGS = ("claim", "verdict", "scale", "n", "difference", "published", "results", "what would decide it")
+CLAIM_HEADINGS = ("verdict", "study", "n", "difference", "second difference", "what would decide it here")
 
 
-def claim_lines(claim: Claim, found: Judged | None) -> list[str]:
-    """The cells of a claim's line."""
-    paper = f"the paper's scale: `permask run {claim.studies[0]}`"
+def claim_lines(found: Judged | None) -> list[str]:
+    """The cells of a line of a claim's table."""
     if found is None:
-        return [claim.name, NOT_DECIDED, "not run yet", "0", claim.difference, claim.published, "–", paper]
-    said = f"{claim.difference}: **{format_difference(found.difference)}**"
-    if found.besides:
-        said += f"; {claim.besides}: {format_difference(found.besides)}"
-    decides = f"here {found.decides}; {paper}" if found.decides else paper
-    link = f"[{found.study}](results/{found.file}.json)"
-    return [claim.name, found.verdict, found.scale, str(found.n), said, claim.published, link, decides]
+        return [NOT_DECIDED, "not run yet", "0", "–", "–", "–"]
+    study = f"[{found.study}](results/{found.file}.json): {found.scale}"
+    second = format_difference(found.besides) if found.besides else "–"
+    difference = f"**{format_difference(found.difference)}**"
+    return [found.verdict, study, str(found.n), difference, second, found.decides or "–"]
