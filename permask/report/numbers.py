@@ -13,7 +13,7 @@ def percent(share: float) -> str:
 
 def signed(points: float, digits: int = 2) -> str:
     """A number with its sign, the minus as wide as the plus."""
-    return f"{points:+z.{digits}f}".replace("-", "−")
+    return f"{points:+.{digits}f}".replace("-", "−")
 
 
 def format_summary(summary: Summary | None, digits: int = 2) -> str:
@@ -28,7 +28,7 @@ def format_interval(difference: Difference, digits: int = 2) -> str:
     """`[1.65, 3.55]`; that there is none if there is one pair."""
     if difference.low is None or difference.high is None:
         return "no interval"
-    return f"[{difference.low:z.{digits}f}, {difference.high:z.{digits}f}]".replace("-", "−")
+    return f"[{difference.low:.{digits}f}, {difference.high:.{digits}f}]".replace("-", "−")
 
 
 def format_difference(difference: Difference | None, digits: int = 2) -> str:
