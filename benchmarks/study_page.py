@@ -98,10 +98,9 @@ def section(analysis: Analysis, prefix: str) -> str:
 
 
 def save_figures(plots: Iterable[Plot], prefix: str) -> None:
-    """Save figures in docs/figures, where `figures` refers to them."""
+    """Save figures in docs/figures, where `figures` refers to them, for pages that may be dark."""
     for plot in plots:
-        (saved,) = plot.save(DOCS / "figures", ("png",))
-        saved.rename(saved.with_name(f"{prefix}_{saved.name}"))
+        (DOCS / "figures" / f"{prefix}_{plot.name}.png").write_bytes(plot.on_any_ground())
 
 
 def _steps_behind(results: Results, store: Path) -> list[dict[str, Any]]:

@@ -1,5 +1,7 @@
 """Differences against sparsity, and the share of the gap between naive and lth that methods close."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
@@ -9,6 +11,7 @@ from support.made_results import made_network, made_results
 from permask.report.differences import difference_plot, gap_closed, gap_plot, gap_table
 from permask.report.figures import plots
 from permask.report.outcomes import Outcomes
+from permask.report.style import METHOD_STYLES
 
 
 def outcomes_of(**accuracies: list[float]) -> Outcomes:
@@ -95,6 +98,21 @@ def test_a_method_far_below_naive_does_not_flatten_the_others() -> None:
     )
     plot = gap_plot(outcomes, 5)
     assert plot is not None
-    low, high = plot.figure.axes[0].get_ylim()
-    assert (low, high) == (-100, 200)
-    assert "between −100 and 200%" in plot.caption
+    above, below = plot.figure.axes
+    (low, high), (bottom, top) = above.get_ylim(), below.get_ylim()
+    assert -150 < low < 0 and 100 < high < 250
+    assert bottom < -100 * 80 / 4 < top == low  # its own mean is under the break
+    assert "cut off at −100 and 200%" in plot.caption
+
+
+def test_a_difference_looks_like_its_first_method() -> None:
+    outcomes = outcomes_of(lth=[94.0, 96.0], naive=[90.0, 92.0], permuted=[92.0, 95.0])
+    for compared, alike in (
+        ((("lth", "permuted"), ("permuted", "naive")), True),
+        ((("lth", "permuted"), ("lth", "naive")), False),
+    ):
+        plot = difference_plot(replace(outcomes, comparisons=compared), 5)
+        assert plot is not None
+        drawn = [handle.get_color() for handle in plot.figure.legends[0].legend_handles]
+        assert len(set(drawn)) == 2
+        assert (drawn == [METHOD_STYLES[first].colour for first, _ in compared]) == alike

@@ -1,23 +1,28 @@
 from dataclasses import replace
+from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from matplotlib import rc_context
+from matplotlib import image, rc_context
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
-from support.made_results import changed, made_results, without
+from support.made_results import changed, made_results, measured_results, without
 
 from permask.report import connectivity, matching
 from permask.report.connectivity import curve
 from permask.report.figures import accuracy_against_sparsity, plots
+from permask.report.ground import LINE, TEXT, lightened, luminance
+from permask.report.masks import layer_tables
+from permask.report.masks import plots as plots_of_masks
 from permask.report.outcomes import Outcomes
 from permask.report.panels import Scale, draw_lines
 from permask.report.statistics import Summary, summarise, t_interval
 from permask.report.style import METHOD_STYLES, PRINT, styles
 from permask.study.steps.connect import PathPoint
+from permask.study.steps.mask import MeasuredMask
 from permask.study.steps.match import MatchedGroup
 from permask.study.steps.trained import Trained
 
@@ -197,3 +202,83 @@ def test_of_many_sparsities_the_rewind_figure_shows_eight() -> None:
     assert len(titles) == 8
     assert titles[0] == "sparsity 50%"
     assert titles[-1] == "sparsity 98%"
+
+
+def test_no_mean_leaves_a_figure_whose_bands_are_cut_off() -> None:
+    lines = {"a": [Summary(50, 400, 5)], "b": [Summary(-90, 5, 5)], "c": [Summary(-800, 5, 5)]}
+    scale = Scale.of([lines], None, (-100, 200))
+    assert -120 < scale.low < -90 and 200 <= scale.high < 250
+    assert scale.bottom is not None and scale.bottom < -800
+    assert Scale.of([lines], None).low < -800  # without limits there is one axis, down to the lowest
+
+
+def test_a_control_is_also_found_in_differences() -> None:
+    lines = {"permuted − naive": [t_interval([2.0, 3.0])], "random − naive": [t_interval([-40.0, -41.0])]}
+    scale = Scale.of([lines], None)
+    assert scale.low > -20
+    assert scale.bottom is not None and scale.bottom < -40
+
+
+@pytest.mark.parametrize("colour", ["#000000", *{look.colour for look in METHOD_STYLES.values()}])
+def test_lightened_colours_are_seen_on_dark_and_on_white(colour: str) -> None:
+    dark = luminance("#1e2129")
+    for least, contrast in ((TEXT, 3.8), (LINE, 3.0)):
+        shown = luminance(lightened(colour, least))
+        assert shown >= least - 0.01
+        assert (shown + 0.05) / (dark + 0.05) >= contrast - 0.1
+    assert luminance(lightened(colour, LINE)) == pytest.approx(max(LINE, luminance(colour)), abs=0.01)
+    assert 1.05 / (TEXT + 0.05) > 4.1
+
+
+def test_a_figure_on_any_ground_has_none_of_its_own_and_no_black() -> None:
+    plot = accuracy_against_sparsity(Outcomes.of_study(made_results()), 5)
+    before = plot.png
+    shown = pixels(plot.on_any_ground())
+    drawn = shown[..., 3] > 0.9
+    assert (shown[0, 0, 3], shown[-1, -1, 3]) == (0, 0)
+    assert drawn.mean() < 0.3
+    assert shown[drawn][:, :3].max(axis=1).min() > 0.4
+    assert plot.render("png") == before  # the figure itself is as it was
+    assert pixels(before)[..., :3].min() == 0
+
+
+def pixels(png: bytes) -> np.ndarray:
+    return image.imread(BytesIO(png), format="png")
+
+
+def test_the_bands_of_many_methods_are_fainter() -> None:
+    def opacity(count: int) -> float:
+        names = list(METHOD_STYLES)[2 : 2 + count]
+        lines = {name: [Summary(50.0, 1.0, 3), Summary(51.0, 1.0, 3)] for name in names}
+        figure, _ = draw_lines({"": lines}, styles(names), "x", {0.0: "0", 1.0: "1"})
+        return figure.axes[0].collections[0].get_alpha()
+
+    assert opacity(12) == pytest.approx(opacity(3) / 3)
+
+
+def test_groups_that_were_not_observed_are_named_below_the_figure_and_numbered_ones_are_layers() -> None:
+    rename = {"hidden.0": "4", "hidden.1": "14"}
+    unseen = {"group": lambda row: rename[row.group], "correlation": lambda row: 0.5}
+    matches = changed(made_results(), MatchedGroup, **unseen).of(MatchedGroup)
+    assert [row.name for row in matching.table(matches).rows] == ["layer 4", "layer 14"]
+    blind = [replace(m, correlation=None, correlation_identity=None) if m.group == "14" else m for m in matches]
+    plot = matching.plot(blind)
+    assert plot.panels[0].names == ["layer 4"]
+    assert "Not observed: layer 14." in plot.caption
+    assert "Not observed" not in matching.plot(matches).caption
+
+
+@pytest.mark.parametrize(
+    ("names", "drawn"),
+    [
+        (("0.weight", "14.weight", "4.weight"), ["0.weight", "4.weight", "14.weight"]),
+        (("query.weight", "key.weight", "10.weight"), ["query.weight", "key.weight", "10.weight"]),
+    ],
+)
+def test_layers_stand_in_the_networks_order_also_where_older_results_have_them_by_name(
+    names: tuple[str, ...], drawn: list[str]
+) -> None:
+    masks = measured_results(pairs=2).of(MeasuredMask)
+    named = [replace(m, layers=[{**m.layers[0], "layer": name} for name in names]) for m in masks]
+    assert [plot.panels[0].names for plot in plots_of_masks(named)] == [drawn, drawn]
+    assert [row.name for row in layer_tables(named)[0].rows] == drawn

@@ -4,12 +4,13 @@ import math
 import random
 import zlib
 from base64 import b64decode
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
-from support.made_results import changed, made_results
+from support.made_results import PROVENANCE, changed, made_results
 
 from permask.report.figures import plots
 from permask.report.numbers import format_summary
@@ -138,6 +139,15 @@ def test_a_run_that_diverged_leaves_the_page_readable() -> None:
     assert embedded_study(page(results, []))["runs"]["loss"][7] is None
 
 
+def test_what_steps_share_with_where_they_were_gathered_is_told_once() -> None:
+    results = made_results(pairs=1, rewinds=(0,), alphas=0)
+    same, other = ({"torch": {value: 7}} for value in (PROVENANCE["torch"], "2.14.0"))
+    for computed, said in ((same, "<dt>torch</dt><dd>2.15.0 (7 steps)</dd>"), (other, "<dt>torch</dt><dd>2.15.0</dd>")):
+        html = page(replace(results, provenance={**PROVENANCE, "computed_with": computed}), [])
+        assert said in html
+        assert ("<dt>torch of the steps</dt>" in html) == (computed is other)
+
+
 def test_provenance_and_specification_are_on_the_page() -> None:
     results = made_results()
     html = page(results, [])
@@ -163,7 +173,8 @@ def test_text_from_the_study_cannot_become_markup() -> None:
     html = page(Results({"name": "a <b> & c"}, results.provenance, results.rows), [])
     assert "<script>alert" not in html
     assert html.count("&lt;script&gt;alert(3)") == 2
-    assert "<h1>Study a &lt;b&gt; &amp; c</h1>" in html
+    assert '<p class="caption">Study a &lt;b&gt; &amp; c</p>' in html
+    assert "– study a &lt;b&gt; &amp; c</title>" in html
     assert embedded_study(html)["origins"][0]["commit"] == "</script><script>alert(2)"
     elements(html)
 

@@ -10,6 +10,7 @@ from support.chromium import Chromium, Tab
 from support.made_results import changed, made_results, measured_results
 
 from permask.report.ensembles import MEASURES
+from permask.report.finding import finding
 from permask.report.numbers import format_summary
 from permask.report.outcomes import Outcomes
 from permask.report.rounds import barriers_by_round
@@ -98,7 +99,8 @@ def test_choosing_changes_the_table_and_the_charts(results: Results, report: Pat
     assert shown["lines"] == [*permuted, "5"]
     naive = [outcomes.summary("naive", sparsity, 20) for sparsity in outcomes.sparsities]
     assert shown["naive"] == [summary.mean for summary in naive if summary]
-    assert shown["captions"][0].startswith("Test accuracy against sparsity at rewind epoch 20. ")
+    said = f"{finding(outcomes, 20)}. Test accuracy against sparsity at rewind epoch 20. "
+    assert shown["captions"][0].startswith(said)
     assert shown["captions"][1].startswith("Test accuracy against the rewind epoch at sparsity 99%. ")
 
 
@@ -128,6 +130,32 @@ def test_the_axes_reach_down_to_the_control_on_request(report: Path, browser: Ch
     before, after = Tab(browser, report).run(script)
     assert 80 < before < 90
     assert after < 60
+
+
+def test_a_far_control_is_drawn_under_a_break_by_default(results: Results, report: Path, browser: Chromium) -> None:
+    script = f"""{CHART}
+    const drawn = (id) => {{
+      const box = chart(id);
+      const below = box.data.find((t) => t.name === "random" && t.yaxis === "y2");
+      return [box.layout.yaxis2.range, below.y, box.layout.yaxis.range[0]];
+    }};
+    return [drawn("accuracy_against_sparsity"), drawn("accuracy_against_rewind")];
+    """
+    for (bottom, top), means, low in Tab(browser, report).run(script):
+        assert top == low
+        assert bottom < min(means) < top
+
+
+def test_a_phones_first_screen_holds_the_finding_and_numbers_of_the_table(report: Path, browser: Chromium) -> None:
+    script = """
+    const end = (choice) => document.querySelector(choice).getBoundingClientRect().bottom;
+    const shown = end("details.rewind[open] tr[data-method=permuted]");
+    return [end("h1"), shown, document.querySelector("#controls details").open];
+    """
+    title, row, is_open = Tab(browser, report, width=390).run(script)
+    assert title < 200
+    assert row < 844
+    assert not is_open
 
 
 def test_the_runs_are_those_of_results_csv_to_the_digit(report: Path, browser: Chromium) -> None:
@@ -263,6 +291,8 @@ def test_small_studies_open_without_an_error(browser: Chromium, tmp_path: Path, 
 def test_all_of_it_works_from_the_keyboard(report: Path, browser: Chromium) -> None:
     tab = Tab(browser, report)
     focused = "const e = document.activeElement; return e.id || e.value || e.innerText;"
+    tab.press("Tab")
+    assert tab.run(focused) == "Choose what is shown"
     tab.press("Tab", "ArrowDown")
     assert tab.run(focused) == "rewind"
     assert tab.run('return document.querySelector("details.rewind[open] summary").innerText;') == "Rewind epoch 20"

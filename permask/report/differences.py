@@ -11,15 +11,15 @@ from matplotlib.figure import Figure
 from permask.report.intervals import ratio_interval
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
-from permask.report.panels import SPARSITY, Line, draw_lines, sparsity_ticks
+from permask.report.panels import Line, draw_lines, sparsity_label, sparsity_ticks
 from permask.report.plot import Plot
 from permask.report.statistics import Difference
-from permask.report.style import styles
+from permask.report.style import Style, styles
 from permask.report.table import Cell, Table, TableRow, emphasised, most_values
 
 TOP, BOTTOM = "lth", "naive"
 NO_GAP = "no gap"
-SHOWN = (-100, 200)  # percent, at most: a method far below naive would flatten all others
+SHOWN = (-100, 200)  # percent, of the intervals: a wide one would flatten all lines
 
 
 def gap_closed(outcomes: Outcomes, method: str, sparsity: float, rewind: int | None) -> Difference | None:
@@ -73,8 +73,8 @@ def gap_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
         outcomes, found, f"gap closed (% of {TOP} − {BOTTOM})", spread="Fieller's 95% interval", within=SHOWN
     )
     what = (
-        f"Share of the gap between {BOTTOM} and {TOP} that methods close at rewind epoch {rewind}, as far as it lies "
-        f"between {SHOWN[0]} and {SHOWN[1]}%; the table has the rest.".replace("-", "−")
+        f"Share of the gap between {BOTTOM} and {TOP} that methods close at rewind epoch {rewind}. Intervals are cut "
+        f"off at {SHOWN[0]} and {SHOWN[1]}%; the table has the rest.".replace("-", "−")
     )
     return Plot("gap_closed", f"{what} {bands} {_without(outcomes, rewind)}".strip(), figure)
 
@@ -101,8 +101,18 @@ def _against_sparsity(
     spread: str,
     within: tuple[float, float],
 ) -> tuple[Figure, str]:
-    looks, ticks = styles(tuple(lines)), sparsity_ticks(outcomes.sparsities)
-    return draw_lines({"": lines}, looks, SPARSITY, ticks, y_label=y_label, of="pair", spread=spread, within=within)
+    ticks, label = sparsity_ticks(outcomes.sparsities), sparsity_label(outcomes.sparsities)
+    return draw_lines(
+        {"": lines}, _looks(tuple(lines)), label, ticks, y_label=y_label, of="pair", spread=spread, within=within
+    )
+
+
+def _looks(names: tuple[str, ...]) -> dict[str, Style]:
+    """A difference looks like its first method, unless that is the first of several."""
+    firsts = [name.split(" − ")[0] for name in names]
+    if len(set(firsts)) < len(firsts):
+        return styles(names)
+    return dict(zip(names, styles(firsts).values(), strict=True))
 
 
 def _without(outcomes: Outcomes, rewind: int | None) -> str:

@@ -9,14 +9,14 @@ from matplotlib.figure import Figure
 from permask.report.plot import Dots
 
 # inches
-WIDTH, ROW = 1.85, 0.19
+WIDTH, ROW = 2.3, 0.19
 BESIDE, BETWEEN, TOP, BOTTOM, RIGHT = 0.2, 0.66, 0.42, 0.42, 0.12
 CHARACTER = 0.075
-COLUMNS = 3
+COLUMNS = 2
 
 
 def lay_out_dots(panels: Sequence[Dots], notes: str) -> Figure:
-    """Draw panels three beside each other; the names of the rows stand at the left."""
+    """Draw panels two beside each other; the names of the rows stand at the left."""
     names = panels[0].names
     columns, rows = min(COLUMNS, len(panels)), ceil(len(panels) / COLUMNS)
     left = 0.15 + CHARACTER * max(map(len, names))
@@ -47,7 +47,7 @@ def _draw(axes: Axes, panel: Dots) -> None:
                     xerr=None if marks.hollow else found.std,
                     color=look.colour,
                     marker=look.marker,
-                    markerfacecolor="white" if marks.hollow else look.colour,
+                    markerfacecolor="none" if marks.hollow else look.colour,
                     elinewidth=1,
                 )
     axes.set_yticks(range(len(panel.names)), panel.names)

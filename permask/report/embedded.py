@@ -8,6 +8,7 @@ from math import isfinite
 from operator import attrgetter
 
 from permask.report.connectivity import curves
+from permask.report.finding import finding
 from permask.report.numbers import format_summary, percent
 from permask.report.outcomes import Outcomes, in_order
 from permask.report.panels import CONTROL
@@ -47,6 +48,7 @@ def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str
         "rewinds": outcomes.rewinds,
         "middle": outcomes.rewinds.index(outcomes.middle_rewind) if outcomes.middle_rewind is not None else None,
         "looks": {name: _look(style) for name, style in (styles(methods) | BEFORE_AND_AFTER | ROUNDS).items()},
+        "findings": [finding(outcomes, rewind) for rewind in outcomes.rewinds],
         "dense": _cell(outcomes.summary("dense")),
         "cells": {
             method: [[_cell(outcomes.summary(method, s, k)) for s in outcomes.sparsities] for k in outcomes.rewinds]

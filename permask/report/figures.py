@@ -7,9 +7,10 @@ from matplotlib import rc_context
 
 from permask.report import connectivity, matching
 from permask.report.differences import difference_plot, gap_plot
+from permask.report.finding import finding
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
-from permask.report.panels import MULTIPLE_INCHES, SPARSITY, Line, draw_lines, sparsity_ticks
+from permask.report.panels import MULTIPLE_INCHES, Line, draw_lines, sparsity_label, sparsity_ticks
 from permask.report.plot import Plot
 from permask.report.style import PRINT, styles
 from permask.study.results import Results
@@ -45,10 +46,11 @@ def accuracy_against_sparsity(outcomes: Outcomes, rewind: int | None) -> Plot:
         method: [outcomes.summary(method, sparsity, rewind) for sparsity in outcomes.sparsities]
         for method in outcomes.methods
     }
-    ticks = sparsity_ticks(outcomes.sparsities)
+    ticks, label = sparsity_ticks(outcomes.sparsities), sparsity_label(outcomes.sparsities)
     looks, dense = styles(outcomes.methods), outcomes.summary("dense")
-    figure, bands = draw_lines({f"rewind epoch {rewind}": lines}, looks, SPARSITY, ticks, dense=dense)
-    caption = f"Test accuracy against sparsity at rewind epoch {rewind}. {bands}"
+    figure, bands = draw_lines({f"rewind epoch {rewind}": lines}, looks, label, ticks, dense=dense)
+    found = finding(outcomes, rewind)
+    caption = f"{found and f'{found}. '}Test accuracy against sparsity at rewind epoch {rewind}. {bands}"
     return Plot("accuracy_against_sparsity", caption, figure)
 
 

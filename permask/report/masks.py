@@ -1,7 +1,9 @@
 """What masks keep of every layer, how far they suit network B, and what networks cost under them."""
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from permask.report.numbers import MISSING, percent, short
@@ -26,8 +28,21 @@ def by_sparsity(masks: Masks) -> dict[float, list[MeasuredMask]]:
     """The masks of every sparsity, ascending."""
     found: defaultdict[float, list[MeasuredMask]] = defaultdict(list)
     for mask in masks:
-        found[mask.sparsity].append(mask)
+        found[mask.sparsity].append(replace(mask, layers=_in_network_order(mask.layers)))
     return dict(sorted(found.items()))
+
+
+def _in_network_order(layers: list[Layer]) -> list[Layer]:
+    """Layers as the network has them; older results have them by name, `14.weight` before `4.weight`."""
+    names = [layer["layer"] for layer in layers]
+    if names != sorted(names):
+        return layers
+
+    def numbered(layer: Layer) -> list[tuple[int, str]]:
+        parts = re.split(r"(\d+)", layer["layer"])
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in parts]
+
+    return sorted(layers, key=numbered)
 
 
 def overlap(name: str) -> Share:

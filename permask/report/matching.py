@@ -24,7 +24,11 @@ def table(matches: Sequence[MatchedGroup]) -> Table:
 
 def plot(matches: Sequence[MatchedGroup]) -> Plot:
     """A row per group and matcher."""
-    groups = _by_group(matches)
+    groups, unseen = _by_group(matches), []
+    for name, found in list(groups.items()):
+        if not any(_correlations(found).values()) and len(groups) > 1:
+            unseen.append(name)
+            del groups[name]
     looks = {IDENTITY: METHOD_STYLES["naive"], MATCHED: METHOD_STYLES["permuted"]}
     correlations = list(map(_correlations, groups.values()))
     marks = [Marks(name, [found[name] for found in correlations], [look] * len(groups)) for name, look in looks.items()]
@@ -32,6 +36,8 @@ def plot(matches: Sequence[MatchedGroup]) -> Plot:
     caption = "How well units of the dense networks A and B agree, in every group of the symmetry."
     if len(set(map(_matcher, matches))) > 1:
         caption += f" {_measure(matches)}."
+    if unseen:
+        caption += f" Not observed: {', '.join(unseen)}."
     return plot_rows("matching", caption, dots)
 
 
@@ -41,9 +47,14 @@ def _by_group(matches: Sequence[MatchedGroup]) -> dict[str, list[MatchedGroup]]:
     found: dict[str, list[MatchedGroup]] = {}
     for group in dict.fromkeys(match.group for match in matches):
         for matcher in matchers:
-            name = group if len(matchers) == 1 else f"{group}, {matcher}"
+            name = called(group) if len(matchers) == 1 else f"{called(group)}, {matcher}"
             found[name] = [match for match in matches if (match.group, _matcher(match)) == (group, matcher)]
     return {name: of_name for name, of_name in found.items() if of_name}
+
+
+def called(group: str) -> str:
+    """A group as readers meet it: one that is named after a numbered layer of a network is told from a number."""
+    return f"layer {group}" if group.isdecimal() else group
 
 
 def _matcher(match: MatchedGroup) -> str:

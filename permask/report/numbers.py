@@ -21,7 +21,7 @@ def format_summary(summary: Summary | None, digits: int = 2) -> str:
     if summary is None:
         return MISSING
     spread = "" if summary.std is None else f" ± {summary.std:.{digits}f}"
-    return f"{summary.mean:.{digits}f}".replace("-", "−") + spread
+    return f"{summary.mean:z.{digits}f}".replace("-", "−") + spread
 
 
 def format_interval(difference: Difference, digits: int = 2) -> str:

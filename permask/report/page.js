@@ -48,7 +48,9 @@
       shown.whole = event.target.checked;
       update();
     };
-    box.append(
+    const choices = element("details", { open: innerWidth >= 640 }, element("summary", {}, "Choose what is shown"));
+    box.append(choices);
+    choices.append(
       select("rewind", "Rewind epoch", rewinds.map((k, i) => [i, String(k)]), shown.rewind, (i) => {
         shown.rewind = i;
         update();
@@ -59,7 +61,7 @@
       }),
       element("fieldset", {}, element("legend", {}, "Methods"), ...switches),
       methods.includes(study.control)
-        ? element("label", {}, element("input", { type: "checkbox", id: "whole", onchange: whole }), `axes down to ${study.control}`)
+        ? element("label", {}, element("input", { type: "checkbox", id: "whole", onchange: whole }), `one axis down to ${study.control}`)
         : "",
       status,
     );
@@ -91,12 +93,28 @@
     return ends.length ? [Math.min(...ends), Math.max(...ends)] : null;
   }
 
-  function range(lines, whole) {
-    const main = Object.keys(lines).filter((name) => whole || name !== study.control);
-    const found = extent(main.flatMap((name) => lines[name])) || extent(Object.values(lines).flat());
-    if (found === null) return undefined;
-    const margin = 0.06 * (found[1] - found[0]) || 1;
-    return [found[0] - margin, found[1] + margin];
+  // as in print: a control that is far below the methods is drawn under a break, unless one axis is asked for
+  function scale(lines, whole) {
+    const main = extent(Object.keys(lines).filter((name) => name !== study.control).flatMap((name) => lines[name]));
+    const control = extent(lines[study.control] || []);
+    if (main === null && control === null) return {};
+    const [low, high] = main || control;
+    const [bottom, top] = control || main;
+    const margin = 0.06 * (high - low) || 1;
+    if (whole || bottom >= low - 0.5 * (high - low)) {
+      return { range: [Math.min(low, bottom) - margin, Math.max(high, top) + margin] };
+    }
+    return { range: [low - margin, Math.max(high, top) + margin], below: [bottom - 0.06 * (low - bottom), low - margin] };
+  }
+
+  const LOWER = 0.25; // of the height, under a break
+  const GAP = 0.03;
+
+  function broken(below) {
+    const ground = { type: "rect", x0: 0, x1: 1, y0: 0, y1: LOWER, fillcolor: "rgba(128, 128, 128, 0.12)", line: { width: 0 } };
+    const strokes = [LOWER, LOWER + GAP].map((y) => ({ type: "line", x0: -0.008, x1: 0.008, y0: y - 0.012, y1: y + 0.012, line: { color: css("--ink"), width: 1 } }));
+    const shapes = [ground, ...strokes].map((shape) => ({ xref: "paper", yref: "paper", layer: "below", ...shape }));
+    return { yaxis2: { domain: [0, LOWER], range: below, nticks: 4, anchor: "x" }, shapes };
   }
 
   function band(positions, cells) {
@@ -118,7 +136,7 @@
   // a point without neighbours has no band
   const alone = (cells, i) => Boolean(cells[i]) && !cells[i - 1] && !cells[i + 1];
 
-  function traces(name, positions, cells, where, unit) {
+  function traces(name, positions, cells, where, unit, count) {
     const look = study.looks[name];
     const text = cells.map((cell, i) => cell && `${name}, ${where[i]}<br>${cell[3]}${unit} (n = ${cell[2]})`);
     const line = {
@@ -132,7 +150,8 @@
       marker: { symbol: look.symbol, size: 10, color: ink(name) },
       error_y: bars(cells.map((cell, i) => (alone(cells, i) ? cell[1] : 0))),
     };
-    return [{ ...band(positions, cells), fillcolor: `${look.colour}30` }, line];
+    const opacity = Math.round(48 * Math.min(1, 4 / count)).toString(16).padStart(2, "0"); // or lines would drown in them
+    return [{ ...band(positions, cells), fillcolor: `${look.colour}${opacity}` }, line];
   }
 
   const bars = (array) => ({ type: "data", array, thickness: 1.5, width: 0, visible: array.some(Boolean) });
@@ -149,7 +168,7 @@
     box.setAttribute("aria-label", `${words.textContent} The values are in the tables of this page.`);
   }
 
-  function draw(box, drawn, { xaxis, yaxis, ...own }) {
+  function draw(box, drawn, { xaxis, yaxis, yaxis2, ...own }) {
     const family = getComputedStyle(document.body).fontFamily;
     const grid = { gridcolor: css("--line"), zeroline: false, linecolor: css("--soft"), automargin: true };
     const layout = {
@@ -162,6 +181,7 @@
       legend: { orientation: "h", y: 1, yref: "container", yanchor: "top", x: 0, itemclick: false, itemdoubleclick: false },
       xaxis: { ...grid, ...xaxis },
       yaxis: { ...grid, ...yaxis },
+      ...(yaxis2 ? { yaxis2: { ...grid, ...yaxis2 } } : {}),
       ...own,
     };
     Plotly.react(box, drawn, layout, { displaylogo: false, responsive: true, displayModeBar: false });
@@ -181,7 +201,7 @@
     const words = figure.querySelector("figcaption");
     if (caption) words.textContent = `${caption} ${bands(lines)}`;
     describe(box, words);
-    const drawn = Object.entries(lines).flatMap(([name, cells]) => traces(name, positions, cells, where, id === "barrier_along_rounds" ? " points" : "%"));
+    const drawn = Object.entries(lines).flatMap(([name, cells]) => traces(name, positions, cells, where, id === "barrier_along_rounds" ? " points" : "%", Object.keys(lines).length));
     const dense = study.dense && id.startsWith("accuracy") && shown.methods.has("dense");
     if (dense) {
       const [least, most] = [Math.min(...positions), Math.max(...positions)];
@@ -190,11 +210,13 @@
       const line = { color: ink("dense"), dash: "dot", width: 1.5 };
       drawn.unshift({ x: ends, y: [study.dense[0], study.dense[0]], name: "dense", mode: "lines", line, text: [text, text], hovertemplate: "%{text}<extra></extra>" });
     }
-    const spanned = dense ? { ...lines, dense: [study.dense] } : lines;
+    const { range, below } = scale(dense ? { ...lines, dense: [study.dense] } : lines, shown.whole);
+    if (below) drawn.push(...drawn.filter(({ name }) => name !== "dense").map((trace) => ({ ...trace, yaxis: "y2", showlegend: false })));
     draw(box, drawn, {
       height: 380,
-      xaxis: { ...axis, title: { text: innerWidth < 600 ? axis.title.text.replace(" (log", "<br>(log") : axis.title.text } },
-      yaxis: { title: { text: id === "barrier_along_rounds" ? "error barrier (points)" : "test accuracy (%)" }, range: range(spanned, shown.whole) },
+      ...(below ? broken(below) : {}),
+      xaxis: { ...axis, ...(below ? { anchor: "y2" } : {}), title: { text: innerWidth < 600 ? axis.title.text.replace(" (log", "<br>(log") : axis.title.text } },
+      yaxis: { title: { text: id === "barrier_along_rounds" ? "error barrier (points)" : "test accuracy (%)" }, range, ...(below ? { domain: [LOWER + GAP, 1] } : {}) },
     });
     if (first && open) {
       box.on("plotly_click", ({ points: [point] }) => point.data.name in study.cells && open(point.data.name, point.pointIndex));
@@ -248,7 +270,8 @@
     const across = Object.fromEntries(names.map((name) => [name, study.cells[name][shown.rewind] || []]));
     const density = sparsities.map((sparsity) => -Math.log(1 - sparsity));
     const axis = { title: { text: "sparsity of the pruned layers (log scale of density)" }, tickvals: density, ticktext: percents };
-    const bySparsity = `Test accuracy against sparsity at rewind epoch ${rewinds[shown.rewind]}.`;
+    const found = study.findings[shown.rewind];
+    const bySparsity = `${found && `${found}. `}Test accuracy against sparsity at rewind epoch ${rewinds[shown.rewind]}.`;
     chart("accuracy_against_sparsity", across, density, percents.map((text) => `sparsity ${text}`), axis, bySparsity, (name, i) =>
       behind([name], i, shown.rewind),
     );

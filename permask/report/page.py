@@ -15,9 +15,10 @@ from permask.report.analyses import Analysis
 from permask.report.combinations import accuracies, rewinds_of
 from permask.report.differences import gap_table
 from permask.report.embedded import embedded
+from permask.report.finding import finding, finding_explained
 from permask.report.measures import columns
 from permask.report.numbers import MISSING
-from permask.report.origins import sentences, warning
+from permask.report.origins import origins, sentences, warning
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.pooled import sentences_below
@@ -44,6 +45,8 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
     return template("page.html").render(
         results=results,
         warning=warning(results),
+        finding=finding(outcomes, outcomes.middle_rewind),
+        explained=finding_explained(outcomes, outcomes.middle_rewind),
         summary=f"{_summary(results)} {connectivity.barrier_sentence(points)}",
         accuracies={
             k: [accuracy_table(outcomes, k), *columns(results, k, corrected=corrected)]
@@ -77,11 +80,15 @@ def overview(results: Results, folders: Mapping[str, str], plots: Sequence[Plot]
     """
     parts = results.combinations
     rewinds = rewinds_of(parts)
+    outcomes = {name: Outcomes.of_study(part) for name, part in parts.items()}
     return template("combinations.html").render(
         results=results,
         warning=warning(results),
+        finding="",
+        explained="",
         summary=_summary(results),
         folders=folders,
+        findings={name: finding(found, found.middle_rewind) for name, found in outcomes.items()},
         accuracies={k: accuracies(parts, k, corrected) for k in rewinds},
         middle=rewinds[len(rewinds) // 2],
         figures=plots,
@@ -114,12 +121,15 @@ def _sources(rows: Sequence[Row], what: str) -> Table | None:
 
 
 def _provenance(results: Results) -> dict[str, str]:
-    """What the numbers were computed with, in words."""
+    """What the numbers were computed with, in words; one line for what was the same where they were gathered."""
     seeds = sorted({(row.pair, row.seed_a, row.seed_b) for row in results.of(Trained)})
     said = {
         name: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value) or MISSING
         for name, value in results.provenance.items()
         if name not in (COMPUTED_WITH, IN_KEYS, LACKING)
     }
-    of_steps = {f"steps by {name}": text for name, text in sentences(results).items()}
+    of_steps = {
+        f"{name} of the steps" if name in said and list(origins(results)[name]) != [said[name]] else name: text
+        for name, text in sentences(results).items()
+    }
     return said | of_steps | {"seeds": "; ".join(f"pair {pair}: A {a}, B {b}" for pair, a, b in seeds)}

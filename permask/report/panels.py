@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, log, nan
+from math import ceil, inf, log, nan
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,6 +25,7 @@ BREAK = 0.06
 CHARACTER = 0.06  # of a tick label
 ENTRY, LETTER, LEGEND_ROW = 0.38, 0.055, 0.146  # of a legend: an entry without its name, a letter of it, a row
 
+OPACITY, FEW = 0.18, 4  # of bands, where there are few; of more they are fainter, or lines would drown in them
 ASIDE = 0.01  # from one line's point to the next one's where all stand at the only position
 
 SPARSITY = "sparsity of the pruned layers (log scale of density)"  # label of the axis whose ticks are these
@@ -48,12 +49,26 @@ class Scale:
     bottom: float | None
 
     @classmethod
-    def of(cls, panels: Sequence[Mapping[str, Line]], dense: Summary | None) -> "Scale":
-        """A scale on which methods differ visibly, with a control that is far below them under a break."""
-        main = [c for panel in panels for method, line in panel.items() if method != CONTROL for c in line]
-        control = [c for panel in panels for c in panel.get(CONTROL, ())]
-        low, high = _extent([*main, dense]) or _extent(control) or (0.0, 100.0)
-        bottom, top = _extent(control) or (low, high)
+    def of(
+        cls,
+        panels: Sequence[Mapping[str, Line]],
+        dense: Summary | None,
+        within: tuple[float, float] = (-inf, inf),
+    ) -> "Scale":
+        """A scale on which methods differ visibly, with what is far below them under a break.
+
+        That is a control, and means below the given limits. Every mean is on the scale, and of the bands what lies
+        within the limits.
+        """
+        main: list[Point | None] = [dense]
+        below: list[Point | None] = []
+        for panel in panels:
+            for name, line in panel.items():
+                for point in line:
+                    is_below = _is_control(name) or (point is not None and point.mean < within[0])
+                    (below if is_below else main).append(point)
+        low, high = _extent(main, within) or _extent(below, within) or (0.0, 100.0)
+        bottom, top = _extent(below, within) or (low, high)
         margin = 0.06 * (high - low) or 1.0
         if bottom >= low - 0.5 * (high - low):
             return cls(min(low, bottom) - margin, max(high, top) + margin, None)
@@ -67,10 +82,20 @@ def _ends(point: Point) -> tuple[float, float]:
     return (point.mean, point.mean) if point.low is None or point.high is None else (point.low, point.high)
 
 
-def _extent(points: Sequence[Point | None]) -> tuple[float, float] | None:
-    """Least and greatest end."""
-    ends = [end for point in points if point for end in _ends(point)]
-    return (min(ends), max(ends)) if ends else None
+def _is_control(name: str) -> bool:
+    """Whether a line is of the control, or of how it differs from another method."""
+    return name.split(" − ")[0] == CONTROL
+
+
+def _extent(points: Sequence[Point | None], within: tuple[float, float]) -> tuple[float, float] | None:
+    """Least and greatest of all means, and of those ends that lie within limits."""
+    shown = [point for point in points if point]
+    if not shown:
+        return None
+    ends = [(point.mean, *_ends(point)) for point in shown]
+    least, most = within
+    lows, highs = zip(*((min(m, max(low, least)), max(m, min(high, most))) for m, low, high in ends), strict=True)
+    return min(lows), max(highs)
 
 
 @dataclass(frozen=True)
@@ -79,13 +104,13 @@ class Panel:
 
     parts: tuple[Axes, ...]
 
-    def draw(self, positions: Sequence[float], line: Line, style: Style) -> None:
-        """Draw a line of means with its band; a bar where a point has no neighbour."""
+    def draw(self, positions: Sequence[float], line: Line, style: Style, opacity: float) -> None:
+        """Draw a line of means with its band of this opacity; a bar where a point has no neighbour."""
         means = [c.mean if c else nan for c in line]
         lows, highs = zip(*(_ends(c) if c else (nan, nan) for c in line), strict=True)
         for axes in self.parts:
             low, high = axes.get_ylim()
-            axes.fill_between(positions, lows, highs, color=style.colour, alpha=0.18, linewidth=0)
+            axes.fill_between(positions, lows, highs, color=style.colour, alpha=opacity, linewidth=0)
             axes.plot(positions, means, color=style.colour, linestyle=style.line)
             # a mark belongs to one part, or a point near the break leaves a fragment of it in the other
             marks = [mean if low <= mean < high else nan for mean in means]
@@ -107,11 +132,13 @@ class Panel:
 
     def x_axis(self, ticks: Sequence[float], labels: Sequence[str], inches: float) -> None:
         """Label positions below the lowest part, leaving out what would overlap on an axis of this length."""
-        kept, margin = _apart(ticks, labels, inches), 0.05 * (max(ticks) - min(ticks))
+        kept, margin = _apart(ticks, labels, inches), 0.05 * (max(ticks) - min(ticks)) or ASIDE
         for axes in self.parts:
             lowest, (left, right) = axes is self.parts[-1], axes.get_xlim()
-            if margin:  # the first or the last may have no point
+            if len(ticks) > 1:  # the first or the last may have no point
                 axes.set_xlim(min(left, min(ticks) - margin), max(right, max(ticks) + margin))
+            else:
+                axes.set_xlim(left - margin, right + margin)
             axes.set_xticks([ticks[i] for i in kept], [labels[i] if lowest else "" for i in kept])
 
 
@@ -171,7 +198,7 @@ def _lay_out(
 def _mark_break(above: Axes, below: Axes) -> None:
     above.spines["bottom"].set_visible(False)
     above.tick_params(axis="x", length=0)
-    below.set_facecolor("#f4f4f4")
+    below.set_facecolor("#80808018")
     for axes, height in ((above, 0), (below, 1)):
         stroke = Line2D([0], [height], color="k", transform=axes.transAxes, clip_on=False)
         stroke.set_marker([(-2, -1), (2, 1)])
@@ -186,6 +213,11 @@ def _describe_bands(lines: Collection[Line], of: str, spread: str) -> str:
     n = "–".join(map(str, dict.fromkeys([counts[0], counts[-1]])))
     drawn = "Lines: mean; bands" if any(len(line) > 1 for line in lines) else "Marks: mean; bars"
     return f"{drawn}: {spread} over n = {n} {of}s."
+
+
+def sparsity_label(sparsities: Collection[float]) -> str:
+    """Of the axis, which has no scale where there is one sparsity."""
+    return SPARSITY if len(sparsities) > 1 else SPARSITY.split(" (")[0]
 
 
 def sparsity_ticks(sparsities: Iterable[float]) -> dict[float, str]:
@@ -241,7 +273,7 @@ def draw_lines(
     inches: tuple[float, float] = SINGLE_INCHES,
     of: str = "run",
     spread: str = "± one standard deviation",
-    within: tuple[float, float] | None = None,
+    within: tuple[float, float] = (-inf, inf),
     dense: Summary | None = None,
 ) -> tuple[Figure, str]:
     """Draw panels of lines.
@@ -256,21 +288,20 @@ def draw_lines(
         inches: Width and height of a panel.
         of: What the means are taken over.
         spread: What the bands are, and stands in the place of standard deviations.
-        within: Where the upright axis has to end at the latest, whatever lies beyond.
+        within: Where bands are cut off if they reach beyond; means are always drawn.
         dense: The dense networks, for reference.
 
     Returns:
         The figure, and what its bands are.
     """
     looks = {**({"dense": METHOD_STYLES["dense"]} if dense else {}), **looks}
-    scale = Scale.of(list(panels.values()), dense)
-    if within is not None:
-        scale = Scale(max(scale.low, within[0]), min(scale.high, within[1]), None)
+    scale = Scale.of(list(panels.values()), dense, within)
     figure, drawn = _lay_out(list(panels), inches, scale, y_label, list(looks))
     for panel, lines in zip(drawn, panels.values(), strict=True):
         for i, (name, line) in enumerate(lines.items()):
             aside = (i - (len(lines) - 1) / 2) * ASIDE if len(ticks) == 1 else 0
-            panel.draw([x + aside for x in positions or ticks], line, looks[name])
+            opacity = OPACITY * min(1, FEW / len(lines))
+            panel.draw([x + aside for x in positions or ticks], line, looks[name], opacity)
         if dense:
             panel.reference(dense)
         if any(isinstance(point, Difference) for line in lines.values() for point in line):

@@ -2,7 +2,7 @@
 
 from base64 import b64encode
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from io import BytesIO
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from permask.report.ground import on_any_ground
 from permask.report.statistics import Summary
 from permask.report.style import PRINT, Style
 
@@ -84,6 +85,10 @@ class Plot:
     def address(self) -> str:
         """The picture as an address that holds it."""
         return f"data:image/png;base64,{b64encode(self.png).decode()}"
+
+    def on_any_ground(self) -> bytes:
+        """The picture as PNG without a ground, in colours that can be read on white and on a dark page."""
+        return replace(self, figure=on_any_ground(self.figure)).render("png")
 
     def render(self, suffix: str) -> bytes:
         """The picture as `png`, `pdf` or `svg`."""

@@ -83,7 +83,7 @@ PRINT: Any = {
     "axes.grid": True,
     "axes.axisbelow": True,
     "grid.linewidth": 0.4,
-    "grid.color": "#dddddd",
+    "grid.color": "#80808044",
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "lines.linewidth": 1.3,

@@ -1,0 +1,36 @@
+"""What a study finds, in one line: the first difference that it compares, at its highest sparsity.
+
+The place is set before the results are looked at, so that no title shows the largest of several differences.
+"""
+
+from permask.report.numbers import format_interval, percent, signed
+from permask.report.outcomes import Outcomes
+
+
+def finding(outcomes: Outcomes, rewind: int | None) -> str:
+    """`permuted +2.70 points over naive at 98%, n = 5`; empty where nothing is compared.
+
+    A difference whose interval holds 0 is told as none, with its interval.
+    """
+    if not outcomes.compared or not outcomes.sparsities:
+        return ""
+    (first, second), sparsity = outcomes.compared[0], outcomes.sparsities[-1]
+    found = outcomes.difference(first, second, sparsity, rewind)
+    if found is None:
+        return ""
+    at, n, points = f"at {percent(sparsity)}", f"n = {found.n}", signed(found.mean)
+    if found.low is not None and not found.excludes_zero:
+        return f"No difference between {first} and {second} can be told {at}: {points} {format_interval(found)}, {n}"
+    return f"{first} {points} points {'over' if found.mean > 0 else 'against'} {second} {at}, {n}"
+
+
+def finding_explained(outcomes: Outcomes, rewind: int | None) -> str:
+    """Where the difference of the finding was measured and how wide its interval is; empty without one."""
+    if not finding(outcomes, rewind):
+        return ""
+    (first, second), sparsities = outcomes.compared[0], outcomes.sparsities
+    found = outcomes.difference(first, second, sparsities[-1], rewind)
+    assert found is not None  # as there is a finding
+    of = f", at the highest of {len(sparsities)} sparsities" if len(sparsities) > 1 else ""
+    interval = f"; Student's 95% interval {format_interval(found)}" if found.low is not None else ""
+    return f"Mean difference of test accuracy within pairs of seeds{of}, rewind epoch {rewind}{interval}."
