@@ -33,6 +33,9 @@ def compare(
     `permask compare results/resnet20 paper`
     """
     from permask.cli.output import plain_console
+    from permask.extras import require
+
+    require("matplotlib", "the comparison of results")
     from permask.report import comparison
     from permask.report.csvfile import write_lines
     from permask.report.published import PUBLISHED, TITLE

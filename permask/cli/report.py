@@ -60,6 +60,9 @@ def report(
     `permask report results/narrow --width results/wide --width results/wider --out results/widths`
     """
     from permask.cli.output import plain_console, write_together
+    from permask.extras import require
+
+    require("matplotlib", "the report of a study")
     from permask.report.terminal import summary
     from permask.report.widths import plots_against_width
     from permask.report.write import write_report, write_tables
