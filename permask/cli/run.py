@@ -45,7 +45,13 @@ def run(
     store: Annotated[Path, STORE] = Path("store"),
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the results. [default: results/NAME]", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Where to write the results. [default: results/NAME]",
+            show_default=False,
+        ),
     ] = None,
     engine: Annotated[EngineName, ENGINE] = EngineName.local,
     jobs: Annotated[int | None, JOBS] = None,
@@ -59,8 +65,6 @@ def run(
 ) -> None:
     """Compute a study and report what it found. Nothing that is in the store is computed again.
 
-    Started beside another run on the same store, it shows what that one is at and computes the rest with it.
-
     Examples:
 
     `permask run studies/digits.yaml`
@@ -72,6 +76,8 @@ def run(
     `permask run studies/digits.yaml --track tensorboard --track wandb`
 
     `permask run studies/digits.yaml --engine slurm --cluster cluster.yaml --detach`
+
+    Several runs can share a store. Each computes steps that the others do not, and shows what the others are at.
     """
     choice = Choice(engine, jobs, processes, retries, tuple(track or ()), cluster, detach, lanes)
     run_study(study, overrides or [], store, out, choice, smoke)
