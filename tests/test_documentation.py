@@ -91,6 +91,7 @@ def test_every_command_is_documented(generated):
     assert "## `permask mask`" in text
     assert "### `permask mask make`" in text
     assert "--alignment" in text
+    assert "* `match`: Find the permutation of the units of SOURCE that lines it up best with TARGET" in text
 
 
 def test_every_option_of_a_study_is_documented(generated):

@@ -25,6 +25,10 @@ class _Plain:
         params = [param for param in self.get_params(ctx) if param.param_type_name == "argument"]
         return [pieces[0], *(param.metavar for param in params), *pieces[1 + len(params) :]]
 
+    def get_short_help_str(self, limit: int = 0) -> str:
+        """The first sentence, in full: it stands in the documentation's list of commands."""
+        return (self.help or "").partition("\n\n")[0]  # pyright: ignore[reportAttributeAccessIssue]
+
 
 class Verb(_Plain, TyperCommand):
     """A command."""
