@@ -2,8 +2,9 @@
 
 import warnings
 from importlib import import_module
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
+
+from permask.version import __version__ as __version__
 
 if TYPE_CHECKING:
     import permask.dynamic as dynamic
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
     from permask.permutation import Permutation
     from permask.publication import Publication, load_published, publish
     from permask.symmetry import Symmetry
-
-__version__ = version("permask")
 
 # public name -> module; imported on first use, so that `import permask` and `permask --help` need no torch
 _HOME = {

@@ -15,7 +15,6 @@ import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from permask.files import UnreadableError, read_json
 from permask.mask import Mask, check_fits
 from permask.matching.alignment import Alignment
 from permask.symmetry import Symmetry
+from permask.version import __version__
 
 FORMAT, VERSION = "permask-publication", 1
 MANIFEST, CARD, MASK, SYMMETRY, ALIGNMENT = (
@@ -116,7 +116,7 @@ def publish(
             card = _card(Publication(mask, symmetry, alignment, front), title, description)
             (partial / CARD).write_text(card, encoding="utf-8")
             files = {path.name: _checksum(path) for path in sorted(partial.iterdir())}
-            content = {"format": FORMAT, "version": VERSION, "permask": version("permask"), "files": files}
+            content = {"format": FORMAT, "version": VERSION, "permask": __version__, "files": files}
             (partial / MANIFEST).write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
             partial.chmod(0o755)
             partial.replace(folder)
@@ -224,7 +224,7 @@ def _card(published: Publication, title: str, description: str) -> str:
         "```python\nimport permask\n\n" + "\n".join(load) + "\n```",
         "## Layers",
         "| weight | shape | kept | sparsity |\n|---|--:|--:|--:|\n" + "\n".join(layers),
-        f"Written by permask {version('permask')}.",
+        f"Written by permask {__version__}.",
     ]
     return "\n\n".join(filter(None, parts)) + "\n"
 

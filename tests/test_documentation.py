@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
+from support.documentation import RUN, RUN_WITH_LIBRARIES
 from support.small_study import run
 
 import permask
@@ -51,15 +52,12 @@ def test_the_study_of_own_code_runs_from_an_empty_folder(tmp_path, monkeypatch):
 
 
 # the libraries on that page warn of their own ways
-LOOPS = pytest.param("training-loops", marks=pytest.mark.filterwarnings("ignore"))
+LOOPS = [pytest.param(page, marks=pytest.mark.filterwarnings("ignore")) for page in RUN_WITH_LIBRARIES]
 
 
-PYTHON = "../README", "index", "start", "network", "mask", "patterns", "merging", "discovery"
-
-
-@pytest.mark.parametrize("page", [*PYTHON, LOOPS])
+@pytest.mark.parametrize("page", [*RUN, *LOOPS])
 def test_the_examples_run(page, tmp_path, monkeypatch):
-    for library in ("transformers", "accelerate", "lightning") if page == "training-loops" else ():
+    for library in ("transformers", "accelerate", "lightning") if page in RUN_WITH_LIBRARIES else ():
         pytest.importorskip(library)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -93,6 +91,7 @@ def test_every_command_is_documented(generated):
     assert "## `permask mask`" in text
     assert "### `permask mask make`" in text
     assert "--alignment" in text
+    assert "* `match`: Find the permutation of the units of SOURCE that lines it up best with TARGET" in text
 
 
 def test_every_option_of_a_study_is_documented(generated):
@@ -148,8 +147,7 @@ def test_the_citation_is_that_of_the_package():
     citation = yaml.safe_load((DOCS.parent / "CITATION.cff").read_text())
     assert citation["cff-version"] == "1.2.0"
     assert {"title", "authors", "message", "version", "license"} <= citation.keys()
-    project = (DOCS.parent / "pyproject.toml").read_text()
-    assert f'version = "{citation["version"]}"' in project
+    assert citation["version"] == permask.__version__
 
 
 def test_contributing_lists_the_layers_that_the_linter_checks():

@@ -59,6 +59,6 @@ def test_weights_and_biases_offline(computed):
 
 
 def test_a_tracker_that_is_not_installed(tmp_path, monkeypatch):
-    monkeypatch.setattr("permask.study.tracking.trackers.find_spec", lambda name: None)
+    monkeypatch.setattr("permask.extras.find_spec", lambda name: None)
     with pytest.raises(PermaskError, match=r"pip install 'permask\[wandb\]'"):
         check_trackers(["wandb"])

@@ -8,55 +8,82 @@ from typing import Annotated, Any
 import typer
 
 STUDY = typer.Argument(help="The study: a YAML file, or a name that `permask studies` lists.", metavar="STUDY")
-SMOKE = typer.Option("--smoke", help="The smallest form of the study: a few images, epochs and rounds, width 1.")
-OVERRIDES = typer.Argument(help="Changes to the study, such as prune.epochs=3.", metavar="key=value")
-STORE = typer.Option("--store", help="Folder that keeps the result of every step.")
+SMOKE = typer.Option(
+    "--smoke",
+    help="Take the smallest form of the study, with few images, epochs and rounds. It checks that the study runs; the "
+    "results mean nothing.",
+)
+OVERRIDES = typer.Argument(help="Changes to the study, such as prune.epochs=3.", metavar="[key=value ...]")
+STORE = typer.Option("--store", metavar="FOLDER", help="The store: the folder that keeps the result of every step.")
 JOBS = typer.Option(
     "--jobs",
     "-j",
     min=1,
-    help="Worker processes. [default: one per core, or one for every lane of every GPU]",
+    metavar="N",
+    help="How many worker processes to start. [default: one per core, or one for every lane of every GPU]",
     show_default=False,
 )
 LANES = typer.Option(
     "--lanes",
     min=1,
-    help="Steps that share a GPU. [default: 1, or what steps in the store were fastest with, if they fit its memory]",
+    metavar="N",
+    help="How many steps share a GPU. [default: the number with which steps in the store were fastest, else 1]",
     show_default=False,
 )
 PROCESSES = typer.Option(
     min=1,
-    help="Processes that train each network together, under torchrun, each with a GPU of its own if there are any. "
-    "Those of a cluster are in its file.",
+    metavar="N",
+    help="How many processes train each network together, under torchrun. Each has a GPU of its own, if there are any. "
+    "For a cluster, the cluster's file says it.",
 )
-RETRIES = typer.Option(min=0, help="How often a step that failed, or whose process died, is tried again.")
+RETRIES = typer.Option(min=0, metavar="N", help="How often to try a step again that failed or whose process died.")
 TRACK = typer.Option(
-    "--track", help="Send loss and images per second, epoch by epoch, there as well (wandb: offline unless WANDB_MODE)."
+    "--track",
+    metavar="<tensorboard|wandb>",
+    help="Send the loss and the images per second of every epoch there, too; repeatable. wandb stays offline unless "
+    "WANDB_MODE says otherwise.",
 )
 ENGINE = typer.Option("--engine", help="Where the steps run.")
 CLUSTER = typer.Option(
     "--cluster",
     metavar="FILE.yaml",
-    help="With slurm and ray: what steps ask for. [default: a core]",
+    help="With slurm and ray: what every step asks for. [default: one core]",
     show_default=False,
 )
 DETACH = typer.Option("--detach", help="With slurm: return once everything is submitted.")
-MODEL = typer.Argument(help="What makes the network: `package.module:name` or `path/to/file.py:name`.", metavar="MODEL")
+MODEL = typer.Argument(
+    help="The function or class that makes the network: `package.module:name` or `path/to/file.py:name`.",
+    metavar="MODEL",
+)
 KEY_VALUES = typer.Argument(
-    help="What to call it with; values are Python literals, or text.", metavar="[key=value ...]"
+    help="What to call MODEL with, such as width=64. Values are Python literals, or else text.",
+    metavar="[key=value ...]",
 )
 DATA = typer.Option(
     metavar="DATA",
     help="A `.npy`, `.npz`, `.safetensors` or `.pt` file with `inputs` and perhaps `labels`, one sample per row; a "
-    "folder `CLASS/IMAGE`; or `file.py:name` of something that returns batches, such as a DataLoader. uint8 images "
+    "folder `CLASS/IMAGE`; or `file.py:name` of a function that returns batches, such as a DataLoader. Images of uint8 "
     "are scaled to [0, 1].",
 )
-SYMMETRY = typer.Option(
-    metavar="FILE.json", help="A symmetry that `permask inspect --save` wrote, not to find it again."
+INPUT = typer.Option(
+    "--input",
+    "-i",
+    metavar="[NAME=]SIZES[:DTYPE[:BELOW]]",
+    help="Where there is no data: the shape of one example, without the batch, such as `3x32x32`; repeatable, once per "
+    "input. `16:int64:50` are 16 token numbers below 50, and `input_ids=16:int64` gives an input by its name.",
 )
-EXCLUDE = typer.Option(metavar="PATTERN", help="Names of weights to leave dense, such as `*.shortcut.*`.")
-INCLUDE = typer.Option(metavar="PATTERN", help="Names of parameters to prune besides the weights of layers.")
-JSON = typer.Option("--json", help="Print JSON instead.")
+SYMMETRY = typer.Option(
+    metavar="FILE.json",
+    help="The symmetry of the network, as `permask inspect --save` wrote it. [default: it is found anew]",
+    show_default=False,
+)
+ALIGNED = "The alignment of the two networks, as `permask match` wrote it."
+EXCLUDE = typer.Option(metavar="PATTERN", help="Weights to leave dense, by name, such as `*.shortcut.*`; repeatable.")
+INCLUDE = typer.Option(
+    metavar="PATTERN", help="Parameters to prune besides the weights of layers, by name; repeatable."
+)
+JSON = typer.Option("--json", help="Print JSON in place of tables.")
+SEEDS = {"min": 0, "max": 2**63 - 1, "metavar": "N"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +92,9 @@ class Ends:
 
     model: Annotated[str, MODEL]
     source: Annotated[
-        Path, typer.Argument(help="Weights of the network to permute (.safetensors, .pt).", metavar="SOURCE")
+        Path, typer.Argument(help="Checkpoint of the network to permute (.safetensors, .pt).", metavar="SOURCE")
     ]
-    target: Annotated[Path, typer.Argument(help="Weights of the network to line up with.", metavar="TARGET")]
+    target: Annotated[Path, typer.Argument(help="Checkpoint of the network to line it up with.", metavar="TARGET")]
     arguments: Annotated[list[str] | None, KEY_VALUES] = None
 
 
@@ -76,9 +103,14 @@ class Data:
     """Data, if there are any, and how to read them."""
 
     data: Annotated[str | None, DATA] = None
-    batch_size: Annotated[int, typer.Option(min=1, max=2**31, help="Samples per batch, of a file or folder.")] = 256
+    batch_size: Annotated[
+        int, typer.Option(min=1, max=2**31, metavar="N", help="Samples per batch, where data are a file or a folder.")
+    ] = 256
     batches: Annotated[
-        int | None, typer.Option(min=1, max=2**31, help="How many batches to read. [default: all]", show_default=False)
+        int | None,
+        typer.Option(
+            min=1, max=2**31, metavar="N", help="How many batches to read. [default: all]", show_default=False
+        ),
     ] = None
 
 
@@ -93,15 +125,7 @@ class RequiredData(Data):
 class Examples(Data):
     """What to run a network on: data, or else inputs of some shapes."""
 
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="[NAME=]SIZES[:DTYPE[:BELOW]]",
-            help="Shape of one example, such as `3x32x32`, once per input, where there is no data.",
-        ),
-    ] = None
+    inputs: Annotated[list[str] | None, INPUT] = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,12 +133,19 @@ class Pruned:
     """A checkpoint to prune, or a network that is made first."""
 
     weights: Annotated[
-        Path | None, typer.Argument(help="A checkpoint; without one, --model as it is made.", metavar="[WEIGHTS]")
+        Path | None,
+        typer.Argument(
+            help="The checkpoint to prune; without one, the network that --model makes is.", metavar="[CHECKPOINT]"
+        ),
     ] = None
     arguments: Annotated[list[str] | None, KEY_VALUES] = None
     model: Annotated[
         str | None,
-        typer.Option(metavar="MODEL", help="`module:name` or `file.py:name`; snip, grasp and synflow need it."),
+        typer.Option(
+            metavar="MODEL",
+            help="What makes the network: `package.module:name` or `path/to/file.py:name`. snip, grasp and synflow "
+            "need it.",
+        ),
     ] = None
 
 

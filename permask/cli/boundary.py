@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from permask.errors import PermaskError
+from permask.extras import EXTRAS, remedy
 
 DEBUG = "PERMASK_DEBUG"
 ENDINGS = ("SIGTERM", "SIGHUP")  # Windows has no SIGHUP
@@ -48,6 +49,8 @@ def boundary() -> Iterator[None]:
             sys.exit(128 + received[0])
         if isinstance(error, PermaskError):
             _end(str(error))
+        if isinstance(error, ModuleNotFoundError) and (module := str(error.name).partition(".")[0]) in EXTRAS:
+            _end(f"this command needs {remedy(module)}")
         if os.environ.get(DEBUG) or not isinstance(error, Exception):
             raise
         _end(_sentence(error))

@@ -18,21 +18,29 @@ COLUMNS = ("method", "sparsity", "rewind", *MEANS, "difference", "low", "high", 
 
 
 def compare(
-    first: Annotated[Path, typer.Argument(help="results.json, or a folder that holds one.", metavar="FIRST")],
-    second: Annotated[str, typer.Argument(help=f"Another one, or `{PAPER}`: the published table.", metavar="SECOND")],
+    first: Annotated[Path, typer.Argument(help="A results.json, or a folder that has one.", metavar="FIRST")],
+    second: Annotated[
+        str, typer.Argument(help=f"Another one, or `{PAPER}` for the published table.", metavar="SECOND")
+    ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="CSV file to write the comparison to.", show_default=False)
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE.csv", help="Where to write the comparison.", show_default=False),
     ] = None,
 ) -> None:
-    """Compare the accuracies of two results, second − first, with 95% intervals; paired where seeds are equal.
+    """Compare the accuracies of two results: SECOND − FIRST, with 95% intervals.
 
     Examples:
 
     `permask compare results/monday results/tuesday`
 
     `permask compare results/resnet20 paper`
+
+    Differences are paired where both results have the same seeds.
     """
     from permask.cli.output import plain_console
+    from permask.extras import require
+
+    require("matplotlib", "the comparison of results")
     from permask.report import comparison
     from permask.report.csvfile import write_lines
     from permask.report.published import PUBLISHED, TITLE

@@ -7,12 +7,12 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from permask.cli.arguments import JSON, Ends, RequiredData, one_of
+from permask.cli.arguments import ALIGNED, JSON, Ends, RequiredData, one_of
 from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 from permask.matching.matchers import MATCHERS, MatchOptions
 
-BY = one_of(MATCHERS, help="Permute the source first, by matching it on the calibration data, instead of --alignment.")
+BY = one_of(MATCHERS, help="In place of --alignment: permute SOURCE first, by this matcher, on the calibration data.")
 
 
 @computes
@@ -22,35 +22,42 @@ def connect(
     ends: Ends,
     data: RequiredData,
     alignment: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="Permute the source first, as `permask match` found.")
+        Path | None, typer.Option(metavar="FILE.json", help=f"Permute SOURCE first. {ALIGNED}")
     ] = None,
     by: Annotated[str | None, BY] = None,
     options: MatchOptions,
-    alphas: Annotated[int, typer.Option(min=2, max=10_000, help="Points along the path, the ends included.")] = 11,
+    alphas: Annotated[
+        int, typer.Option(min=2, max=10_000, metavar="N", help="Points along the path, with its two ends.")
+    ] = 11,
     statistics: Annotated[
         Literal["keep", "reset", "repair"],
-        typer.Option(help="At every point: keep interpolated BatchNorm statistics, recompute them, or REPAIR."),
+        typer.Option(
+            help="What to do about statistics at every point: keep leaves those of BatchNorm interpolated, reset "
+            "recomputes them, repair rescales all activations (REPAIR)."
+        ),
     ] = "reset",
     calibration: Annotated[
-        str | None, typer.Option(metavar="DATA", help="Inputs for reset, repair and --by. [default: --data]")
+        str | None, typer.Option(metavar="DATA", help="Other data for reset, repair and --by. [default: --data]")
     ] = None,
     merged: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.safetensors", help="Also write the network half-way, repaired or reset."),
+        typer.Option(metavar="FILE.safetensors", help="Write a checkpoint of the network half-way, too."),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep the path.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Where to write the path.")
+    ] = None,
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
     """Measure loss and error along the straight line from SOURCE to TARGET, and the barrier between them.
-
-    The barrier is the largest excess over the straight line between the values at the two ends.
 
     Examples:
 
     `permask connect net.py:make_net a.pt b.pt --data test.npz --alignment alignment.json`
 
     `permask connect net.py:make_net a.pt b.pt --data test.npz --statistics repair --merged half.safetensors`
+
+    The barrier is the most by which a value on the path exceeds the straight line between the values at its two ends.
     """
     from torch import nn
 

@@ -9,19 +9,26 @@ from permask.cli.arguments import JOBS
 
 
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for the results.")] = Path("permask-demo"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write the results.")] = Path(
+        "permask-demo"
+    ),
     store: Annotated[
         Path | None,
-        typer.Option("--store", help="Folder that keeps every step. [default: OUT/store]", show_default=False),
+        typer.Option(
+            "--store",
+            metavar="FOLDER",
+            help="The store: the folder that keeps the result of every step. [default: OUT/store]",
+            show_default=False,
+        ),
     ] = None,
     jobs: Annotated[int | None, JOBS] = None,
 ) -> None:
-    """Move a lottery ticket between networks that read handwritten digits: train, prune, match, transport, compare.
-
-    Writes results.csv, results.json, report.html and the figures to OUT, and to OUT/unscaled those of the same masks
-    without rescaling. Stopped at any moment and run again, it resumes.
+    """Run the main experiment on handwritten digits: train, prune, match, transport and compare, in about a minute.
 
     Example: `permask demo --out permask-demo`
+
+    The folder OUT gets results.csv, results.json, report.html and the figures. OUT/unscaled gets the results of the
+    same masks without rescaling. You can stop the demo at any moment; run it again, and it resumes.
     """
     from permask.cli.run import run_study
     from permask.study.engines.choice import Choice

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 DEVICE = one_of(
     ("auto", "cpu", "cuda", "mps"),
     "--device",
-    help="Where to compute; auto is the GPU if there is one, mps that of a Mac.",
+    help="Where to compute: auto is the GPU if there is one, mps is the GPU of a Mac.",
 )
 ON_GPU = {"cuda": "on a GPU of this machine; --device cpu takes its processor", "mps": "on the GPU of this Mac"}
 

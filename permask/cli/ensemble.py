@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from permask.ensembles import Ensemble
 
 MEMBERS = typer.Argument(
-    help="Weights of the members, two or more (.safetensors, .pt); then what to call MODEL with, as key=value.",
+    help="Two checkpoints or more, one per member (.safetensors, .pt). Then what to call MODEL with, such as width=64.",
     metavar="CHECKPOINT CHECKPOINT... [key=value ...]",
 )
 
@@ -27,21 +27,22 @@ def ensemble(
     members: Annotated[list[str], MEMBERS],
     data: RequiredData,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Keep what was measured.")
+        Path | None, typer.Option("--out", "-o", metavar="FILE.json", help="Where to write what was measured.")
     ] = None,
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Measure an ensemble of classifiers, which predicts the mean of its members' distributions, and its diversity.
-
-    Accuracy, negative log-likelihood and calibration error of the ensemble and of its members; share of samples on
-    which two members disagree; Kullback–Leibler and Jensen–Shannon divergence between their predictions.
+    """Measure how well an ensemble of classifiers predicts, and how much its members differ.
 
     Examples:
 
     `permask ensemble net.py:make_net a.pt b.pt c.pt --data test.npz`
 
     `permask ensemble net.py:make_net runs/a.safetensors runs/b.safetensors width=64 --data net.py:test_batches --json`
+
+    The ensemble predicts the mean of its members' distributions. Measured are the accuracy, the negative
+    log-likelihood and the calibration error of the ensemble and of its members; the share of samples on which two
+    members disagree; and the Kullback–Leibler and Jensen–Shannon divergence between their predictions.
     """
     import torch
 

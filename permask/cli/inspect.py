@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from permask.cli.arguments import DATA, JSON, KEY_VALUES, MODEL, Data
+from permask.cli.arguments import DATA, INPUT, JSON, KEY_VALUES, MODEL, Data
 from permask.cli.devices import DEVICE, computes
 
 
@@ -13,36 +13,25 @@ from permask.cli.devices import DEVICE, computes
 def inspect(
     model: Annotated[str, MODEL],
     arguments: Annotated[list[str] | None, KEY_VALUES] = None,
-    inputs: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--input",
-            "-i",
-            metavar="[NAME=]SIZES[:DTYPE[:BELOW]]",
-            help="Shape of one example, such as `3x32x32`; once per input. A batch dim of 2 is put in front, unless "
-            "the network only takes the sizes as they are. For tokens `16:int64`, drawn below 10, or `16:int64:50`; "
-            "by name, `input_ids=16:int64:50`.",
-        ),
-    ] = None,
+    inputs: Annotated[list[str] | None, INPUT] = None,
     data: Annotated[str | None, DATA] = None,
     outputs: Annotated[
         list[str] | None,
         typer.Option(
             "--output",
             metavar="NAME",
-            help="A tensor that the network returns and that has to stay as it is, by name or place; once per output. "
-            "[default: all]",
+            help="A returned tensor that has to stay as it is, by its name or number; repeatable. [default: all]",
             show_default=False,
         ),
     ] = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Fail on an op without a rule, instead of pinning what it touches.")
+        bool, typer.Option("--strict", help="Fail on an op without a rule. Otherwise, what it touches is pinned.")
     ] = False,
     certify: Annotated[
         Literal["full", "narrow", "off"] | None,
         typer.Option(
-            help="How to verify what was found: on the network itself, on a copy with few units in every group, "
-            "which is quick for large networks, or not at all. [default: full]",
+            help="How to verify what was found: full on the network itself, narrow on a copy with few units in every "
+            "group, which is quick for large networks, off not at all. [default: full]",
             show_default=False,
         ),
     ] = None,
@@ -50,13 +39,16 @@ def inspect(
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
     save: Annotated[
-        Path | None, typer.Option("--save", metavar="FILE.json", help="Keep the symmetry for later commands.")
+        Path | None, typer.Option("--save", metavar="FILE.json", help="Write the symmetry, for other commands.")
     ] = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE.html", help="Draw the network with its groups in colour.")
+        Path | None,
+        typer.Option(
+            "--html", metavar="FILE.html", help="Write a page that shows the network with its groups in colour."
+        ),
     ] = None,
 ) -> None:
-    """Find the units of a network that may trade places without changing what it computes, and verify them numerically.
+    """Find the units of a network that can trade places without a change of what it computes, and verify that.
 
     Examples:
 

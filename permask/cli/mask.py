@@ -16,7 +16,7 @@ from permask.masks.sources import SOURCES, MaskOptions
 mask = typer.Typer(cls=Verbs, help="Make, show, compare and export masks.", no_args_is_help=True)
 
 MASK = typer.Argument(
-    help="A mask: safetensors, or a checkpoint that was pruned (prune buffers, or zeros).", metavar="MASK"
+    help="A mask (.safetensors), or a checkpoint that was pruned: torch's prune buffers, or zeros.", metavar="MASK"
 )
 
 
@@ -25,14 +25,16 @@ MASK = typer.Argument(
 @expand
 def make(
     *,
-    sparsity: Annotated[float, typer.Option("--sparsity", "-s", help="Share of the scope to prune, in [0, 1).")],
-    by: Annotated[str, one_of(SOURCES, help="How to decide what is kept.")] = "magnitude",
+    sparsity: Annotated[
+        float, typer.Option("--sparsity", "-s", metavar="SHARE", help="The share of the weights to prune, such as 0.9.")
+    ],
+    by: Annotated[str, one_of(SOURCES, help="How to choose the weights that are kept.")] = "magnitude",
     pruned: Pruned,
     examples: Examples,
     exclude: Annotated[list[str] | None, EXCLUDE] = None,
     include: Annotated[list[str] | None, INCLUDE] = None,
     earlier: Annotated[
-        Path | None, typer.Option(metavar="MASK", help="With magnitude: a mask to prune further from.")
+        Path | None, typer.Option(metavar="MASK", help="With magnitude: prune further from this mask.")
     ] = None,
     options: MaskOptions,
     out: Annotated[
@@ -41,7 +43,7 @@ def make(
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Make a mask with an exact number of survivors.
+    """Make a mask of a sparsity, which is met to the weight.
 
     Examples:
 
@@ -112,7 +114,10 @@ def export(
     path: Annotated[Path, MASK],
     to: Annotated[
         Literal["safetensors", "prune", "zeros", "2:4"],
-        typer.Option(help="prune: torch.nn.utils.prune buffers; zeros: pruned weights set to zero."),
+        typer.Option(
+            help="safetensors is a mask; prune is the checkpoint with the buffers of torch.nn.utils.prune, zeros with "
+            "pruned weights set to zero, 2:4 compressed for kernels that skip pruned weights."
+        ),
     ],
     out: Annotated[
         Path,
@@ -120,12 +125,14 @@ def export(
             "--out",
             "-o",
             metavar="PATH",
-            help="Where to write; .pt or .safetensors; zeros in a checkpoint in shards, a new folder.",
+            help="Where to write: a .pt or .safetensors file, or a new folder for shards.",
         ),
     ],
     weights: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="The checkpoint that the mask belongs to; in shards, the folder or index."),
+        typer.Option(
+            metavar="CHECKPOINT", help="The checkpoint that the mask is of; of one in shards, the folder or the index."
+        ),
     ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:

@@ -19,8 +19,8 @@ BY = one_of(
     MATCHERS,
     "--by",
     "--method",
-    help="What to match by; straight-through and sinkhorn follow the loss half-way, straight through permutations or "
-    "by soft ones. [default: activations if there is --data, else weights]",
+    help="What to match by. straight-through and sinkhorn learn the permutation from the loss of the network half-way. "
+    "[default: activations if there is --data, else weights]",
     renamed={"learned": "straight-through"},
 )
 
@@ -34,21 +34,21 @@ def match(
     examples: Examples,
     symmetry: Annotated[Path | None, SYMMETRY] = None,
     source_mask: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A mask of the source: pruned weights count as zero.")
+        Path | None, typer.Option(metavar="MASK", help="A mask of SOURCE. Pruned weights count as zero.")
     ] = None,
-    target_mask: Annotated[Path | None, typer.Option(metavar="FILE", help="Likewise of the target.")] = None,
+    target_mask: Annotated[Path | None, typer.Option(metavar="MASK", help="A mask of TARGET.")] = None,
     options: MatchOptions,
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE.json", help="Where to write the alignment.")] = Path(
         "alignment.json"
     ),
     aligned: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.safetensors", help="Also write the source's weights, permuted."),
+        typer.Option(metavar="FILE.safetensors", help="Write the permuted checkpoint of SOURCE, too."),
     ] = None,
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Find the permutation of the units of SOURCE with which it lines up best with TARGET.
+    """Find the permutation of the units of SOURCE that lines it up best with TARGET, and write the alignment.
 
     Examples:
 

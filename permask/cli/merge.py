@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from permask.cli.arguments import JSON, SYMMETRY, Examples
+from permask.cli.arguments import JSON, SEEDS, SYMMETRY, Examples
 from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from permask.matching.alignment import Alignment
 
 WORDS = typer.Argument(
-    help="What makes the network, `package.module:name` or `path/to/file.py:name`; without it, transformers makes the "
-    "network that the first folder's config.json describes. Then two checkpoints or more: files (.safetensors, .pt), "
-    "or folders with safetensors files as Hugging Face writes them. Then what to call MODEL with.",
+    help="The function or class that makes the network: `package.module:name` or `path/to/file.py:name`. Without it, "
+    "transformers makes the network of the first folder's config.json. Then two checkpoints or more: files "
+    "(.safetensors, .pt), or folders with safetensors files as Hugging Face writes them. Then what to call MODEL with.",
     metavar="[MODEL] CHECKPOINT CHECKPOINT... [key=value ...]",
 )
 
@@ -50,8 +50,8 @@ def merge(
     by: Annotated[
         Literal["activations", "weights", "none"] | None,
         typer.Option(
-            help="What to line the networks up by; none leaves them as they are. [default: activations if there is "
-            "--data, else weights]",
+            help="What to match by. none leaves the units where they are. [default: activations if there is --data, "
+            "else weights]",
             show_default=False,
         ),
     ] = None,
@@ -59,21 +59,22 @@ def merge(
         str | None,
         typer.Option(
             metavar="W,W,...",
-            help="The share of every checkpoint, which sum to 1. [default: equal]",
+            help="The share of every checkpoint. They sum to 1. [default: equal shares]",
             show_default=False,
         ),
     ] = None,
     statistics: Annotated[
         Literal["keep", "reset", "repair", "none"] | None,
         typer.Option(
-            help="keep averages the statistics of BatchNorm, reset recomputes them, repair rescales all activations, "
-            "none takes the first checkpoint's statistics. [default: repair if there is --data, else keep]",
+            help="What to do about statistics: keep averages those of BatchNorm, reset recomputes them, repair "
+            "rescales all activations (REPAIR), none takes those of the first checkpoint. [default: repair if there "
+            "is --data, else keep]",
             show_default=False,
         ),
     ] = None,
     examples: Examples,
     symmetry: Annotated[Path | None, SYMMETRY] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="With weights: decides the order of the groups.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="With weights: the seed of the order of the groups.")] = 0,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -89,16 +90,14 @@ def merge(
         Path | None,
         typer.Option(
             metavar="FOLDER",
-            help="Write every checkpoint into this new folder, too, with its units in the order of the first one's: "
-            "each computes what it did, and other tools can merge them.",
+            help="Write all checkpoints into this new folder, too, with their units in the order of the first. Each "
+            "computes what it did, and other tools can merge them.",
         ),
     ] = None,
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Merge checkpoints of networks that were trained apart into one: line their units up, and average the weights.
-
-    No labels are needed, and no data for `--by weights`. All of them are lined up with the first.
+    """Merge networks that were trained apart into one: line their units up with the first, and average the weights.
 
     Examples:
 
@@ -109,6 +108,8 @@ def merge(
     `permask merge llama-a/ llama-b/ --input input_ids=16:int64:1000 --by weights -o llama-merged`
 
     `permask merge llama-a/ llama-b/ --data net.py:batches --aligned aligned`
+
+    Data need no labels, and `--by weights` needs no data.
     """
     from permask.cli.checkpoints import Given, suffix_of
     from permask.cli.data import Shown, read

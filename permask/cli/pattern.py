@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from permask.cli.arguments import EXCLUDE, INCLUDE, JSON, SYMMETRY, Examples
+from permask.cli.arguments import EXCLUDE, INCLUDE, JSON, SEEDS, SYMMETRY, Examples
 from permask.cli.devices import DEVICE, computes
 from permask.cli.expand import expand
 
@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from permask.patterns.pattern import Pattern
 
 WORDS = typer.Argument(
-    help="What makes the network, `package.module:name` or `path/to/file.py:name`; without it, transformers makes the "
-    "network that the folder's config.json describes. Then the checkpoint: a file (.safetensors, .pt), or a folder "
-    "with safetensors files as Hugging Face writes them. Then what to call MODEL with.",
+    help="The function or class that makes the network: `package.module:name` or `path/to/file.py:name`. Without it, "
+    "transformers makes the network of the folder's config.json. Then the checkpoint: a file (.safetensors, .pt), or a "
+    "folder with safetensors files as Hugging Face writes them. Then what to call MODEL with.",
     metavar="[MODEL] CHECKPOINT [key=value ...]",
 )
 BESIDE = MASK, REPORT, ORDER = "mask.safetensors", "report.json", "order.json"
@@ -31,45 +31,41 @@ def pattern(
     *,
     words: Annotated[list[str], WORDS],
     pattern: Annotated[
-        str, typer.Option("--pattern", metavar="N:M", help="N of every M neighbours are kept, along a layer's inputs.")
+        str, typer.Option("--pattern", metavar="N:M", help="Keep N of every M neighbours along a layer's inputs.")
     ] = "2:4",
     scores: Annotated[
         Literal["magnitude", "wanda"] | None,
         typer.Option(
-            help="What says which weights matter: their absolute values, or those times the norms of their inputs. "
-            "[default: wanda if there is --data, else magnitude]",
+            help="How to score weights: magnitude by their absolute values, wanda by these times the norms of their "
+            "inputs. [default: wanda if there is --data, else magnitude]",
             show_default=False,
         ),
     ] = None,
     permute: Annotated[
-        bool, typer.Option("--permute/--no-permute", help="Whether to look for a better order of the units.")
+        bool, typer.Option("--permute/--no-permute", help="Search for a better order of the units, or leave it.")
     ] = True,
     seconds: Annotated[
         float | None,
         typer.Option(
             min=0,
             max=1e9,
-            help="How long to look. [default: some seconds, as the network needs]",
+            metavar="SECONDS",
+            help="How long to search. [default: a few seconds, more for larger networks]",
             show_default=False,
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Of the search.")] = 0,
+    seed: Annotated[int, typer.Option(**SEEDS, help="The seed of the search.")] = 0,
     exclude: Annotated[list[str] | None, EXCLUDE] = None,
     include: Annotated[list[str] | None, INCLUDE] = None,
     examples: Examples,
     symmetry: Annotated[Path | None, SYMMETRY] = None,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="A new folder for what is written.")
-    ] = Path("pattern"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write: a new folder.")] = Path(
+        "pattern"
+    ),
     device: Annotated[str, DEVICE] = "auto",
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Find the order of a network's units under which N of every M weights keep most, and the mask that keeps them.
-
-    The folder then holds the checkpoint in that order, under its name and in its form; the mask of the pattern,
-    `mask.safetensors`; what is kept, layer by layer, `report.json`; and the order, `order.json`, which
-    `permask permute` takes for other checkpoints of the network. What the network computes stays the same, which is
-    tried.
+    """Find the order of a network's units under which an N:M pattern keeps most, and the mask of that pattern.
 
     Examples:
 
@@ -78,6 +74,10 @@ def pattern(
     `permask pattern llama/ --data net.py:batches --exclude "lm_head.*" -o llama-2-of-4`
 
     `permask pattern timm:create_model weights.safetensors model_name=mobilenetv2_100 --input 3x224x224 --pattern 1:4`
+
+    The folder OUT gets the checkpoint in that order, under its own name; the mask, `mask.safetensors`; the order,
+    `order.json`, which `permask permute` takes for other checkpoints of the network; and `report.json`, which says
+    layer by layer what is kept. In that order, the network computes what it did before; the command verifies that.
     """
     from permask.cli.checkpoints import Given, check_new_folder, names_of, rewrite
     from permask.cli.data import Shown, read

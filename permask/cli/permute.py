@@ -6,32 +6,38 @@ from typing import Annotated
 
 import typer
 
-from permask.cli.arguments import JSON
+from permask.cli.arguments import ALIGNED, JSON
 
 
 def permute(
     weights: Annotated[
         Path,
         typer.Argument(
-            help="A checkpoint of the alignment's source; in shards, the folder or the index.", metavar="CHECKPOINT"
+            help="The checkpoint to permute, of the alignment's source; of one in shards, the folder or the index.",
+            metavar="CHECKPOINT",
         ),
     ],
-    alignment: Annotated[Path, typer.Argument(help="What `permask match` wrote.", metavar="ALIGNMENT.json")],
+    alignment: Annotated[Path, typer.Argument(help=ALIGNED, metavar="ALIGNMENT.json")],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="PATH", help="Where to write: a file, or a new folder for shards."),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="PATH",
+            help="Where to write the permuted checkpoint: a file, or a new folder for shards.",
+        ),
     ] = Path("permuted.safetensors"),
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Permute the weights of a checkpoint as its network was matched: the function stays the same.
-
-    Of safetensors files, one tensor at a time is in memory.
+    """Permute the units of a checkpoint as an alignment says. What the network computes stays the same.
 
     Examples:
 
     `permask permute a.safetensors alignment.json -o a_in_b.safetensors`
 
     `permask permute llama-a/ alignment.json -o llama-a-in-b`
+
+    Safetensors files are read one tensor at a time, so that large ones need little memory.
     """
     from permask.checkpoints import read_state
     from permask.cli.output import check_writable, say, write_whole

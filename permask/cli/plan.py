@@ -31,43 +31,37 @@ def plan(
     store: Annotated[Path | None, STORE] = None,
     picture: Annotated[
         Path | None,
-        typer.Option("--picture", metavar="FILE", help="Draw the steps and what needs what, as .svg or .html."),
+        typer.Option("--picture", metavar="FILE", help="Draw the steps and their order into a .svg or .html file."),
     ] = None,
     spread: Annotated[
         float | None,
         typer.Option(
             min=0.0,
-            help="Standard deviation of differences within pairs, in points, to tell the width of intervals from. "
-            "[default: of the results in the store]",
+            metavar="POINTS",
+            help="The standard deviation of differences within pairs, which the width of intervals follows from. "
+            "[default: that of the results in the store]",
             show_default=False,
         ),
     ] = None,
     gpus: Annotated[
         list[int] | None,
-        typer.Option("--gpus", min=1, metavar="N", help="Tell how long the rest takes on N GPUs; repeatable."),
+        typer.Option("--gpus", min=1, metavar="N", help="Say how long the rest takes on N GPUs; repeatable."),
     ] = None,
-    lanes: Annotated[int, typer.Option(min=1, help="With --gpus: steps that share a GPU.")] = 1,
+    lanes: Annotated[int, typer.Option(min=1, metavar="N", help="With --gpus: how many steps share a GPU.")] = 1,
     steps_per_second: Annotated[
         float | None,
         typer.Option(
             min=0.0,
-            help="With --gpus: steps of training per second, of each network that shares a GPU. "
-            "[default: what like steps in the store took on GPUs]",
+            metavar="RATE",
+            help="With --gpus: steps of training per second of each network that shares a GPU. "
+            "[default: the rate of such steps in the store on GPUs]",
             show_default=False,
         ),
     ] = None,
     smoke: Annotated[bool, SMOKE] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Show the steps of a study, what they share, what a store has of them, what the rest costs, and what pairs tell.
-
-    Nothing is computed. Device hours come from the rates that the store has of like steps. The published schedule
-    trains both networks of a pair, and prunes from scratch, for every sparsity. Training FLOPs are 3 x those of the
-    dense network's forward pass x inputs x epochs. Last comes how wide the 95% intervals of the study's comparisons
-    will be at its number of pairs, and how many pairs halve them.
-
-    With --gpus, the steps that are left are put on so many GPUs, one after another as a run would do. Steps that
-    wait for each other are a chain; no number of GPUs makes the longest one shorter.
+    """Show the steps of a study, how many the store has, what the rest costs, and how wide intervals will be.
 
     Examples:
 
@@ -78,6 +72,14 @@ def plan(
     `permask plan studies/digits.yaml --picture plan.svg --json`
 
     `permask plan studies/resnet20x1-cifar10.yaml data.content=x --gpus 1 --gpus 8 --steps-per-second 800`
+
+    Nothing is computed. Device hours follow from the rates of such steps in the store. The published schedule, for
+    comparison, trains both networks of a pair and prunes from scratch for every sparsity. Training FLOPs are 3 x the
+    FLOPs of the dense network's forward pass x inputs x epochs. The last lines say how wide the 95% intervals of the
+    study's comparisons will be with its number of pairs, and how many pairs halve them.
+
+    With --gpus, the steps that are left are handed out to that many GPUs, as a run would do. Some steps wait for each
+    other, as the rounds of pruning do, and more GPUs do not make that any shorter.
     """
     from permask.cli.output import check_writable, write_whole
     from permask.errors import PermaskError

@@ -6,46 +6,49 @@ from typing import Annotated
 
 import typer
 
-from permask.cli.arguments import JSON
+from permask.cli.arguments import ALIGNED, JSON
 
 
 def publish(
-    mask: Annotated[Path, typer.Argument(help="The mask, in any form that `permask mask show` reads.", metavar="MASK")],
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write; it must not exist, or be empty.")
-    ],
+    mask: Annotated[Path, typer.Argument(help="The mask to publish.", metavar="MASK")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FOLDER", help="Where to write: a new or empty folder.")],
     alignment: Annotated[
-        Path | None, typer.Option(metavar="FILE.json", help="What `permask match` wrote for the mask's network.")
+        Path | None,
+        typer.Option(metavar="FILE.json", help=f"{ALIGNED} The mask is of its source."),
     ] = None,
     symmetry: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE.json",
-            help="What `permask inspect --save` wrote. [default: the alignment's]",
+            help="The symmetry of the network, as `permask inspect --save` wrote it. [default: the alignment's]",
             show_default=False,
         ),
     ] = None,
-    title: Annotated[str, typer.Option(help="Heads the model card.")] = "A sparse mask",
-    description: Annotated[str, typer.Option(help="Follows the title, as Markdown.", show_default=False)] = "",
+    title: Annotated[str, typer.Option(metavar="TEXT", help="The title of the model card.")] = "A sparse mask",
+    description: Annotated[
+        str, typer.Option(metavar="TEXT", help="What follows the title, in Markdown.", show_default=False)
+    ] = "",
     licence: Annotated[
-        str | None, typer.Option("--license", metavar="ID", help="Such as apache-2.0.", show_default=False)
+        str | None, typer.Option("--license", metavar="ID", help="The licence, such as apache-2.0.", show_default=False)
     ] = None,
     base_model: Annotated[
         str | None, typer.Option(metavar="OWNER/NAME", help="The network on the Hub that the mask is for.")
     ] = None,
-    dataset: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Data set on the Hub; repeatable.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="Further tag of the card; repeatable.")] = None,
+    dataset: Annotated[
+        list[str] | None, typer.Option(metavar="NAME", help="A data set on the Hub; repeatable.")
+    ] = None,
+    tag: Annotated[list[str] | None, typer.Option(metavar="TAG", help="A further tag of the card; repeatable.")] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Write a mask, its symmetry, its alignment and a model card to a folder that Hugging Face Hub takes as it is.
-
-    Nothing is sent anywhere. `permask.load_published` reads the folder back, and so do all commands its files.
+    """Write a mask with its symmetry, its alignment and a model card to a folder, as Hugging Face's Hub takes it.
 
     Examples:
 
     `permask publish mask.safetensors --out my-mask --title "A ticket for ResNet20" --license mit`
 
     `permask publish mask.safetensors --alignment alignment.json --base-model me/resnet20 --dataset cifar10 -o ticket`
+
+    Nothing is sent anywhere. `permask.load_published` reads the folder, and all commands read its files.
     """
     from permask.cli.output import say
     from permask.masks.formats import read_mask

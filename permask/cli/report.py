@@ -13,12 +13,14 @@ if TYPE_CHECKING:
 
 FORMATS = ("pdf", "png", "svg")
 MORE = typer.Argument(
-    help="Further results of the same study with other pairs, to join; and changes to a study file, such as pairs=3.",
-    metavar="[RESULTS | key=value]",
+    help="More results of the same study with other pairs, to be joined with the first; or, after a study file, "
+    "changes to it, such as pairs=3.",
+    metavar="[RESULTS ... | key=value ...]",
     show_default=False,
 )
 SOURCE = typer.Argument(
-    help="results.json, a folder that holds one, or a study file (YAML) whose results --store keeps.", metavar="RESULTS"
+    help="A results.json, a folder that has one, or a study file (YAML) whose results are in --store.",
+    metavar="RESULTS",
 )
 
 
@@ -26,28 +28,44 @@ def report(
     source: Annotated[Path, SOURCE],
     more: Annotated[list[str] | None, MORE] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", help="Folder that keeps the steps; for a study file.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="FOLDER",
+            help="For a study file: the store, which is the folder that keeps the result of every step.",
+            show_default=False,
+        ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder to write to. [default: where the first RESULTS lies]", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Where to write the report. [default: the folder of the first RESULTS]",
+            show_default=False,
+        ),
     ] = None,
     width: Annotated[
         list[Path] | None,
-        typer.Option("--width", help="Results at another width, for figures against width; repeatable."),
+        typer.Option(
+            "--width", metavar="RESULTS", help="Results at another width, for figures against width; repeatable."
+        ),
     ] = None,
     rewind: Annotated[
         int | None,
-        typer.Option("--rewind", help="Rewind epoch to print. [default: the middle one]", show_default=False),
+        typer.Option(
+            "--rewind",
+            metavar="EPOCH",
+            help="The rewind epoch whose table is printed. [default: the middle one]",
+            show_default=False,
+        ),
     ] = None,
     holm: Annotated[
-        bool, typer.Option(help="Set differences in bold by p-values corrected for all cells of a table (Holm 1979).")
+        bool, typer.Option(help="Correct the p-values that decide what is bold for all cells of a table (Holm 1979).")
     ] = True,
 ) -> None:
-    """Write all tables (Markdown, LaTeX, CSV), figures (PDF, PNG, SVG) and the page of a study; print its table.
-
-    Several RESULTS are joined: those of one study, each with other pairs of networks, become those of the study with
-    all pairs. The studies have to be equal but for pairs and first_seed, and computed alike.
+    """Write the page, the tables (Markdown, LaTeX, CSV) and the figures (PDF, PNG, SVG) of a study; print its table.
 
     Examples:
 
@@ -58,8 +76,14 @@ def report(
     `permask report monday/results.json elsewhere/results.json --out all-pairs`
 
     `permask report results/narrow --width results/wide --width results/wider --out results/widths`
+
+    Several RESULTS of one study, each with other pairs of networks, are joined: the report is that of all pairs. The
+    studies may differ only in pairs and first_seed, and must have been computed alike.
     """
     from permask.cli.output import plain_console, write_together
+    from permask.extras import require
+
+    require("matplotlib", "the report of a study")
     from permask.report.terminal import summary
     from permask.report.widths import plots_against_width
     from permask.report.write import write_report, write_tables

@@ -45,7 +45,13 @@ def run(
     store: Annotated[Path, STORE] = Path("store"),
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="Folder for the results. [default: results/NAME]", show_default=False),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="FOLDER",
+            help="Where to write the results. [default: results/NAME]",
+            show_default=False,
+        ),
     ] = None,
     engine: Annotated[EngineName, ENGINE] = EngineName.local,
     jobs: Annotated[int | None, JOBS] = None,
@@ -59,8 +65,6 @@ def run(
 ) -> None:
     """Compute a study and report what it found. Nothing that is in the store is computed again.
 
-    Started beside another run on the same store, it shows what that one is at and computes the rest with it.
-
     Examples:
 
     `permask run studies/digits.yaml`
@@ -72,6 +76,8 @@ def run(
     `permask run studies/digits.yaml --track tensorboard --track wandb`
 
     `permask run studies/digits.yaml --engine slurm --cluster cluster.yaml --detach`
+
+    Several runs can share a store. Each computes steps that the others do not, and shows what the others are at.
     """
     choice = Choice(engine, jobs, processes, retries, tuple(track or ()), cluster, detach, lanes)
     run_study(study, overrides or [], store, out, choice, smoke)
@@ -82,10 +88,12 @@ def run_study(
 ) -> None:
     """Check the study, compute what the store lacks, report."""
     from permask.cli.output import created
+    from permask.extras import require
     from permask.study.lookup import left_elsewhere
     from permask.study.plan import make_plan
     from permask.study.store import Store
 
+    require("matplotlib", "the report of a study")  # hours before it is written
     machines = choice.machines()
     prepared = open_with_bars(path, overrides, smoke=smoke, decode=True, machines=machines)
     plan = make_plan(prepared)
@@ -179,16 +187,19 @@ def _check_devices(plan: "Plan", machines: "Machines", choice: Choice) -> None:
 
 
 def _check(prepared: "Prepared") -> None:
-    """See that the network suits the data, as far as that can be told before any work.
+    """See that the data can be loaded and that the network suits them, as far as that can be told before any work.
 
     Raises:
         PermaskError: It does not.
     """
-    from permask.study.data import ImportedData, Text
+    from permask.extras import require
+    from permask.study.data import Digits, ImportedData, Text
     from permask.study.network import MLP
 
     for part in prepared.combinations:
         study = part.study
+        if isinstance(study.data, Digits):
+            require("sklearn", "the data set digits")
         takes_all = isinstance(study.network, MLP) and not isinstance(study.data, ImportedData | Text)
         if not takes_all or "exclude" in study.prune.model_fields_set:
             from permask.study.fit import check_fit

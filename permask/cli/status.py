@@ -27,19 +27,19 @@ def status(
     study: Annotated[Path, STUDY],
     overrides: Annotated[list[str] | None, OVERRIDES] = None,
     store: Annotated[Path, STORE] = Path("store"),
-    once: Annotated[bool, typer.Option("--once", help="Look once, also in a terminal.")] = False,
+    once: Annotated[bool, typer.Option("--once", help="Look once, in a terminal, too.")] = False,
     smoke: Annotated[bool, SMOKE] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Show what of a study is done, what runs where and how fast, what failed and why.
-
-    In a terminal the view stays, and follows until nothing runs any more; Ctrl-C leaves it, and leaves the run alone.
+    """Show which steps of a study are done, which run where and how fast, and which failed and why.
 
     Examples:
 
     `permask status studies/digits.yaml --store store`
 
     `permask status studies/digits.yaml pairs=3 --json`
+
+    In a terminal, the view is kept up to date until nothing runs any more. Ctrl-C ends the view, and not the run.
     """
     from rich.live import Live
 

@@ -16,19 +16,21 @@ if TYPE_CHECKING:
 
 store = typer.Typer(cls=Verbs, help="List, show, verify, clean and copy the results of a store.", no_args_is_help=True)
 
-KEY = typer.Argument(help="A key, or as much of its beginning as only it has.", metavar="KEY")
+KEY = typer.Argument(help="A key of a result, or its first digits if no other key begins with them.", metavar="KEY")
 STUDIES = typer.Argument(
-    help="Study files, each followed by changes to it if there are any.", metavar="[STUDY.yaml [key=value ...] ...]"
+    help="Studies, each followed by the changes to it, if there are any.", metavar="[STUDY [key=value ...] ...]"
 )
 
 
 @store.command(cls=Verb)
 def ls(
     root: Annotated[Path, STORE] = Path("store"),
-    kind: Annotated[str | None, typer.Option(help="Only this kind of step, such as prune.")] = None,
+    kind: Annotated[
+        str | None, typer.Option(metavar="KIND", help="List only this kind of step, such as prune.")
+    ] = None,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """List the results: key, kind of step, bytes, seconds that they took.
+    """List the results: key, kind of step, size, and the seconds that they took.
 
     Example: `permask store ls --kind prune`
     """
@@ -48,7 +50,7 @@ def ls(
 
 @store.command(cls=Verb)
 def show(key: Annotated[str, KEY], root: Annotated[Path, STORE] = Path("store")) -> None:
-    """Show one result, as JSON: its manifest, its folder, what was measured.
+    """Show one result as JSON: its manifest, its folder, and what was measured.
 
     Example: `permask store show 3f2a`
     """
@@ -73,11 +75,11 @@ def verify(
     root: Annotated[Path, STORE] = Path("store"),
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Compare files with their checksums, and results with their keys; exit code 1 if one is damaged.
-
-    Running the study computes it anew.
+    """Compare files with their checksums, and results with their keys; the exit code is 1 if one is damaged.
 
     Example: `permask store verify studies/digits.yaml`
+
+    Run the study again to compute a damaged result anew.
     """
     from permask.cli.output import bar
     from permask.study.upkeep import verify as compare
@@ -103,15 +105,15 @@ def gc(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be removed.")] = False,
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Remove what killed processes left and, where studies are given, every result that none of them needs.
-
-    During a run on the store nothing is removed, and the exit code is 2.
+    """Remove what killed processes left and, if you name studies, every result that none of them needs.
 
     Examples:
 
     `permask store gc`
 
     `permask store gc studies/digits.yaml other.yaml pairs=3 --dry-run`
+
+    While a run uses the store, nothing is removed, and the exit code is 2.
     """
     from permask.study.upkeep import find_garbage, remove_garbage
 
@@ -137,7 +139,7 @@ def export(
     root: Annotated[Path, STORE] = Path("store"),
     as_json: Annotated[bool, JSON] = False,
 ) -> None:
-    """Copy results, all or those of some studies, to another store, with their checksums compared.
+    """Copy all results, or those of some studies, to another store, and compare their checksums.
 
     Example: `permask store export /mnt/share/digits-store studies/digits.yaml`
     """

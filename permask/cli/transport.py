@@ -6,19 +6,19 @@ from typing import Annotated
 
 import typer
 
-from permask.cli.arguments import JSON
+from permask.cli.arguments import ALIGNED, JSON
 
 
 def transport(
-    mask: Annotated[Path, typer.Argument(help="A mask of the alignment's source, in any form.", metavar="MASK")],
-    alignment: Annotated[Path, typer.Argument(help="What `permask match` wrote.", metavar="ALIGNMENT.json")],
+    mask: Annotated[Path, typer.Argument(help="The mask to carry, of the alignment's source.", metavar="MASK")],
+    alignment: Annotated[Path, typer.Argument(help=ALIGNED, metavar="ALIGNMENT.json")],
     out: Annotated[
         Path,
         typer.Option(
             "--out",
             "-o",
-            metavar="FILE.safetensors",
-            help="Where to write the permuted mask; of one in shards, a new folder.",
+            metavar="PATH",
+            help="Where to write the permuted mask: a safetensors file, or a new folder for shards.",
         ),
     ] = Path("transported.safetensors"),
     as_json: Annotated[bool, JSON] = False,

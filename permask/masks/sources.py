@@ -26,7 +26,10 @@ class MaskOptions:
     exclude: Sequence[str] = ()
     include: Sequence[str] = ()
     earlier: "Mask | None" = None
-    seed: int = field(default=0, metadata={"help": "With random, uniform and erk.", "min": -(2**63), "max": 2**63 - 1})
+    seed: int = field(
+        default=0,
+        metadata={"help": "With random, uniform and erk: the seed.", "metavar": "N", "min": -(2**63), "max": 2**63 - 1},
+    )
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ class MatchOptions:
     restarts: int = field(
         default=0,
         metadata={
-            "help": "With weights: how often to go on from the best, with some units moved elsewhere.",
+            "help": "With weights: how often to search on from the best permutation, with some units moved elsewhere.",
+            "metavar": "N",
             "min": 0,
             "max": 10_000,
         },
@@ -33,6 +34,7 @@ class MatchOptions:
         default=10,
         metadata={
             "help": "With straight-through and sinkhorn: how often to go through the data.",
+            "metavar": "N",
             "min": 1,
             "max": 100_000,
         },
@@ -40,7 +42,8 @@ class MatchOptions:
     patience: int = field(
         default=5,
         metadata={
-            "help": "With straight-through and sinkhorn: epochs in a row without a lower loss after which to stop.",
+            "help": "With straight-through and sinkhorn: stop after so many epochs in a row without a lower loss.",
+            "metavar": "N",
             "min": 1,
             "max": 100_000,
         },
@@ -48,8 +51,9 @@ class MatchOptions:
     seed: int = field(
         default=0,
         metadata={
-            "help": "With weights and straight-through: decides the order of the groups; with straight-through and "
-            "sinkhorn, how batches are mixed.",
+            "help": "Seed of the order of the groups (weights, straight-through) and of the batches (straight-through, "
+            "sinkhorn).",
+            "metavar": "N",
             "min": 0,
             "max": 2**63 - 1,
         },

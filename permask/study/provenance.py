@@ -4,13 +4,14 @@ import os
 import platform
 import subprocess
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import permask
 
-PACKAGES = ("permask", "torch", "numpy", "scipy", "scikit-learn")
+PACKAGES = ("torch", "numpy", "scipy", "scikit-learn")
 
 
 Provenance = Mapping[str, str | int]
@@ -19,7 +20,10 @@ Provenance = Mapping[str, str | int]
 @cache
 def provenance() -> Provenance:
     """Versions of Python and of the packages that matter, the commit of a source checkout, and the machine."""
-    versions = {name: version(name) for name in PACKAGES}
+    versions = {"permask": permask.__version__}
+    for name in PACKAGES:
+        with suppress(PackageNotFoundError):  # not all studies need scikit-learn
+            versions[name] = version(name)
     return versions | {
         "python": platform.python_version(),
         "commit": _commit(),

@@ -7,10 +7,9 @@ lost goes to another.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from importlib.util import find_spec
 from typing import Any
 
-from permask.errors import PermaskError
+from permask.extras import require
 from permask.study.engines.cluster import Cluster, Resources
 from permask.study.engines.schedule import POLL, Listener, Report, Schedule, tell_progress
 from permask.study.messages import Ending, Failed
@@ -27,8 +26,7 @@ UNITS = {"K": 1, "M": 2, "G": 3, "T": 4}
 
 def check_ray() -> None:
     """Raise a `PermaskError` if Ray is not installed."""
-    if find_spec("ray") is None:
-        raise PermaskError("--engine ray needs the package ray: pip install 'permask[ray]'")
+    require("ray", "--engine ray")
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 import json
 import os
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 
-from permask.errors import PermaskError
+from permask.extras import require
 from permask.study.provenance import Provenance
 from permask.study.step import Task
 from permask.study.store import Store
@@ -66,8 +65,7 @@ TRACKERS = {"tensorboard": TensorBoard, "wandb": WeightsAndBiases}
 def check_trackers(names: Sequence[Name]) -> None:
     """Raise a `PermaskError` if what a tracker needs is not installed."""
     for name in names:
-        if find_spec(name) is None:
-            raise PermaskError(f"--track {name} needs the package {name}: pip install 'permask[{name}]'")
+        require(name, f"--track {name}")
 
 
 def make_trackers(names: Sequence[Name], store: Store, task: Task, provenance: Provenance) -> list[Tracker]:

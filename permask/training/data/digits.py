@@ -2,9 +2,9 @@
 
 import numpy as np
 import torch
-from sklearn import datasets
 
 from permask.errors import DataError
+from permask.extras import require
 from permask.training.data.dataset import Data
 from permask.training.data.images import Images
 from permask.training.streams import stream
@@ -22,7 +22,11 @@ def load_digits(train: int, split_seed: int, validation: int = 0) -> Data:
 
     Raises:
         DataError: All training images are held out.
+        PermaskError: scikit-learn is not installed.
     """
+    require("sklearn", "the data set digits")
+    from sklearn import datasets
+
     if validation >= train:
         raise DataError(f"expected a validation of fewer images than the {train} of train, got {validation}")
     pixels, targets = datasets.load_digits(return_X_y=True)

@@ -5,13 +5,17 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from permask.errors import DataError
+from permask.extras import require
 from permask.training.data.content import Progress, unseen
 from permask.training.data.pixels import Pixels
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # as torchvision's ImageFolder
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp")
@@ -128,7 +132,11 @@ def decode_file(path: Path, image_size: int | None = None) -> np.ndarray:
 
     Raises:
         DataError: The file is missing, truncated or no image.
+        PermaskError: Pillow is not installed.
     """
+    require("PIL", "reading images")
+    from PIL import Image
+
     try:
         with Image.open(path) as image:
             return resized(image.convert("RGB"), image_size)
@@ -136,8 +144,10 @@ def decode_file(path: Path, image_size: int | None = None) -> np.ndarray:
         raise DataError(f"{path}: expected an image, it cannot be decoded: {error}") from error
 
 
-def resized(image: Image.Image, image_size: int | None) -> np.ndarray:
+def resized(image: "Image.Image", image_size: int | None) -> np.ndarray:
     """The central square at another size, with antialiasing; the image as it is without a size."""
     if image_size is not None and image.size != (image_size, image_size):
+        from PIL import Image, ImageOps
+
         image = ImageOps.fit(image, (image_size, image_size), Image.Resampling.BILINEAR)
     return np.array(image)

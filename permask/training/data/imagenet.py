@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from permask.errors import DataError
+from permask.extras import remedy
 from permask.training.data.cache import making
 
 ARCHIVES = ("ILSVRC2012_devkit_t12.tar.gz", "ILSVRC2012_img_train.tar", "ILSVRC2012_img_val.tar")
@@ -33,7 +34,7 @@ def _unpack(root: Path, folder: Path) -> None:
     try:
         from torchvision.datasets import ImageNet
     except ImportError as error:
-        raise DataError("ImageNet's archives need torchvision: pip install 'permask[vision]'") from error
+        raise DataError(f"unpacking ImageNet's archives needs {remedy('torchvision')}") from error
     for name in ARCHIVES:
         (folder / name).symlink_to((root / name).resolve())
     try:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from permask.errors import DataError
+from permask.extras import remedy, require
 from permask.training.data.content import Progress, unseen
 from permask.training.data.folder import resized
 from permask.training.data.pixels import Pixels
@@ -55,6 +55,9 @@ class Published:
             parts = [self._read(root / self.folder / name) for name in names]
             images, labels = (np.concatenate([part[index] for part in parts]) for index in (0, 1))
             if image_size is not None:
+                require("PIL", "resizing images")
+                from PIL import Image
+
                 images = np.stack([resized(Image.fromarray(image), image_size) for image in images])
             splits.append((images, labels))
             progress(part + 1, 2)
@@ -108,7 +111,7 @@ def _torchvision() -> Any:
     try:
         from torchvision import datasets
     except ImportError as error:
-        raise DataError("this data set needs torchvision: pip install 'permask[vision]'") from error
+        raise DataError(f"this data set needs {remedy('torchvision')}") from error
     return datasets
 
 
