@@ -9,7 +9,7 @@ from test_match_weights import grouped_convolution
 from permask.discovery.discover import discover
 from permask.errors import NetworkError
 from permask.matching.similarity import weights_of
-from permask.matching.sinkhorn import DoublyStochastic, SinkhornLearner
+from permask.matching.sinkhorn import ITERATIONS, DoublyStochastic, SinkhornLearner
 
 
 def test_rows_and_columns_sum_to_one_and_a_larger_logit_has_the_larger_share():
@@ -21,6 +21,17 @@ def test_rows_and_columns_sum_to_one_and_a_larger_logit_has_the_larger_share():
     more = logits.clone()
     more[0, 2, 3] += 1
     assert DoublyStochastic.apply(more)[0, 2, 3] > share[0, 2, 3]
+
+
+@pytest.mark.parametrize("scale", [1e-3, 30, 1e3, 1e5])
+def test_logits_of_any_size_give_the_shares_that_logarithms_give(scale):
+    torch.manual_seed(0)
+    logits = scale * torch.randn(2, 9, 9)
+    expected = logits.double()
+    for _ in range(ITERATIONS):
+        expected = expected - expected.logsumexp(-1, keepdim=True)
+        expected = expected - expected.logsumexp(-2, keepdim=True)
+    torch.testing.assert_close(DoublyStochastic.apply(logits), expected.exp().float(), rtol=0, atol=1e-6)
 
 
 def test_the_derivative_is_that_of_finite_differences():

@@ -21,11 +21,10 @@ from permask.matching.assignment import assign
 from permask.permutation import Permutation
 
 ITERATIONS = 100
-# rows have to sum to one as closely as this, in logarithms
+# rows have to sum to one as closely as this
 CONVERGED = 1e-6
-# iterations after which that is looked at, where looking makes the host wait for the device
-LOOK_EVERY = {"cpu": 1}
-SELDOM = 10
+# iterations after which that is looked at, as looking makes the host wait for a GPU
+LOOK_EVERY = 10
 # keeps the backward solve regular where a matrix is a permutation already, whose gradient is zero
 RIDGE = 1e-10
 
@@ -119,15 +118,22 @@ def _together(operator: Callable[[Tensor], Tensor], logits: Mapping[str, Tensor]
 
 
 def _sinkhorn(logits: Tensor) -> Float[Tensor, "blocks units units"]:
-    """Rows and columns normalised in turn until both sum to one, in float64."""
-    log_share, every = logits.double(), LOOK_EVERY.get(logits.device.type, SELDOM)
-    for iteration in range(1, ITERATIONS + 1):
-        rows = log_share.logsumexp(-1, keepdim=True)
-        if iteration % every == 0 and rows.abs().max() < CONVERGED:
+    """Rows and columns normalised in turn until both sum to one, in float64.
+
+    The first time it is done in logarithms. Then no column exceeds one and no row is below 1/N, so that all other
+    times can be factors of rows and columns, by products with vectors.
+    """
+    log_share = logits.double() - logits.double().logsumexp(-1, keepdim=True)
+    share = (log_share - log_share.logsumexp(-2, keepdim=True)).exp()
+    transposed = share.mT.contiguous()
+    rows = columns = torch.ones_like(share[:, :1])
+    for iteration in range(2, ITERATIONS + 1):
+        sums = columns @ transposed
+        if iteration % LOOK_EVERY == 0 and (rows * sums - 1).abs().max() < CONVERGED:
             break
-        log_share = log_share - rows
-        log_share = log_share - log_share.logsumexp(-2, keepdim=True)
-    return log_share.exp()
+        rows = 1 / sums
+        columns = 1 / (rows @ share)
+    return rows.mT * share * columns
 
 
 def _carried(axis: Axis) -> bool:
