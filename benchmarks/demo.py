@@ -204,7 +204,7 @@ def brief(folder: Path) -> str:
         cells = [f"{said} (`{method}`)", *reached, f"{epochs[method, outcomes.sparsities[-1]]:.0f}"]
         lines.append(f"| {' | '.join(cells)} |")
     gains = _compared(outcomes, "permuted", "naive")
-    cells = ["permuted − naive", *map(format_difference, gains.values()), ""]
+    cells = ["permuted − naive, 95% interval", *map(format_difference, gains.values()), ""]
     return "\n".join([*lines, f"| {' | '.join(cells)} |"]) + "\n"
 
 
