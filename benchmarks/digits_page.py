@@ -33,10 +33,10 @@ def how_it_was_run(results: Results) -> str:
     return HOW.format(name=results.name, processor=f"{cores} ({made['cpu']})", **made)
 
 
-def listed(parts: Iterable[str]) -> str:
-    """`a, b and c`."""
+def listed(parts: Iterable[str], word: str = "and") -> str:
+    """`a, b and c`, or another word before the last."""
     *first, last = parts
-    return f"{', '.join(first)} and {last}" if first else last
+    return f"{', '.join(first)} {word} {last}" if first else last
 
 
 def settings_table(path: Path) -> str:

@@ -32,11 +32,11 @@ HEAD = """\
 Ensembles of permuted masks are more diverse than ensembles of tickets that share A, as the paper claims. But ensembles
 of masks that are not permuted are more diverse still: members differ because they start from different networks B. No
 difference in accuracy is seen between these three kinds. Ensembles of tickets of different networks A (`imp`) are more
-accurate than permuted ones.
+accurate than permuted ones. The [vocabulary](index.md#vocabulary) explains A, B and the names of masks.
 
 {differences}
-Each kind has {count} ensembles of {members}, which share no network. The paper's claim is about the first row; the
-other rows were added after the results were known.
+Each kind has {count} ensembles of {members} networks. No two of one kind share a network. The paper's claim is about
+the first row; the other rows were added after the results were known.
 
 [`studies/{name}.yaml`](studies.md) is [the demo's study](demo.md) with {pairs} pairs of networks. The members of an
 ensemble are:
@@ -87,8 +87,9 @@ def _differences(found: Ensembles) -> Table:
         for pair in COMPARED
     ]
     caption = (
-        f"Sparsity {percent(found.sparsity)}: mean differences between ensembles that belong to the same A, with "
-        "Student's 95% interval."
+        f"Sparsity {percent(found.sparsity)}: mean difference between two ensembles from the same {found.members} "
+        "pairs of networks, with Student's 95% interval. Disagreement and Jensen–Shannon (JS) divergence are those of "
+        "two members; error is that of one."
     )
     return emphasised(Table(caption, ["ensembles", *(measure.name for measure in measures)], [rows]))
 

@@ -42,18 +42,18 @@ The barrier is the largest excess of the loss over the straight line between the
 measured on {test:,} held-out samples, at 5 points of the straight line between their weights. There are two kinds of
 networks:
 
-- **One mixture**: OLMoE's block of {experts} experts, of which {top} compute a token, and a linear layer. It classifies
-  points around {kinds} centres, by a different rule around each centre.
-- **Language model**: OLMoE with two layers. The first token of a sentence says which of {kinds} languages follows. Each
-  language has its own rule for which word mostly follows which.
+- **One mixture**: a block of the language model OLMoE, with {experts} experts of which {top} compute an input, and a
+  linear layer. It classifies points around {kinds} centres, by a different rule around each centre.
+- **Language model**: OLMoE itself, with two layers. The first token of a sentence says which of {kinds} languages
+  follows. Each language has its own rule for which word mostly follows which.
 
-The two networks of a pair differ in their initial weights and in their training data. Two matchers match them. Each
-time, the first network is moved to four different extents:
+The two networks of a pair differ in their initial weights and in their training data. They are matched by weights and
+by activations. Four parts of each match are applied to the first network:
 
 - `nothing`: it stays as it is;
-- `all but experts`: all units, except experts and the units inside them;
-- `units within unpaired experts`: the same, and the hidden units of experts that have the same number, matched by
-  weights;
+- `all but experts`: all units move, except experts and the units inside them;
+- `units within unpaired experts`: hidden units move, too, inside experts that keep their numbers. These units are
+  always matched by weights;
 - `experts, then units`: all that permask moves.
 """
 
@@ -62,17 +62,18 @@ TABLE = """
 
 {finding}
 
-| barrier in nats | by weights | by activations |
+| | by weights | by activations |
 |---|--:|--:|
+| **barrier in nats** | | |
 {barriers}
-| **difference** | | |
+| **difference in nats** | | |
 {differences}
 | **same expert first** | | |
 {agreement}
 
-Barriers: mean ± standard deviation over {n} pairs. Differences: mean within pairs with Student's 95% interval. The
-losses of the networks themselves are {ends} nats. **Same expert first** is the share of tokens for which the routers of
-both networks prefer the expert of the same number.
+Barriers: mean ± standard deviation over {n} pairs. Differences: mean over pairs with Student's 95% interval. The losses
+of the networks themselves are {ends} nats. **Same expert first** is the share of tokens for which the routers of both
+networks prefer the expert of the same number.
 """
 
 FINDINGS = {
@@ -82,16 +83,17 @@ Matching by weights lowers the barrier, too, but only as much as with unpaired e
 rarely as before. So match mixtures by activations.""",
     "language model": """\
 Moving experts gains nothing here, whether they are paired or not. Matching lowers the barrier through the other units
-alone; by weights, moving experts raises it again a little. The routers hardly agree more than before.""",
+alone; by weights, moving experts raises it again a little. By weights, the routers agree about as rarely as before; by
+activations, a little more often.""",
 }
 
 TAIL = """
 ## How it was run
 
-Seeds start at {first}, two for each pair. Networks were matched on {batches} batches of {samples} samples, by weights
-with 3 restarts. The sizes, the learning rate and the weight of the loss that balances experts were chosen on other
-seeds. What decided was the loss of single networks, and whether routers send different centres to different experts;
-barriers on those seeds were seen as well. `benchmarks/experts.py` wrote the page from
+Seeds start at {first}, two for each pair. Networks were matched by activations on {batches} batches of {samples}
+samples, and by weights with 3 restarts. The sizes, the learning rate and the weight of the loss that balances experts
+were chosen on other seeds. The loss of single networks decided, and whether routers send different centres to different
+experts. Barriers on those seeds were also seen. `benchmarks/experts.py` wrote the page from
 [`results/{file}`](results/{file}).
 
 {machines}

@@ -24,7 +24,7 @@ INTRODUCTION = """\
 This page shows what `permask.discover` finds in networks of transformers, timm, diffusers and PEFT. In {most} of
 {count} networks, at least 99% of the elements of used parameters can move. For the others, the last column of the long
 table names what holds the rest in place. Random permutations of all groups change the outputs by rounding alone: at
-most {change} of their spread. `benchmarks/hugging_face.py` wrote this page.
+most {change} of their spread (column **change**). `benchmarks/hugging_face.py` wrote this page.
 
 | family | networks | movable: lowest | median |
 |---|--:|--:|--:|
@@ -34,9 +34,10 @@ most {change} of their spread. `benchmarks/hugging_face.py` wrote this page.
 
 The networks of transformers and diffusers are tiny and have random weights. Those of timm have their full size. PEFT
 wraps the tiny BERT of the table. Each network is called as a user would call it, `discover(model, tokenizer(...))`: its
-caches stay on, and nothing is unpacked. Of a network with two towers, only `logits_per_image` counts as an output; of
-all others, everything that they return. Some encoder–decoders also return what their encoder computes
-(`encoder_last_hidden_state`), which holds its units in place; `outputs="logits"` would let these move.
+caches stay on, and the inputs are passed as the tokenizer returns them. Of a network with two towers, only
+`logits_per_image` counts as an output; of all others, everything that they return. Some encoder–decoders also return
+what their encoder computes (`encoder_last_hidden_state`), which holds its units in place; `outputs="logits"` would let
+these move.
 
 """
 
@@ -46,7 +47,7 @@ CHANGE = """\
 """
 
 AND_THEN = """
-[How discovery works](discovery.md#how-much-was-found) explains the reasons in the last column.
+[How discovery works](discovery.md#how-much-was-found) explains the common reasons in the last column.
 
 ## Every network
 

@@ -52,10 +52,11 @@ reset just before `discover`; by then the modules of torch that discovery needs 
 
 ## Small networks
 
-The networks of the [studies](studies.md), beside `torch.export` alone of the same network: seconds of processor time
-with one thread, for two images. A **first call** is made in a new process that has imported torch and permask. Most of
-it is what torch loads for its first export. **Later calls** of export and discover take turns in one process. The table
-has their medians over n = {rounds} rounds, and the median of the rounds' ratios with its 95% bootstrap interval.
+The table compares discovery with `torch.export` alone, on the networks of the [studies](studies.md): seconds of
+processor time with one thread, for two images. A **first call** is made in a new process that has imported torch and
+permask. Most of it is what torch loads for its first export. **Later calls** of export and discover take turns in one
+process, n = {rounds} times each. The table has their medians, and the median ratio of two calls in a row with its 95%
+bootstrap interval.
 
 | network | parameters | first call: export | discover | later calls: export | discover | discover / export |
 |---|--:|--:|--:|--:|--:|--:|

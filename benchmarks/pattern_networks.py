@@ -51,10 +51,11 @@ WIDTHS = (512, 1024, 2048, 4096)
 START, END = "<!-- tables: benchmarks/pattern_networks.py -->", "<!-- end of these tables -->"
 
 INTRODUCTION = """
-These networks have random weights, so every weight is as likely to matter as any other, and an order gains little. The
-table has the share of the magnitude that is kept, in percent: with 2:4 in the order as it is, with 2:4 in the order
-that was found, and with as many weights anywhere in the same layers. **change** is the change of the outputs when the
-order is applied, relative to their spread, in float64.
+These networks have random weights, so every weight is as likely to matter as any other. In wide layers, an order then
+gains little. The table has the share of the magnitude that is kept, in percent: with 2:4 in the order as it is, with
+2:4 in the order that was found, and with as many weights anywhere in the same layers. **change** is the change of the
+outputs when the order is applied, relative to [their spread](discovery.md#what-the-certificate-says), in float64.
+**seconds** is the processor time of the search.
 
 | network | as it is | found | no pattern | change | seconds |
 |---|--:|--:|--:|--:|--:|

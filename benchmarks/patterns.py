@@ -198,7 +198,7 @@ def table(title: str, found: Sequence[dict[str, dict[str, float]]]) -> str:
             np.mean([one[way][key] for one in found]) for way in ("as it is", "found", "unstructured")
         )
         closed.append(f"{100 * (reached - start) / (end - start):.0f}%")
-    lines.append(f"| share of the gap to no pattern that is closed | {' | '.join(closed)} | |\n")
+    lines.append(f"| (found − as it is) / (without a pattern − as it is) | {' | '.join(closed)} | |\n")
     return "\n".join(lines)
 
 

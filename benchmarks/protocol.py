@@ -58,7 +58,7 @@ OTHERWISE = (
     ),
     (
         "Correlations",
-        "for ResNet20, a standard deviation is the mean of those of the batches",
+        "for ResNet20, the mean of the batches' standard deviations is taken as the standard deviation",
         "first and second moments are pooled over all images, so the batch size makes no difference",
     ),
     (
@@ -79,8 +79,8 @@ OTHERWISE = (
     ),
     (
         "ResNet50's match",
-        "one file permutes inner convolutions of B in place of A; another permutes those of A",
-        "those of A are permuted; the symmetry is found from the network's graph and verified",
+        "one of its files permutes the inner convolutions of B, another those of A",
+        "the inner convolutions of A are permuted; the symmetry is found from the network's graph and verified",
     ),
     (
         "Fan-in rescaling",

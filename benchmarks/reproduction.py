@@ -39,9 +39,10 @@ between the published code, the paper and our studies.
 
 ## One command for each table and figure
 
-Each table and figure of the paper is one study. The studies of at most 8,000 inputs are our own, for machines without a
-GPU. No step that is in the store is computed again, and a run that was stopped resumes, so any later run fills in more
-rows. With `--smoke`, a study takes minutes. The results of `--smoke` mean nothing; it only checks that the study runs.
+Each table and figure of the paper has a study; the second column says what it is about. The studies of at most 8,000
+inputs are our own, for machines without a GPU. Results are kept in a folder, the *store*, and nothing in it is computed
+again. So a run that was stopped resumes, and a later run only adds what is missing. With `--smoke`, a study takes
+minutes. The results of `--smoke` mean nothing; it only checks that the study runs.
 
 {studies}
 ## The paper's claims, one by one
@@ -65,14 +66,16 @@ sides have a spread. Sparsity is that of the pruned layers, as in the paper. Onl
 CLAIMS_HEAD = """\
 Each claim has a table of the studies that were run, the one nearest to the paper's own scale first. n counts pairs of
 networks, or ensembles. A difference is the mean over all sparsities and rewind epochs of a study, taken within each
-pair, with Student's 95% interval over pairs; fewer than three pairs get no interval. The verdict goes by the interval:
+pair, with Student's 95% interval over pairs; fewer than three pairs get no interval. The verdict goes by the interval
+of the first difference, in bold:
 
-- *reproduced*: the interval lies above the border that the claim states (0 unless it says otherwise);
+- *reproduced*: the interval lies above a border, which is 0 unless the claim states another;
 - *not reproduced*: the interval lies below that border;
 - *not decided*: anything else.
 
-Some claims have a second difference, which has to lie above 0, or must not. Such a claim is reproduced only if that
-holds, too. [Width](width.md) has permuted − naive at more widths.
+Where a second difference *has to* lie above 0, a claim is reproduced only if the second interval lies there, too. Where
+it *must not*, a claim is not reproduced if it does. Other second differences decide nothing. [Width](width.md) compares
+permuted with naive masks at every width.
 """
 CLAIM = """
 ### {name}
@@ -82,7 +85,7 @@ CLAIM = """
 - At the paper's scale: `permask run {study}`.
 
 {table}"""
-NOTHING = "None of the studies for which the paper states figures has been run to its end yet."
+NOTHING = "None of the studies for which the paper states numbers has been run to its end yet."
 
 
 def main() -> None:
@@ -115,7 +118,8 @@ def _standing(known: Mapping[str, Results]) -> str:
     """How many claims have each verdict, by the study that is nearest to the paper's scale."""
     nearest = [found[0].verdict if (found := judged(claim, known)) else NOT_DECIDED for claim in CLAIMS]
     counts = [f"{nearest.count(verdict)} {verdict}" for verdict in (REPRODUCED, NOT_REPRODUCED, NOT_DECIDED)]
-    return f"The verdicts on its {len(nearest)} claims so far: {', '.join(counts)}."
+    said = f"The verdicts on its {len(nearest)} claims so far, each by the study that is nearest to the paper's scale"
+    return f"{said}: {', '.join(counts)}."
 
 
 def _claims(known: Mapping[str, Results]) -> str:
@@ -151,7 +155,7 @@ def _made_with(results: Results, name: str) -> str:
 
 
 def _studies() -> str:
-    lines = ["| command | what it is | cost | published figures |", "| --- | --- | --- | --- |"]
+    lines = ["| command | what it is | cost | published numbers |", "| --- | --- | --- | --- |"]
     for path, purpose in shipped_studies():
         (cost,) = (line for line in path.read_text().splitlines() if line.startswith("# Cost: "))
         cost, _, _ = cost.rstrip(".").partition(";")  # epochs; hours are a machine's own

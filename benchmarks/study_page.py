@@ -24,9 +24,9 @@ RESULTS = DOCS / "results"
 HOW = """
 {heading}
 
-{steps} steps took {core_hours:.2f} core hours on {on} ({cpu}), which were shared with other work. Python {python},
-torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at {commit}.
-Networks were trained in {precision}; they were matched, averaged and evaluated in float32. `permask report` makes
+The {steps} steps of the study, such as training one network, took {core_hours:.2f} core hours on {on} ({cpu}). Other
+work ran beside them. Python {python}, torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at {commit}.
+Training was in {precision}; matching, averaging and evaluation in float32. `permask report` makes
 tables, figures and a page from the results file, [`results/{name}.json`](results/{name}.json). The hash of the data is
 `{content}`.
 """
@@ -90,10 +90,16 @@ def figures(plots: Iterable[Plot], prefix: str) -> list[str]:
     return shown
 
 
-def section(analysis: Analysis, prefix: str) -> str:
-    """An analysis with its figures and tables; of more than two tables the last, that of the sparsest networks."""
+def section(analysis: Analysis, prefix: str, about: str = "") -> str:
+    """An analysis with its figures and tables; of more than two tables the last, that of the sparsest networks.
+
+    Args:
+        analysis: The analysis.
+        prefix: Of the files of its figures.
+        about: What is said first.
+    """
     tables = analysis.tables if len(analysis.tables) < 3 else analysis.tables[-1:]
-    parts = [f"\n## {analysis.title}\n", *figures(analysis.plots, prefix)]
+    parts = [f"\n## {analysis.title}\n{about}", *figures(analysis.plots, prefix)]
     return "".join([*parts, *(f"\n{markdown(table)}" for table in tables)])
 
 

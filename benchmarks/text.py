@@ -10,7 +10,6 @@ from textwrap import fill
 from study_page import DOCS, RESULTS, figures, how_it_was_run, keep_results, save_figures, section
 
 from permask.report.analyses import Analysis, analyses
-from permask.report.connectivity import barrier_sentence
 from permask.report.figures import plots
 from permask.report.markdown import markdown
 from permask.report.measures import columns, outcomes_of
@@ -19,7 +18,6 @@ from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
 from permask.report.statistics import Difference
 from permask.study.results import Results
-from permask.study.steps.connect import PathPoint
 from permask.study.steps.trained import Trained
 
 STUDY = "gpt-text"
@@ -32,10 +30,10 @@ HEAD = """\
 
 {verdict}
 
-Differences of the loss on test text in nats per character, where less is better: mean within pairs of seeds with
-Student's 95% interval (n = {pairs} pairs). The [vocabulary](index.md#vocabulary) explains the names of the methods.
+Differences of the loss on test text in nats per character: mean over pairs of seeds with Student's 95% interval (n =
+{pairs} pairs). The [vocabulary](index.md#vocabulary) explains the names of the methods.
 
-| | difference | |
+| | difference | the first is |
 |---|---:|---|
 {differences}
 
@@ -70,8 +68,7 @@ def page(folder: Path) -> str:
         rewind=rewind,
     )
     parts = [head, "\n## Loss and accuracy\n", *(f"\n{markdown(table)}" for table in columns(results, rewind))]
-    barriers = barrier_sentence(results.of(PathPoint))
-    parts += [f"\n## Connectivity\n\n{barriers}\n", *figures(_plots(results), "text")]
+    parts += ["\n## Connectivity\n", *figures(_plots(results), "text")]
     parts += [section(one, "text") for one in _shown(results)]
     return "".join([*parts, how_it_was_run(results)])
 
@@ -120,8 +117,9 @@ def _verdict(losses: Outcomes) -> str:
         else "B's own ticket cannot be told apart from the permuted mask"
     )
     return fill(
-        f"{first}: permuted − naive is {format_difference(permuted, 3)} nats per character. {carried}: naive − random "
-        f"is {format_difference(positions, 3)}. {ticket}: own-ticket − permuted is {format_difference(own, 3)}.",
+        f"{first}: permuted − naive is {format_difference(permuted, 3)} nats per character, where less is better. "
+        f"{carried}: naive − random is {format_difference(positions, 3)}. {ticket}: own-ticket − permuted is "
+        f"{format_difference(own, 3)}.",
         width=120,
     )
 

@@ -31,17 +31,19 @@ LEGEND = """\
 - **groups**: groups of interchangeable units. **inside**: how many of them lie inside the units of other groups (heads,
   groups of a convolution);
 - **movable**: share of the elements of used parameters that have an axis along which units move;
-- **positions**: share of the positions along all axes that move;
+- **positions**: share of the positions that move, along all axes;
 - **freedom**: log10 of the number of symmetries;
 - **seconds**: processor time of discovery with one thread. **export** is the part of `torch.export` in it. Both are
-  single runs, after one on another network, in which torch loads what it needs;
+  from a single run; by then, torch had loaded what it needs on another network;
 - **error**: what the certificate measured, which is the change of the outputs when all groups are permuted, relative to
-  [their spread](discovery.md#what-the-certificate-says). Weights are random, in evaluation mode and float64;
+  [their spread](discovery.md#what-the-certificate-says). Weights are random, in float64, and the network is in
+  evaluation mode;
 - **unseen**: groups that do not influence these outputs, so that the certificate says nothing about them;
 """
 
 TABLE = """\
-- **rest**: what holds the elements that cannot move, if they are more than 0.1% of all.
+- **rest**: what holds the elements that cannot move, if they are more than 0.1% of all: their share, the op, and the
+  [reason](discovery.md#how-much-was-found).
 
 | network | size | groups | inside | movable | positions | freedom | seconds | export | error | unseen | change | rest |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|
@@ -50,9 +52,9 @@ TABLE = """\
 INTRODUCTION = """\
 # The zoo
 
-The zoo is the set of networks on which discovery is tested. In all {count} of them, at least {least} of the elements of
-used parameters can move, and random permutations of all groups change the outputs by at most {change} of their range.
-`benchmarks/zoo.py` wrote this page.
+The zoo is the set of networks on which discovery is tested: torchvision's and, from `transformer` on, small ones. In
+all {count} of them, at least {least} of the elements of used parameters can move, and random permutations of all groups
+change the outputs by at most {change} of their range (column **change**). `benchmarks/zoo.py` wrote this page.
 
 """
 
