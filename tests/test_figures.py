@@ -219,7 +219,7 @@ def test_a_control_is_also_found_in_differences() -> None:
     assert scale.bottom is not None and scale.bottom < -40
 
 
-@pytest.mark.parametrize("colour", ["#000000", *{look.colour for look in METHOD_STYLES.values()}])
+@pytest.mark.parametrize("colour", sorted({"#000000", *(look.colour for look in METHOD_STYLES.values())}))
 def test_lightened_colours_are_seen_on_dark_and_on_white(colour: str) -> None:
     dark = luminance("#1e2129")
     for least, contrast in ((TEXT, 3.8), (LINE, 3.0)):
