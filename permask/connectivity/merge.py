@@ -94,7 +94,7 @@ def merge(
     given = [Inputs.of(networks[0], batch) for batch in ([inputs] if batches is None else batches) if batch is not None]
     if match != "none" and symmetry is None:
         if not given and inputs is None:
-            raise PermaskError("to find out what may move, give inputs, batches or a symmetry")
+            raise PermaskError("expected inputs, batches or a symmetry, to find which units can move; got none of them")
         symmetry = discover(networks[0], _few(Inputs.of(networks[0], inputs) if inputs is not None else given[0]))
     alignments = align(networks, symmetry, match, given, seed)
     return combine(permuted(networks, alignments), shares, statistics, given)

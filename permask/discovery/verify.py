@@ -103,7 +103,7 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
         seen = seen or any(wrong for _, wrong in changes) or trial.notices(permutations[0], error)
     if not seen:
         raise NetworkError(
-            "nothing can be seen of the symmetry: moving its units wrongly changes no output either, whatever the "
+            "the symmetry cannot be tested: even a wrong permutation of its units changes no output, whatever the "
             "weights; give inputs for which the outputs depend on these units"
         )
     return worst

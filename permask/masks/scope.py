@@ -44,7 +44,10 @@ def scope_of(model: Prunable, exclude: Sequence[str] = (), include: Sequence[str
         raise PermaskError(f"no weights to prune: every one is excluded by {', '.join(exclude) or 'nothing'}")
     if not scope:
         names = ", ".join(list(matrices)[:5]) or "none"
-        raise PermaskError(f"no weights to prune: of the parameters with two dims, {names}, none is named for a weight")
+        raise PermaskError(
+            f"no weights to prune: none of the parameters with two dims has a name with weight in it, got {names}; "
+            "name those to prune in include"
+        )
     return scope
 
 

@@ -83,7 +83,8 @@ def match_many(
     started = time.perf_counter()
     if len(networks) < 2 or not 0 <= reference < len(networks):
         raise PermaskError(
-            f"expected two networks or more and one of them as reference, got {len(networks)}, {reference}"
+            f"expected two networks or more, and the number of one of them as reference, counted from 0; got "
+            f"{len(networks)} networks and reference {reference}"
         )
     for network in networks:
         symmetry.check(network)
