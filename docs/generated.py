@@ -18,6 +18,7 @@ from permask.study.spec import Study
 
 COMMANDS, OPTIONS, TABLES = "<!-- commands -->", "<!-- study options -->", "<!-- tables of results -->"
 TUTORIAL, NOTEBOOK = "<!-- tutorial -->", Path(__file__).parent / "tutorial.ipynb"
+API = Path(__file__).parent / "api"
 
 
 def on_page_markdown(markdown: str, **_: Any) -> str:
@@ -26,6 +27,20 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
         if mark in markdown:
             markdown = markdown.replace(mark, make())
     return markdown
+
+
+def on_page_content(html: str, page: Any, **_: Any) -> str:
+    """Link the names that a docstring mentions to where the API describes them; mkdocs calls this for every page."""
+    if not page.file.src_uri.startswith("api/"):
+        return html
+    text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(API.glob("*.md")))
+    described = re.findall(r"^::: (\S+)", text, re.MULTILINE)
+    places = {name.rpartition(".")[2]: name for name in described} | {name: name for name in described}
+    return re.sub(
+        r"<code>([\w.]+)</code>",
+        lambda code: f'<autoref identifier="{places[code[1]]}">{code[0]}</autoref>' if code[1] in places else code[0],
+        html,
+    )
 
 
 def commands() -> str:

@@ -24,26 +24,27 @@ ZIPPED, PICKLED = b"P", b"\x80"
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the tensors of a safetensors file, of whatever name, of several with an index, or of a saved `state_dict`.
+    """Read tensors from one safetensors file, from several with an index, or from a saved `state_dict`.
 
-    A checkpoint that holds the `state_dict` under one of the usual names is looked into, and the prefix
-    `module.` of distributed training is taken off.
+    A file may have any name. In a checkpoint, the `state_dict` may have any of the usual names. The prefix `module.` of
+    distributed training is removed.
 
     Raises:
-        PermaskError: A file that is missing, truncated, holds no tensors, or could only be read by running
-            code that it contains.
+        PermaskError: If the file is missing or truncated, holds no tensors, or could only be read by running code that
+            it contains.
     """
     return _state_in(_content(Path(path)), path)
 
 
 def read_kept(path: str | Path) -> dict[str, Tensor]:
-    """Read which weights are kept, as boolean tensors, from any file that `read_state` reads; see `kept_in_state`.
+    """Read which weights are kept, as boolean tensors, from any file that `read_state` reads.
 
-    Before `squash_mask()`, the masks of a `torch.ao.pruning` sparsifier are in its own `state_dict`: in a file of that,
-    or in a checkpoint that holds it beside the network's. A mask that permask wrote is read under the names it has.
+    A mask that permask wrote is read as it is. Before `squash_mask()`, the masks of a `torch.ao.pruning` sparsifier are
+    in the sparsifier's own `state_dict`. They are read from a file of that, or from a checkpoint that holds it beside
+    the network's. In all other files, `permask.masks.formats.mask_of_state` says where the mask comes from.
 
     Raises:
-        PermaskError: A file that cannot be read, or that carries no mask.
+        PermaskError: If the file cannot be read, or carries no mask.
     """
     content = _content(Path(path))
     if _is_own(Path(path)):

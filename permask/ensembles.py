@@ -20,20 +20,21 @@ BINS = 15
 
 @dataclass(frozen=True)
 class Ensemble:
-    """What an ensemble scored, its members on average, and how much they differ.
+    """The scores of an ensemble and of its members, and how much the members differ.
 
     Attributes:
-        members: How many networks.
-        samples: How many samples they were measured on.
-        accuracy: Of the ensemble, in percent.
-        loss: Its mean negative log-likelihood, in nats.
-        calibration_error: Its expected calibration error, in [0, 1].
-        member_accuracy: Mean over the members, in percent.
-        member_loss: Mean over the members, in nats.
-        member_calibration_error: Mean over the members.
-        disagreement: Share of samples on which two members predict different classes, mean over pairs.
-        kl: Kullback–Leibler divergence between two members in nats, mean over samples and ordered pairs.
-        js: Jensen–Shannon divergence between two members in nats, mean over samples and pairs.
+        members: The number of networks.
+        samples: The number of samples that were evaluated.
+        accuracy: The accuracy of the ensemble, in percent.
+        loss: The mean negative log-likelihood of the ensemble, in nats.
+        calibration_error: The expected calibration error of the ensemble, in [0, 1].
+        member_accuracy: The mean accuracy of the members, in percent.
+        member_loss: The mean loss of the members, in nats.
+        member_calibration_error: The mean calibration error of the members, in [0, 1].
+        disagreement: The share of samples for which two members predict different classes, averaged over pairs of
+            members.
+        kl: The Kullback–Leibler divergence between two members in nats, averaged over samples and ordered pairs.
+        js: The Jensen–Shannon divergence between two members in nats, averaged over samples and pairs.
     """
 
     members: int
@@ -50,10 +51,11 @@ class Ensemble:
 
     @property
     def normalised_disagreement(self) -> float | None:
-        """Disagreement / (1 − accuracy of a member), with the accuracy in [0, 1]; None where members make no error.
+        """The disagreement divided by the error of a member, 1 − accuracy in [0, 1]; None if members make no error.
 
-        Members that err more disagree more for that alone: two that err independently and seldom, on about twice as
-        many samples as either errs on. Fort et al. 2019 therefore divide by the error.
+        Members that make more errors disagree more for this reason alone. For example, two members with rare and
+        independent errors disagree on about twice as many samples as either of them gets wrong. Therefore Fort et al.
+        2019 divide by the error.
         """
         error = 1 - self.member_accuracy / 100
         return self.disagreement / error if error > 0 else None
@@ -63,20 +65,29 @@ class Ensemble:
 def evaluate_ensemble(
     logits: Float[Tensor, "members samples classes"], labels: Int[Tensor, "samples"], bins: int = BINS
 ) -> Ensemble:
-    """Score an ensemble, and measure its diversity.
+    """Score an ensemble of classifiers, and measure its diversity.
+
+    The prediction of the ensemble is the mean of its members' predictive distributions (Lakshminarayanan et al. 2017).
+    Diversity is measured between pairs of members (Fort et al. 2019).
 
     Args:
-        logits: What every member says of every sample, before the softmax.
-        labels: The classes that the samples belong to.
-        bins: Of the calibration error.
+        logits: The outputs of every member for every sample before the softmax, `[members, samples, classes]`.
+        labels: The class of every sample, `[samples]`.
+        bins: The number of bins of the calibration error (Guo et al. 2017), 15 by default.
 
     Raises:
-        DataError: Fewer than two members, no samples, logits that are NaN, labels that are not classes of the logits.
+        DataError: If there are fewer than two members or no samples, logits are not finite, or labels are not classes
+            of the logits.
 
     Example:
         ```python
-        logits = torch.stack([network(images) for network in networks])
-        permask.evaluate_ensemble(logits, labels).disagreement
+        import torch
+
+        import permask
+
+        # 3 members, 100 samples, 10 classes
+        logits, labels = torch.randn(3, 100, 10), torch.randint(10, (100,))
+        print(permask.evaluate_ensemble(logits, labels).disagreement)
         ```
     """
     if logits.ndim != 3 or len(logits) < 2 or logits.shape[1:2] != labels.shape or not len(labels):

@@ -12,27 +12,30 @@ LIBRARIES = tuple(
 
 
 class PermaskError(Exception):
-    """Base of every error that permask raises on purpose: what was expected, what came, what to do."""
+    """The base class of every error that permask raises on purpose.
+
+    The message says what was expected, what was found, and what to do.
+    """
 
 
 class NetworkError(PermaskError):
-    """A network that cannot be captured, or that does not fit a symmetry, mask or permutation."""
+    """A network cannot be captured, or does not fit a symmetry, mask or permutation."""
 
 
 class RuleError(PermaskError):
-    """A rule for an op that fails: it has a mistake, or meets a call that it was not written for."""
+    """The rule of an op fails, because it has a mistake or was not written for such a call."""
 
 
 class StudyError(PermaskError):
-    """A study file, or an override of it, that does not describe a study."""
+    """A study file, or an override of one of its options, does not describe a study."""
 
 
 class StoreError(PermaskError):
-    """A store that cannot be read or written."""
+    """A store cannot be read or written."""
 
 
 class DataError(PermaskError):
-    """A data set that is missing, corrupt or not laid out as expected."""
+    """A data set is missing, damaged or not laid out as expected, or inputs have a form that permask does not take."""
 
 
 def summary(error: BaseException) -> str:

@@ -14,17 +14,18 @@ from permask.errors import PermaskError
 
 @dataclass(frozen=True, eq=False)
 class Axis:
-    """One dim of one parameter, with the positions along it that belong to each unit of a group.
+    """One dim of one parameter, and the positions along it that belong to each unit of a group.
 
     Attributes:
-        parameter: Key in the network's `state_dict` (a parameter or a buffer).
+        parameter: The name of the tensor, a parameter or a buffer, in the network's `state_dict`.
         dim: The dim of that tensor.
-        length: Number of positions along the axis.
-        table: `[N, M]` positions along the dim that belong to unit n; `[B, N, M]` in a group with a parent.
-        convolution_groups: More than 1 for an axis whose positions move differently in each of G blocks of
-            rows (dim 0): the input axis of a grouped convolution with weight `[out, in / G, ...]`, or any
-            axis but the first of G stacked matrices `[G, in, out]`. That axis is virtual: position
-            `g * L + j` is entry j along the dim, of L, in block g of the rows, so that `length` is `G * L`.
+        length: The number of positions along the axis.
+        table: The positions along the dim that belong to each of N units: `[N, M]`, or `[B, N, M]` in a group with a
+            parent.
+        convolution_groups: 1 for an ordinary axis. It is G > 1 if the positions move differently in each of G blocks of
+            rows (dim 0). Such axes are the input axis of a grouped convolution with weight `[out, in / G, ...]`, and
+            every axis but the first of G stacked matrices `[G, in, out]`. The axis is then virtual: position `g * L +
+            j` is entry j of the L entries along the dim, in block g of the rows, and `length` is `G * L`.
     """
 
     parameter: str
@@ -36,21 +37,23 @@ class Axis:
 
 @dataclass(frozen=True, eq=False)
 class Site:
-    """A place inside a network where the units of a group are seen: along one dim of one value of its program.
+    """A place inside a network where the units of a group can be observed, along one dim of one value.
 
-    The names of nodes count the ops before them, so that another input shape may give another name to the same
-    place, or the same name to another place. Function, module, length and lineage say what has to be found there.
+    The name of a node depends on the number of ops before it. With another input shape, the same place may have another
+    name, or another place the same name. Therefore `function`, `module`, `length` and `lineage` describe what has to be
+    found at that place.
 
     Attributes:
-        node: Name of the node in the program that `permask.discovery.capture` gives.
+        node: The name of the node in the program that `permask.discovery.capture` returns.
         dim: The dim of that node's tensor.
-        table: As in `Axis`, positions along `dim`.
-        function: The op that the node calls; empty where it is not known, as in files of older versions.
-        module: Path of the module whose `forward` calls it; empty for the network itself, or where it is not known.
-        length: Number of positions along `dim`; None where it is not known.
-        lineage: What the node's value is computed by, as `discovery.lineage` tells it; empty where it is not known.
-        moved: Other dims along which units of other groups lie, which two networks have in different orders.
-        mixed: Whether other groups also permute the positions of one unit among themselves.
+        table: The positions along `dim` that belong to each unit, as in `Axis`.
+        function: The op that the node calls. It is empty if unknown, as in files of older versions.
+        module: The path of the module whose `forward` calls the op. It is empty for the network itself, or if unknown.
+        length: The number of positions along `dim`, or None if unknown.
+        lineage: A description of the computation of the node's value, from `permask.discovery.lineage`. It is empty if
+            unknown.
+        moved: Other dims that hold units of other groups. Two networks have these units in different orders.
+        mixed: Whether other groups permute the positions inside one unit as well.
     """
 
     node: str
@@ -66,21 +69,22 @@ class Site:
 
 @dataclass(frozen=True, eq=False)
 class Group:
-    """A set of interchangeable units: every permutation of them leaves the network's function unchanged.
+    """A set of units that can trade places: every permutation of them leaves the network's function unchanged.
 
-    A group with a `parent` lives inside each unit of the parent (the dims inside attention heads, the
-    channels inside the groups of a grouped convolution): it has one independent permutation per *block*,
-    where the blocks are the parent's units (times the parent's own blocks). Together they form the
-    wreath product that the design writes as heads ≀ head dims. The tables of parent and child are aligned:
-    moving block b onto block c moves unit n of block b onto unit n of block c.
+    A group with a `parent` lies inside each unit of the parent. Examples are the dims inside attention heads, and the
+    channels inside the groups of a grouped convolution. Such a group has one independent permutation per *block*. Its
+    blocks are the parent's units, in each of the parent's own blocks. Parent and child together form a wreath product,
+    written heads ≀ head dims. The tables of parent and child are aligned: if block b moves onto block c, then unit n of
+    block b moves onto unit n of block c.
 
     Attributes:
-        name: Unique within a symmetry.
-        size: N, the number of units (per block).
-        axes: Every axis on which the units live.
-        site: Where matching observes the units; None if no value of the program shows them one by one.
-        parent: Name of the group whose units contain this one's, if any.
-        blocks: B, how many independent copies there are; 1 without a parent.
+        name: The name of the group, which is unique within a symmetry.
+        size: N, the number of units per block.
+        axes: Every axis on which the units lie.
+        site: The place where matching observes the units, or None if no value of the program shows the units one by
+            one.
+        parent: The name of the group whose units contain this group, or None.
+        blocks: B, the number of independent copies. It is 1 without a parent.
     """
 
     name: str
@@ -92,7 +96,7 @@ class Group:
 
     @property
     def index_shape(self) -> tuple[int, ...]:
-        """Shape of this group's index array in a `Permutation`: `[N]`, or `[B, N]` with a parent."""
+        """The shape of this group's index array in a `Permutation`: `[N]`, or `[B, N]` with a parent."""
         return (self.size,) if self.parent is None else (self.blocks, self.size)
 
 

@@ -25,15 +25,29 @@ FORMAT = {"format": "permask-mask", "version": 1}
 
 
 class Mask(Mapping[str, Tensor]):
-    """Parameter name to a boolean tensor of that parameter's shape, True where the weight is kept.
+    """A mapping from parameter names to boolean tensors, which are True where a weight is kept.
 
-    The parameters named are the mask's *scope*: what it could have pruned. All counts are exact integers.
+    Each tensor has the shape of its parameter. The named parameters are the *scope* of the mask: the weights that it
+    could have pruned. All counts are exact integers. For two masks of the same parameters, `a & b` keeps what both
+    keep, `a | b` keeps what at least one keeps, and `~a` keeps what `a` prunes.
 
     Args:
         kept: Parameter name to boolean tensor.
 
     Raises:
-        PermaskError: A tensor that is not boolean.
+        PermaskError: If a tensor is not boolean.
+
+    Example:
+        ```python
+        from torch import nn
+
+        import permask
+
+        model = nn.Linear(4, 3)
+        mask = permask.Mask({"weight": model.weight.abs() > 0.1})
+        mask.apply_(model)  # the other weights are zero now
+        print(mask.count, mask.size, mask.sparsity)
+        ```
     """
 
     def __init__(self, kept: Mapping[str, Tensor]):
@@ -44,14 +58,15 @@ class Mask(Mapping[str, Tensor]):
 
     @classmethod
     def of(cls, model: nn.Module) -> Self:
-        """The mask that a network carries.
+        """Read the mask that a network carries.
 
-        That is what `torch.nn.utils.prune` or a `torch.ao.pruning` sparsifier keeps as buffers, or else the zeros
-        of its weights: then the scope is every parameter with at least two dims that holds a zero. The row of an
-        embedding that stands for padding is zero in dense networks, too, and is no reason to count the embedding.
+        The mask comes from the buffers of `torch.nn.utils.prune` or of a `torch.ao.pruning` sparsifier. If there are
+        none, the zeros among the weights are the pruned weights, and the scope is every parameter with at least two
+        dims that holds a zero. The padding row of an embedding is zero in dense networks too; an embedding with no
+        other zeros is not in the scope.
 
         Raises:
-            PermaskError: The network is dense, or a buffer holds other values than 0 and 1.
+            PermaskError: If the network is dense, or a buffer holds values other than 0 and 1.
         """
         model = unwrap(model)
         buffers = dict(model.named_buffers())
@@ -76,19 +91,19 @@ class Mask(Mapping[str, Tensor]):
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a mask from any file that carries one: whatever the commands read.
+        """Read a mask from any file that carries one. The commands of permask read the same files.
 
-        That is a file that `save` wrote; tensors of zeros and ones; a checkpoint with the buffers of
-        `torch.nn.utils.prune`, with a sparsifier's state, or with zeros among its weights; as safetensors or as
-        `torch.save` writes it. No code that a file contains is ever run.
+        The file may be one that `save` wrote, or hold tensors of zeros and ones. It may also be a checkpoint with the
+        buffers of `torch.nn.utils.prune`, with the state of a sparsifier, or with zeros among its weights. The format
+        may be safetensors or that of `torch.save`. Code that a file contains is never run.
 
         Raises:
-            PermaskError: A file that is missing, cannot be read, or carries no mask.
+            PermaskError: If the file is missing, cannot be read, or carries no mask.
         """
         return cls(read_kept(path))
 
     def save(self, path: str | Path) -> None:
-        """Write the mask as boolean tensors in a safetensors file."""
+        """Write the mask to a safetensors file, as boolean tensors."""
         save_tensors(self._kept, path, {OWN: json.dumps(FORMAT, sort_keys=True)})
 
     def __getitem__(self, name: str) -> Tensor:
@@ -117,7 +132,6 @@ class Mask(Mapping[str, Tensor]):
         return card(repr(self), table(["layer", "kept", "of", "sparsity", ""], cells, total))
 
     def __and__(self, other: object) -> Self:
-        """Keep what both masks keep; `|` keeps what either keeps, `~` what this one prunes."""
         return self._with(other, operator.and_)
 
     def __or__(self, other: object) -> Self:
@@ -127,7 +141,7 @@ class Mask(Mapping[str, Tensor]):
         return type(self)({name: ~kept for name, kept in self.items()})
 
     def to(self, device: str | torch.device) -> Self:
-        """The mask on a device."""
+        """Return the mask on another device."""
         return type(self)({name: kept.to(device) for name, kept in self.items()})
 
     def _with(self, other: object, combine: Callable[[Tensor, Tensor], Tensor]) -> Self:
@@ -144,48 +158,54 @@ class Mask(Mapping[str, Tensor]):
         return type(self)({name: combine(kept, other[name].to(kept.device)) for name, kept in self.items()})
 
     def permuted(self, permutation: Permutation) -> Self:
-        """The mask with its units permuted, as the weights of a network are: `new[i] = old[p[i]]`.
+        """Permute the units of the mask as those of a network's weights: `new[i] = old[p[i]]`.
 
         Raises:
-            NetworkError: The mask does not fit the symmetry of the permutation.
+            NetworkError: If the mask does not fit the symmetry of the permutation.
         """
         return type(self)(permutation.permute_tensors(self))
 
     @property
     def count(self) -> int:
-        """Number of weights kept."""
+        """The number of weights that the mask keeps."""
         return sum(int(tensor.sum()) for tensor in self._kept.values())
 
     @property
     def size(self) -> int:
-        """Number of weights in the scope."""
+        """The number of weights in the scope."""
         return sum(tensor.numel() for tensor in self._kept.values())
 
     @property
     def sparsity(self) -> float:
-        """Share of the scope that is pruned: the figure to compare with papers."""
+        """The share of the scope that is pruned, in [0, 1]. Papers usually state this number."""
         return 1 - self.count / self.size if self.size else 0.0
 
     def sparsity_of(self, model: nn.Module) -> float:
-        """Share of all weights of the network (parameters with at least two dims) that is pruned.
+        """Return the share of all weights of a network that the mask prunes, in [0, 1].
+
+        The weights of a network are its parameters with at least two dims.
 
         Raises:
-            NetworkError: The mask does not fit the network.
+            NetworkError: If the mask does not fit the network.
         """
         self.check(model)
         total = sum(p.numel() for _, p in parameters_by_name(model).items() if p.ndim > 1)
         return (self.size - self.count) / total if total else 0.0
 
     def check(self, model: nn.Module) -> None:
-        """Raise a `NetworkError` that names the first parameter that the mask does not fit."""
+        """Check that the mask fits a network.
+
+        Raises:
+            NetworkError: If it does not fit. The message names the first parameter that differs.
+        """
         check_fits(self, parameters_by_name(model))
 
     @torch.no_grad()
     def apply_(self, model: nn.Module) -> nn.Module:
-        """Set the pruned weights of a network to zero, in place and whatever they are, and return it.
+        """Set the pruned weights of a network to zero in place, even if they are not finite, and return the network.
 
         Raises:
-            NetworkError: The mask does not fit the network.
+            NetworkError: If the mask does not fit the network.
         """
         self.check(model)
         parameters = parameters_by_name(model)

@@ -35,14 +35,15 @@ class SelfPermuting(Protocol):
 
 
 class Permutation:
-    """An element of a network's symmetry: for every group, where each unit comes from.
+    """One permutation of a network's units: for every group, the place that each unit comes from.
 
     Args:
-        groups: The groups of the symmetry that it belongs to; parents come before their children.
-        index: Group name to `[N]` (or `[B, N]`) with `new[i] = old[index[i]]`; a missing group stays put.
+        groups: The groups of the symmetry. Parents come before their children.
+        index: Group name to an array `[N]`, or `[B, N]` for a group in B blocks, with `new[i] = old[index[i]]`. A group
+            that is missing does not move.
 
     Raises:
-        PermaskError: An index that is not a permutation of its group's units, or names no group.
+        PermaskError: If an array is not a permutation of its group's units, or a name is no group's.
     """
 
     def __init__(self, groups: tuple[Group, ...], index: Mapping[str, Index]):
@@ -66,7 +67,7 @@ class Permutation:
 
     @cached_property
     def moved(self) -> dict[str, int]:
-        """Group name to how many of its units, all blocks together, are not where they were in their block."""
+        """How many units of each group, over all blocks, leave their place within their block; by group name."""
         return {name: int((index != np.arange(index.shape[-1])).sum()) for name, index in self.index.items()}
 
     def __repr__(self) -> str:
@@ -83,7 +84,7 @@ class Permutation:
         return card(repr(self), table(["group", "units that move", "of", ""], cells))
 
     def inverse(self) -> Self:
-        """The permutation that undoes this one."""
+        """Return the permutation that undoes this one."""
         index = {}
         for group in self.groups:
             inverse = np.argsort(self.index[group.name], axis=-1)
@@ -92,10 +93,10 @@ class Permutation:
         return type(self)(self.groups, index)
 
     def compose(self, other: Self) -> Self:
-        """The permutation that applies `other` first and this one second.
+        """Return the permutation that applies `other` first and this one second.
 
         Raises:
-            PermaskError: A permutation of other groups, such as those of another network.
+            PermaskError: If the permutations have different groups, such as those of two architectures.
         """
         if not are_same(self.groups, other.groups):
             raise PermaskError("expected two permutations of the same groups, as a network's symmetry gives them")
@@ -108,15 +109,16 @@ class Permutation:
         return type(self)(self.groups, index)
 
     def apply(self, x: Permutable) -> Permutable:
-        """Permute a network, a `state_dict` or a mask.
+        """Permute a network, a `state_dict` or a mask, and return the result. The argument is not changed.
 
         Args:
-            x: An `nn.Module` (a permuted copy comes back, of the network inside if it is wrapped; what
-                `torch.nn.utils.prune` pruned stays pruned), or a mapping from parameter names to tensors: a
-                `state_dict` or a `Mask`. Names without a permutable axis pass through.
+            x: A network, or a mapping from parameter names to tensors, such as a `state_dict` or a `Mask`. For a
+                wrapped network, the result is a permuted copy of the network inside the wrapper. Weights that
+                `torch.nn.utils.prune` prunes stay pruned. Tensors without an axis that can move are not permuted.
 
         Raises:
-            NetworkError: A tensor whose shape does not fit the symmetry, a network that lacks one that would move.
+            NetworkError: If the shape of a tensor does not fit the symmetry, or a network lacks a tensor that would
+                move.
         """
         if not isinstance(x, Mapping):
             return self._permuted_copy(unwrap(x))  # pyright: ignore[reportReturnType]
@@ -143,9 +145,9 @@ class Permutation:
         return permuted
 
     def source(self, parameter: str, dim: int) -> Int[np.ndarray, "length"] | None:
-        """Where each position along an axis comes from, or None if nothing moves there.
+        """Return the position that each position along an axis comes from, or None if nothing moves there.
 
-        For the virtual input axis of a grouped convolution, positions are as in `Axis`.
+        For the virtual input axis of a grouped convolution, positions are counted as in `Axis`.
         """
         return self._sources.get((parameter, dim), (None, None))[1]
 
@@ -186,10 +188,10 @@ class Permutation:
         return axes
 
     def permute_tensor(self, name: str, x: Tensor) -> Tensor:
-        """Permute one tensor, as `apply` does that of its name in a `state_dict`.
+        """Permute one tensor, as `apply` permutes the tensor of that name in a `state_dict`.
 
         Raises:
-            NetworkError: Its shape does not fit the symmetry.
+            NetworkError: If the shape of the tensor does not fit the symmetry.
         """
         # rows first: the virtual axis of a grouped convolution is read off the rows that are there already
         for dim, axis, source in self._axes.get(name, ()):
@@ -206,7 +208,11 @@ class Permutation:
         return x
 
     def permute_tensors(self, tensors: Mapping[str, Tensor]) -> dict[str, Any]:
-        """Permute tensors by the name of a parameter, as `apply` does a `state_dict`."""
+        """Permute tensors by the names of their parameters, as `apply` permutes a `state_dict`.
+
+        Raises:
+            NetworkError: If a shape does not fit the symmetry, or no tensor has a name of the symmetry's parameters.
+        """
         # a state_dict keeps its metadata: `load_state_dict` of some modules needs it
         permuted = copy.copy(tensors) if isinstance(tensors, OrderedDict) else dict(tensors)
         if self._sources and not any(name in permuted for name, _ in self._sources):

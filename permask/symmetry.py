@@ -27,16 +27,16 @@ PinKind = Literal["genuine", "unsupported op", "search incomplete"]
 
 @dataclass(frozen=True)
 class Pin:
-    """Positions along an axis that cannot move, and why.
+    """Positions along an axis that cannot move, and the reason.
 
     Attributes:
-        parameter: Key in the network's `state_dict`.
+        parameter: The name of the tensor in the network's `state_dict`.
         dim: The dim of that tensor.
         op: The op that pins the axis.
-        reason: What about it pins the axis.
-        kind: `genuine` (inputs, outputs, vocabulary, kernel positions, tokens), `unsupported op`, or
-            `search incomplete`.
-        count: Number of pinned positions along the dim.
+        reason: Why the op pins the axis.
+        kind: `genuine` (inputs, outputs, vocabulary, kernel positions, tokens), `unsupported op`, or `search
+            incomplete`.
+        count: The number of pinned positions along the dim.
     """
 
     parameter: str
@@ -51,16 +51,20 @@ class Pin:
 class Symmetry:
     """The permutations of hidden units that leave a network's function unchanged.
 
+    `permask.discover` returns a symmetry. `symmetry["name"]` is the group of that name.
+
     Attributes:
-        groups: Sets of interchangeable units, parents before children; any combination of their permutations is valid.
-        pinned: The axes, or parts of them, that cannot move.
-        movable: Share of parameter elements with at least one permutable axis, in [0, 1].
-        shapes: Every parameter and buffer of the network, with its shape.
-        report: What discovery measured: `seconds` by phase; `certificate`, its kind: `full`, `narrow`, `off` or `none`;
-            `error`, the change of the outputs relative to their spread, or None without any evidence; `float32`, that
-            change in float32 if it is rounding that the network amplifies; `failed`, groups that failed the
-            certificate; `unseen`, groups and `idle`, axes of which it could see nothing; `unused` parameters; the
-            `outputs` that count; the `inputs`, as `Inputs.described` has them.
+        groups: Sets of units that can trade places. Parents come before their children. Any combination of the groups'
+            permutations leaves the function unchanged.
+        pinned: The axes, or parts of axes, that cannot move.
+        movable: The share of the parameters' elements that have at least one axis along which they can move, in [0, 1].
+        shapes: The shape of every parameter and buffer of the network, by name.
+        report: What discovery measured. `seconds` is the time of each phase. `certificate` is the kind of test: `full`,
+            `narrow`, `off` or `none`. `error` is the change of the outputs relative to their spread, or None if there
+            is no evidence. `float32` is the same change in float32, if the network amplifies rounding errors. `failed`
+            lists the groups that failed the test. `unseen` lists the groups, and `idle` the axes, of which the test
+            could not have noticed an error. `unused` lists the parameters that the network does not use. `outputs`
+            lists the outputs that have to stay unchanged. `inputs` describes the inputs by name, shape and type.
     """
 
     groups: tuple[Group, ...]
@@ -80,11 +84,11 @@ class Symmetry:
         raise KeyError(name)
 
     def identity(self) -> Permutation:
-        """The permutation that moves nothing."""
+        """Return the permutation that moves nothing."""
         return Permutation(self.groups, {})
 
     def random(self, seed: int) -> Permutation:
-        """A uniformly random element of the symmetry."""
+        """Draw a permutation from the symmetry, uniformly at random."""
         rng = np.random.default_rng(seed)
         index = {}
         for group in self.groups:
@@ -93,7 +97,11 @@ class Symmetry:
         return Permutation(self.groups, index)
 
     def check(self, model: nn.Module) -> None:
-        """Raise a `NetworkError` that names the first tensor of the network, wrapped or not, that does not fit."""
+        """Check that the symmetry fits a network, which may be wrapped.
+
+        Raises:
+            NetworkError: If a tensor does not fit. The message names the first one.
+        """
         state = {name: tuple(tensor.shape) for name, tensor in tensors_of(unwrap(model))[0].items()}
         for name in [*self.shapes, *state]:
             if state.get(name) != self.shapes.get(name):
@@ -101,9 +109,12 @@ class Symmetry:
                 raise NetworkError(f"{name}: the symmetry expects {expected}, the network has {got}")
 
     def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Raise a `NetworkError` that names the first tensor of a checkpoint that the network does not have so.
+        """Check that the tensors of a checkpoint fit the symmetry.
 
-        A checkpoint need not hold all of them, such as those that are tied to others.
+        A checkpoint may lack tensors of the network, for example those that are tied to others.
+
+        Raises:
+            NetworkError: If the network has no such tensor, or one of another shape. The message names the first one.
         """
         for name, shape in shapes.items():
             if self.shapes.get(name) != shape:
@@ -112,18 +123,20 @@ class Symmetry:
 
     @property
     def freedom(self) -> float:
-        """log10 of the number of symmetries: Σ B · log10(N!) over groups of N units, each in B blocks.
+        """The logarithm to base 10 of the number of symmetries: Σ B · log10(N!) over groups of N units in B blocks.
 
-        In a group with a parent, the units of every block move on their own; the parent counts for itself.
+        In a group with a parent, the units of every block move independently. The parent is counted as a group of its
+        own.
         """
         return sum(group.blocks * lgamma(group.size + 1) for group in self.groups) / log(10)
 
     @property
     def positions(self) -> float:
-        """Share of all positions along axes of parameters and buffers that move, in [0, 1].
+        """The share of all positions along the axes of parameters and buffers that can move, in [0, 1].
 
-        An element counts as `movable` if one of its axes moves; here, a position along an axis that cannot move is
-        missing, whatever becomes of its elements along the other axes. Axes of one position are left out.
+        This share differs from `movable`, which counts an element if it can move along any of its axes. Here, every
+        position along an axis that cannot move lowers the share, even if its elements can move along another axis. Axes
+        with a single position are not counted.
         """
         moved = sum(int(moves.sum()) for moves in moving(self.groups).values())
         still = sum(pin.count for pin in self.pinned)
@@ -131,10 +144,10 @@ class Symmetry:
 
     @property
     def hash(self) -> str:
-        """SHA-256 of the groups and shapes: what an `Alignment` file refers to.
+        """The SHA-256 hash of the groups and shapes. The file of an `Alignment` refers to its symmetry by this hash.
 
-        It is the same for a dense network and for one that `torch.nn.utils.prune` prunes, which registers its
-        parameters in another order.
+        A dense network and a network that `torch.nn.utils.prune` prunes have the same hash, although pruning registers
+        the parameters in another order.
         """
         groups = sorted(map(_hashed, self.groups), key=lambda group: group["name"])
         for group in groups:
@@ -142,9 +155,10 @@ class Symmetry:
         return self._digest(groups)
 
     def has_hash(self, written: str) -> bool:
-        """Whether a hash that was written into a file is this symmetry's.
+        """Whether a hash from a file belongs to this symmetry.
 
-        Older files have one that depends on the order of groups and axes, which the file keeps.
+        The hashes in older files depend on the order of groups and axes. They are recognised as well, because a file
+        keeps that order.
         """
         return written in (self.hash, self._digest([_hashed(group) for group in self.groups]))
 
@@ -153,15 +167,15 @@ class Symmetry:
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
     def save(self, path: str | Path) -> None:
-        """Write the symmetry as JSON, with a checksum of all of it."""
+        """Write the symmetry to a JSON file, with a checksum of the whole content."""
         Path(path).write_text(json.dumps(sealed(self.to_json()), sort_keys=True), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read a symmetry that `save` wrote.
+        """Read a symmetry from a file that `save` wrote.
 
         Raises:
-            PermaskError: A file that is missing, altered, or not a symmetry of a schema version known here.
+            PermaskError: If the file is missing or was altered, or does not hold a symmetry of a known schema version.
         """
         try:
             content = read_json(Path(path))
@@ -173,10 +187,10 @@ class Symmetry:
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The symmetry that `to_json` described.
+        """Make a symmetry from the values that `to_json` returned.
 
         Raises:
-            PermaskError: A schema version not known here, or groups that no network of these shapes has.
+            PermaskError: If the schema version is unknown, or no network of these shapes can have these groups.
         """
         if content["schema"] not in READABLE:
             raise PermaskError(
@@ -199,7 +213,7 @@ class Symmetry:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The symmetry as plain JSON values."""
+        """Return the symmetry as plain JSON values."""
         return {
             "schema": SCHEMA_VERSION,
             "groups": [_entry(group) for group in self.groups],

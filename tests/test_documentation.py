@@ -7,6 +7,7 @@ import shlex
 import sys
 import tomllib
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -134,6 +135,16 @@ def test_every_public_name_is_described_on_one_page_and_listed_in_the_overview()
     assert public <= set(described)
     assert len(described) == len(set(described))
     assert set(re.findall(r"#(permask\.[\w.]+)\)", (DOCS / "api.md").read_text())) == public
+
+
+def test_names_that_a_docstring_mentions_link_to_their_descriptions(generated):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="api/masks.md"))
+    html = "<code>DataError</code> of <code>permask.discover</code>, <code>seed</code>"
+    linked = (
+        '<autoref identifier="permask.errors.DataError"><code>DataError</code></autoref> of '
+        '<autoref identifier="permask.discover"><code>permask.discover</code></autoref>, <code>seed</code>'
+    )
+    assert generated.on_page_content(html, page) == linked
 
 
 def test_the_page_of_the_tutorial_shows_the_notebook_with_its_outputs(generated):

@@ -107,7 +107,7 @@ BAD = {
     "a negative one": (lambda a, b: permask.merge([a, b], X[0], weights=[1.5, -0.5]), "from 0 to 1, got 1.5, -0.5"),
     "no sum": (lambda a, b: permask.merge([a, b], X[0], weights=[0, 0]), "got a sum of 0$"),
     "NaN as a share": (lambda a, b: permask.merge([a, b], X[0], weights=[float("nan"), 1]), "from 0 to 1, got nan"),
-    "no data": (lambda a, b: permask.merge([a, b]), "give inputs, batches or a symmetry"),
+    "no data": (lambda a, b: permask.merge([a, b]), "expected inputs, batches or a symmetry"),
     "no data to match on": (lambda a, b: permask.merge([a, b], symmetry=PERCEPTRON), "no data to match on"),
     "no data to repair with": (
         lambda a, b: permask.merge([a, b], symmetry=PERCEPTRON, match="weights"),

@@ -53,21 +53,21 @@ class Pooled:
 def reset_batchnorm(model: nn.Module, batches: Iterable[Example]) -> nn.Module:
     """Recompute the running statistics of every BatchNorm from data, in place, in one pass.
 
-    While it runs, BatchNorm normalises by the statistics of each batch, and everything else is in evaluation
-    mode. The result is the mean and variance over all batches together, each sample with equal weight,
-    however the batches are cut. Modes and momenta are left as they were; a network without BatchNorm is
-    left alone.
+    During the pass, BatchNorm normalises by the statistics of each batch, and all other layers are in evaluation mode.
+    The new statistics are the mean and variance over all batches together. Every sample has the same weight, whatever
+    the sizes of the batches. Training modes and momenta do not change. A network without BatchNorm is not changed and
+    does not run.
 
     Args:
-        model: The network, also inside of a wrapper.
-        batches: Inputs, each as `discover` takes them: a DataLoader as it is.
+        model: The network, which may be wrapped.
+        batches: Batches of inputs, each in any form that `discover` takes. You can pass a DataLoader.
 
     Returns:
         The same network.
 
     Raises:
-        NetworkError: A network whose code is closed, such as a scripted one.
-        PermaskError: No batches, or one with a single value per channel.
+        NetworkError: If modules of the network cannot be observed, as in a scripted network.
+        PermaskError: If there are no batches, or a batch has a single value per channel.
     """
     network = observable(model)
     norms = [m for m in network.modules() if isinstance(m, _BatchNorm) and m.running_mean is not None]

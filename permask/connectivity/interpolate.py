@@ -20,13 +20,13 @@ Evaluate = Callable[[nn.Module, float], Values]
 
 @dataclass(frozen=True)
 class LinearPath:
-    """A quantity, or several by name, along (1 − α)·source + α·target.
+    """The values of one quantity, or of several by name, along the line (1 − α)·source + α·target.
 
     Attributes:
-        alphas: Where the path was evaluated, ascending; 0 is the source, 1 the target.
-        values: At each α what `evaluate` returned; with names, one list per name.
-        barrier: The largest excess over the straight line between the two ends (Frankle et al. 2020),
-            max over α of v(α) − [(1 − α)·v(0) + α·v(1)], and so never below 0; with names, one per name.
+        alphas: The values of α, ascending. The source is at 0, and the target at 1.
+        values: What `evaluate` returned at each α. If there are names, one tuple per name.
+        barrier: The largest excess over the straight line between the two ends, max over α of v(α) − [(1 − α)·v(0) +
+            α·v(1)] (Frankle et al. 2020). It is never below 0. If there are names, one barrier per name.
     """
 
     alphas: tuple[float, ...]
@@ -35,31 +35,38 @@ class LinearPath:
 
 
 def connect(source: nn.Module, target: nn.Module, evaluate: Evaluate, alphas: int | Sequence[float] = 11) -> LinearPath:
-    """Evaluate networks along the straight line between two, and the barrier between them.
+    """Evaluate networks along the straight line between two networks, and measure the barrier.
 
-    Neither network is changed. Align the source first, and call `reset_batchnorm` or `repair` inside `evaluate`, to see
-    what they do.
+    Neither network is changed. You usually permute the source first, so that it lines up with the target, and call
+    `reset_batchnorm` or `repair` inside `evaluate`.
 
     Args:
-        source: The network at α = 0, also inside of a wrapper.
+        source: The network at α = 0, which may be wrapped.
         target: The network at α = 1, of the same architecture.
-        evaluate: The network at an α, as of `interpolate`, and that α to a number, or to several by name. Called
-            without gradients; it may change the network. Less must be better, as with a loss or an error: the barrier
-            counts excess. For accuracy give the error instead.
-        alphas: How many values of α, evenly spaced from 0 to 1, or the values themselves; the ends are
-            evaluated in any case.
+        evaluate: A function that is called as `evaluate(network, alpha)` with the network at an α, and returns a number
+            or a mapping from names to numbers. It runs without gradients, and may change the network. Smaller numbers
+            must be better, because the barrier measures excess: return the loss or the error, not the accuracy.
+        alphas: The number of evenly spaced values of α from 0 to 1, or the values themselves. The ends are always
+            evaluated.
 
     Raises:
-        NetworkError: Networks whose tensors differ in name or shape.
-        PermaskError: Values of α that do not ascend within [0, 1], or fewer than two.
+        NetworkError: If the tensors of the networks differ in name or shape.
+        PermaskError: If the values of α do not ascend within [0, 1], or there are fewer than two.
 
     Example:
         ```python
-        def error(network, alpha):
-            permask.reset_batchnorm(network, batches)
-            return error_of(network)
+        import torch
+        from torch import nn
 
-        path = permask.connect(alignment.permutation.apply(source), target, error)
+        import permask
+
+        source, target = (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2))
+        inputs, labels = torch.randn(64, 4), torch.randint(3, (64,))
+
+        def loss(network, alpha):
+            return nn.functional.cross_entropy(network(inputs), labels).item()
+
+        path = permask.connect(source, target, loss)
         print(path.barrier)
         ```
     """
@@ -74,13 +81,14 @@ def connect(source: nn.Module, target: nn.Module, evaluate: Evaluate, alphas: in
 
 
 def interpolate(source: nn.Module, target: nn.Module, alpha: float) -> nn.Module:
-    """The network (1 − α)·source + α·target.
+    """Return the network (1 − α)·source + α·target.
 
-    All floating-point parameters and buffers are interpolated, BatchNorm statistics too; any other tensor is the
-    source's. The network comes back without a wrapper, and with zeros where `torch.nn.utils.prune` prunes both.
+    All floating-point parameters and buffers are interpolated, including the statistics of BatchNorm. All other tensors
+    are the source's. The result has no wrapper. Where `torch.nn.utils.prune` prunes both networks, the result has
+    zeros.
 
     Raises:
-        NetworkError: Networks whose tensors differ in name or shape.
+        NetworkError: If the tensors of the networks differ in name or shape.
     """
     source, target = plain(source), plain(target)
     start, end = tensors_of(source)[0], tensors_of(target)[0]

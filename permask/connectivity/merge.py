@@ -38,40 +38,47 @@ def merge(
     symmetry: Symmetry | None = None,
     seed: int = 0,
 ) -> nn.Module:
-    """Merge networks of one architecture, trained apart, into one: Σ w_i·π_i(θ_i).
+    """Merge networks of one architecture that were trained independently into one network: Σ w_i·π_i(θ_i).
 
-    Permutations line all networks up with the first one; those of three and more are found together, by `match_many`.
-    Then weights are averaged, and the statistics of the activations mended, which averaging shrinks. No labels are
-    needed. The networks stay as they are.
+    First, permutations line all networks up with the first one; `match_many` finds those of three or more networks
+    together. Then the weights are averaged. Averaging shrinks the variance of the activations, so their statistics are
+    corrected last. No labels are needed, and the given networks are not changed.
 
     Args:
-        networks: Two or more. The merged network has its units in the order of the first one's.
-        inputs: A batch of what they take, as `discover` takes it: real data, unless there are `batches` besides, or
-            weights alone are matched and averaged.
-        weights: The share of every network in the average, which sum to 1; equal ones by default.
-        match: How to line them up: by `activations` on the data, by `weights`, or not at all (`none`), if they line up
-            already, as fine-tunes of one network do.
-        statistics: What becomes of the statistics: `repair` rescales activations to those of the networks (see
-            `repair_many`) where a layer has a BatchNorm or a bias to hold that; `reset` recomputes those of BatchNorm;
-            `keep` averages those of BatchNorm as weights are; `none` takes the first network's.
-        batches: Data to match and mend with, such as a DataLoader; `inputs` alone by default. They are read several
-            times, so they are kept in memory.
-        symmetry: What `discover` found on one of the networks, not to find it again.
-        seed: For the order of the groups, when matching by weights.
+        networks: Two or more networks. The units of the merged network are in the order of the first one.
+        inputs: One batch of inputs, in any form that `discover` takes. It has to be real data, unless there are
+            `batches` as well, or weights alone are matched and averaged.
+        weights: The share of every network in the average. The shares sum to 1, and are equal by default.
+        match: How networks are lined up: by `activations` on the data, by `weights`, or not at all (`none`), if they
+            line up already, as fine-tuned copies of one network do.
+        statistics: How statistics are corrected. `repair` rescales activations to those of the networks (see
+            `repair_many`), in layers with a BatchNorm or a bias. `reset` recomputes the statistics of BatchNorm. `keep`
+            averages them like weights. `none` takes those of the first network.
+        batches: Data to match and correct with, such as a DataLoader. By default, this is `inputs` alone. Batches are
+            read several times, so they are kept in memory.
+        symmetry: The symmetry that `discover` found for one of the networks, if you have it already.
+        seed: The seed of the order of the groups, if weights are matched.
 
     Returns:
         A network of the same class, with tensors of the same names, shapes and types.
 
     Raises:
-        NetworkError: Networks of different architectures, or weights that are not finite.
-        PermaskError: Fewer than two networks, one of them twice, weights that do not sum to 1, or no data where they
-            are needed.
+        NetworkError: If the networks have different architectures, or weights are not finite.
+        PermaskError: If there are fewer than two networks, one is given twice, the shares do not sum to 1, or there are
+            no data where they are needed.
 
     Example:
         ```python
-        merged = permask.merge([a, b, c], images)
-        merged = permask.merge([a, b], batches=loader, weights=[0.7, 0.3], statistics="reset")
-        merged = permask.merge([a, b], images[:2], match="weights", statistics="keep")
+        import torch
+        from torch import nn
+
+        import permask
+
+        a, b, c = (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(3))
+        inputs = torch.randn(64, 4)
+        merged = permask.merge([a, b, c], inputs)
+        merged = permask.merge([a, b], batches=[inputs], weights=[0.7, 0.3], statistics="reset")
+        merged = permask.merge([a, b], inputs[:2], match="weights", statistics="keep")
         ```
     """
     shares = shares_of(weights, len(networks))
@@ -87,7 +94,7 @@ def merge(
     given = [Inputs.of(networks[0], batch) for batch in ([inputs] if batches is None else batches) if batch is not None]
     if match != "none" and symmetry is None:
         if not given and inputs is None:
-            raise PermaskError("to find out what may move, give inputs, batches or a symmetry")
+            raise PermaskError("expected inputs, batches or a symmetry, to find which units can move; got none of them")
         symmetry = discover(networks[0], _few(Inputs.of(networks[0], inputs) if inputs is not None else given[0]))
     alignments = align(networks, symmetry, match, given, seed)
     return combine(permuted(networks, alignments), shares, statistics, given)

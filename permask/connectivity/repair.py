@@ -30,27 +30,29 @@ def repair(
     batches: Iterable[Example],
     alpha: float = 0.5,
 ) -> nn.Module:
-    """Rescale the channels of a merged network to the interpolated statistics of its end points, in place.
+    """Rescale the channels of a merged network to the interpolated statistics of its two ends, in place.
 
-    For every BatchNorm, and every convolution or linear layer that no BatchNorm follows, but for the
-    network's output and for weights that several layers share: mean = (1 − α)·mean_source + α·mean_target, and the same
-    for the standard deviation, over samples and positions. The correction is folded into the BatchNorm or into weight
-    and bias (a layer without a bias gets one), so the result is a plain network. Pruned weights stay zero.
+    The function corrects every BatchNorm, and every convolution or linear layer that no BatchNorm follows, except the
+    network's output and weights that several layers share. The new mean over samples and positions is (1 −
+    α)·mean_source + α·mean_target, and likewise for the standard deviation (REPAIR, Jordan et al. 2022). The correction
+    becomes part of the BatchNorm, or of weight and bias: a layer without a bias gets one. The result needs no hooks,
+    and pruned weights stay zero.
 
     Args:
         source: The network at α = 0, permuted to line up with the target.
         target: The network at α = 1.
-        merged: A network between the two. Each of the three may be inside of a wrapper.
-        batches: Inputs, each as `discover` takes them; they are read twice, so an iterator is kept in memory.
-        alpha: Where `merged` lies between the two.
+        merged: A network between the two. Each of the three may be wrapped.
+        batches: Batches of inputs, each in any form that `discover` takes. They are read several times, so an iterator
+            is kept in memory.
+        alpha: The place of `merged` between the two.
 
     Returns:
         The merged network.
 
     Raises:
-        NetworkError: A layer whose weight is computed by a parametrization, networks of different architectures, or one
-            whose code is closed, such as a scripted one.
-        PermaskError: No batches.
+        NetworkError: If the weight of a layer is computed by a parametrization, the networks have different
+            architectures, or modules cannot be observed, as in a scripted network.
+        PermaskError: If there are no batches.
     """
     return repair_many([source, target], merged, batches, weights=(1 - alpha, alpha))
 
@@ -64,22 +66,24 @@ def repair_many(
     weights: Sequence[float] | None = None,
     new_biases: bool = True,
 ) -> nn.Module:
-    """As `repair`, with any number of ends: mean = Σ w_i·mean_i, and the same for the standard deviation, in place.
+    """Rescale the channels of a merged network to the weighted statistics of any number of networks, in place.
+
+    The new mean is Σ w_i·mean_i, and likewise for the standard deviation. Everything else is as in `repair`.
 
     Args:
-        networks: The ends, permuted to line up with each other.
+        networks: The networks that were merged, permuted to line up with each other.
         merged: Their weighted mean.
-        batches: As of `repair`; they are read once for every end and once for the merged network.
-        weights: The share of every end, which sum to 1; equal ones by default.
-        new_biases: Whether a layer without a bias may get one. If not, such layers stay as they are, and the merged
-            network keeps the names of its tensors.
+        batches: Batches of inputs, as in `repair`. They are read once for every network, and once for the merged one.
+        weights: The share of every network. The shares sum to 1, and are equal by default.
+        new_biases: Whether a layer without a bias may get one. If not, such layers are not corrected, and the names of
+            the merged network's tensors do not change.
 
     Returns:
         The merged network.
 
     Raises:
-        NetworkError: As `repair`.
-        PermaskError: As `repair`; or another number of weights than of networks.
+        NetworkError: For the same reasons as in `repair`.
+        PermaskError: If there are no batches, or the number of weights is not that of the networks.
     """
     shares = [1 / len(networks)] * len(networks) if weights is None else list(weights)
     if len(shares) != len(networks):

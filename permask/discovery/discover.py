@@ -37,31 +37,41 @@ def discover(
 ) -> Symmetry:
     """Find the permutations of hidden units that leave a network's function unchanged.
 
-    The network is looked at in evaluation mode and left as it is. The keys and values that a language model would reuse
-    for the next token are not asked for.
+    The network runs in evaluation mode and is not changed. A language model is not asked for the keys and values that
+    it would reuse for the next token.
 
     Args:
-        model: Any network that `torch.export` can trace, also inside of DDP, `torch.compile`, PEFT and the like.
-        example_inputs: What it takes: a tensor, a tuple of positional arguments, a dict or a tokenizer's
-            `BatchEncoding` of keyword arguments, or a batch of a DataLoader, whose labels are left out.
-        strict: Raise if an op has no rule, rather than pin what it touches.
-        outputs: Which of the tensors that the network returns have to stay as they are, by name (`"logits"`) or place:
-            one, or several. All by default; a pin names the output that causes it.
-        certify: `"full"` tries what was found on the network itself, with one of its weights in float64 at a time;
-            `"narrow"` on a copy with at most 8 units in every group, for large networks; `"off"` not at all. Full by
-            default, and narrow for a network on the meta device, which has no weights. `report["certificate"]` says
-            which it was, or `"none"` if there can be no such copy.
+        model: Any network that `torch.export` can trace. It may be wrapped, for example by DDP, `torch.compile` or
+            PEFT.
+        example_inputs: Inputs for the network: a tensor, a tuple of positional arguments, a dict of keyword arguments
+            (or a tokenizer's `BatchEncoding`), or a batch of a DataLoader. The labels of a batch are ignored.
+        strict: Raise an error if an op has no rule. By default, such an op pins everything that it touches.
+        outputs: Which of the returned tensors have to stay unchanged, by name (such as `"logits"`) or by position: one
+            of them or several. By default, all of them. A pin names the output that causes it.
+        certify: How the result is tested. `"full"` tests it on the network itself and holds one weight at a time in
+            float64. `"narrow"` tests it on a copy with at most 8 units in every group, which suits large networks.
+            `"off"` does not test it. The default is `"full"`, or `"narrow"` for a network on the meta device, which has
+            no weights. `report["certificate"]` names the kind of test, or is `"none"` if a narrow copy cannot be made.
+
+    Returns:
+        The groups of units that can trade places, and the axes that cannot move, each with a reason.
 
     Raises:
-        DataError: Inputs of another form.
-        NetworkError: The network cannot be captured, or cannot be run in float64 for the certificate, or
-            `strict` and an op without a rule. It has no such output.
-        RuleError: A rule for an op has a mistake.
+        DataError: If the inputs have another form.
+        NetworkError: If the network cannot be captured, does not run in float64 for the certificate, or has no output
+            of a name or position in `outputs`; with `strict`, if an op has no rule.
+        RuleError: If the rule of an op has a mistake.
 
     Example:
         ```python
-        symmetry = permask.discover(model, tokenizer(["two", "sentences"], return_tensors="pt", padding=True))
-        symmetry = permask.discover(clip, inputs, outputs=["image_embeds", "text_embeds"])
+        import torch
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        symmetry = permask.discover(model, torch.randn(2, 4))
+        print(symmetry.groups[0].size)  # the 8 hidden units
         ```
     """
     model = readable(model)

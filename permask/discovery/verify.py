@@ -45,27 +45,41 @@ def _double(x: Any) -> Any:
 
 
 def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws: int = 3, seed: int = 0) -> float:
-    """Permute all groups at random and compare outputs, in evaluation mode and float64.
+    """Permute all groups of a symmetry at random, and measure how much a network's outputs change.
 
-    Works on copies with weights drawn at random, since fresh ones hide errors, or with the network's own if outputs are
-    not finite with these; the network stays as it is. If its own code does not run in float64, its captured graph may,
-    which is run of a network on the meta device, too.
+    The function works on copies in evaluation mode and float64; the network itself is not changed. The copies have
+    random weights, because the weights of a new network can hide errors. If the outputs are not finite with random
+    weights, the copies have the network's own weights. If the network's code does not run in float64, or the network is
+    on the meta device, the captured graph runs instead.
 
     Args:
-        symmetry: What was found for this network, or for another of the same architecture.
+        symmetry: The symmetry of this network, or of another network of the same architecture.
         model: The network.
-        example_inputs: What it takes, as in `discover`.
-        draws: Number of permutations π, and of weights w.
-        seed: For the first weights; the next ones count up.
+        example_inputs: Inputs for the network, in any form that `discover` takes.
+        draws: The number of random permutations π, and of random weights w.
+        seed: The seed of the first weights. Every further draw adds 1 to it.
 
     Returns:
-        The largest max |f(πw)(x) − f(w)(x)| of all draws, relative to the spread of the output: how much it differs
-        between these inputs and others. For a symmetry, it is at most 1e-9, unless the network amplifies rounding.
+        The largest max |f(πw)(x) − f(w)(x)| of all draws, divided by the spread of the output, which is how much the
+        output differs between these inputs and others. For a true symmetry, the result is at most 1e-9, unless the
+        network amplifies rounding errors.
 
     Raises:
-        DataError: Inputs of another form than `discover` takes.
-        NetworkError: The symmetry does not fit the network, or neither the network nor its graph runs in float64.
-            Nothing can be seen: outputs do not vary, or units have no influence on them.
+        DataError: If the inputs have a form that `discover` does not take.
+        NetworkError: If the symmetry does not fit the network, or neither the network nor its graph runs in float64; or
+            if the outputs cannot show an error, because they do not vary or do not depend on the units.
+
+    Example:
+        ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        model, inputs = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)), torch.randn(2, 4)
+        symmetry = permask.discover(model, inputs)
+        print(permask.verify(symmetry, model, inputs))  # near 0: the function is unchanged
+        ```
     """
     model = readable(model)
     symmetry.check(model)
@@ -89,7 +103,7 @@ def verify(symmetry: Symmetry, model: nn.Module, example_inputs: Example, draws:
         seen = seen or any(wrong for _, wrong in changes) or trial.notices(permutations[0], error)
     if not seen:
         raise NetworkError(
-            "nothing can be seen of the symmetry: moving its units wrongly changes no output either, whatever the "
+            "the symmetry cannot be tested: even a wrong permutation of its units changes no output, whatever the "
             "weights; give inputs for which the outputs depend on these units"
         )
     return worst

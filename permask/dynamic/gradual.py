@@ -12,23 +12,43 @@ from permask.masks.scores import check_sparsity, keep_largest, kept_count
 
 
 class GradualMagnitude(MaskUpdates):
-    """Every some steps, the smallest weights left are pruned; the sparsity rises fast at first, slowly at the end.
+    """Prune the smallest of the weights that are left at regular steps, fast at first and slowly at the end.
 
-    s(t) = s_f + (s_i − s_f) (1 − (t − t_0) / (T − t_0))³, equation 1 of Zhu & Gupta 2017, "To prune, or not to prune".
-    The initial sparsity s_i is that of the mask which the handle begins with.
+    After step t, the sparsity is s(t) = s_f + (s_i − s_f) (1 − (t − t_0) / (T − t_0))³, which is equation 1 of Zhu &
+    Gupta 2017, "To prune, or not to prune". The initial sparsity s_i is that of the handle's first mask.
 
     Args:
         held: The handle of `permask.hold_mask`, for instance with a mask that keeps everything.
-        sparsity: The final one, s_f; or that of every layer by the name of its parameter, if it is per layer.
-        initial: The initial sparsity; that of the mask unless given, which a resumed training has to.
-        every: Steps between two updates.
-        start: Step t_0 before which nothing is pruned.
-        until: Step T after which the final sparsity is reached exactly.
-        per: Whether every layer is pruned to the sparsity, as in the paper, or the weights of all layers together.
+        sparsity: The final sparsity s_f. If `per` is `layer`, it may also be a mapping from parameter name to sparsity.
+        initial: The initial sparsity s_i, by default that of the mask. A resumed training has to give it.
+        every: The number of steps between two updates.
+        start: The step t_0 before which nothing is pruned.
+        until: The step T after which the final sparsity is reached exactly.
+        per: Whether each layer is pruned to the sparsity, as in the paper (`layer`), or all layers together
+            (`network`).
 
     Raises:
-        PermaskError: A sparsity outside [0, 1) or below that of the mask, other layers than those of the mask, an end
-            that is not after the start.
+        PermaskError: If a sparsity is outside [0, 1) or below that of the mask, the layers are not those of the mask,
+            or the end is not after the start.
+
+    Example:
+        ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        handle = permask.hold_mask(model, permask.magnitude_mask(model, 0.0), optimizer)
+        updates = permask.dynamic.GradualMagnitude(handle, sparsity=0.8, every=2, until=10)
+        for _ in range(10):
+            inputs, labels = torch.randn(16, 4), torch.randint(3, (16,))
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
+            optimizer.step()
+            updates.step()
+        ```
     """
 
     def __init__(
@@ -59,27 +79,27 @@ class GradualMagnitude(MaskUpdates):
 
     @staticmethod
     def begin(mask: Mask) -> Mask:
-        """A mask that keeps everything."""
+        """Return a mask of the same layers that keeps everything."""
         return Mask({name: torch.ones_like(kept) for name, kept in mask.items()})
 
     @classmethod
     def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
-        """The updates of a training that begins dense and ends with what the mask keeps of every layer."""
+        """Make the updates of a training that begins dense and ends with as many weights per layer as a mask keeps."""
         sparsity = {name: 1 - int(kept.sum()) / kept.numel() for name, kept in mask.items()}
         return cls(held, sparsity=sparsity, initial=0.0, every=schedule.every, until=schedule.until)
 
     def is_due(self, step: int) -> bool:
-        """Every some steps from the start on, and at the end."""
+        """Whether the mask changes after a step: every `every` steps after the start, and at the end."""
         return step == self.until or (self.start < step < self.until and (step - self.start) % self.every == 0)
 
     def sparsity_at(self, step: int, layer: str = "") -> float:
-        """The sparsity after a step from the start to the end, where each layer has its own that of a layer."""
+        """Return the sparsity after a step between the start and the end; of one layer, if each layer has its own."""
         final = self.sparsity[layer] if isinstance(self.sparsity, Mapping) else self.sparsity
         left = 1 - (step - self.start) / (self.until - self.start)
         return final + (self.initial - final) * left**3
 
     def updated(self, step: int) -> Mask:
-        """The mask with the smallest weights left pruned as well."""
+        """Return the mask after the smallest of the weights that are left were pruned as well."""
         mask = self.held.mask
         scores = {name: self.held.weights[name].detach().abs() for name in mask}
         if self.per == "network":

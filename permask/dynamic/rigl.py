@@ -10,25 +10,33 @@ from permask.mask import Mask
 
 
 class RigL(MaskUpdates):
-    """Every some steps, each layer drops its smallest weights and grows where the loss would gain most.
+    """Drop the smallest weights of each layer at regular steps, and grow those with the largest gradients.
 
-    Evci et al. 2020, "Rigging the Lottery: Making All Tickets Winners", algorithm 1. The share that an update exchanges
-    falls to 0 along a cosine; every layer keeps its count exactly. The gradients are those of the step before the
-    update, of all weights, pruned ones too.
+    The method is algorithm 1 of Evci et al. 2020, "Rigging the Lottery: Making All Tickets Winners". The share of
+    weights that an update exchanges falls to 0 along a cosine. Every layer keeps its exact number of weights. The
+    gradients are those of the step before the update, of all weights including the pruned ones.
 
     Args:
         held: The handle of `permask.hold_mask`, with the mask to begin with.
-        every: Steps between two updates.
-        fraction: Share of a layer's kept weights that the first update exchanges, in (0, 1].
-        until: Step from which on the mask stays as it is; the paper takes three quarters of all.
+        every: The number of steps between two updates.
+        fraction: The share of a layer's kept weights that the first update exchanges, in (0, 1].
+        until: The step from which on the mask does not change. In the paper, this is three quarters of all steps.
 
     Example:
         ```python
-        handle = permask.hold_mask(model, mask, optimizer)
-        updates = permask.dynamic.RigL(handle, every=100, fraction=0.3, until=22_500)
-        for images, labels in loader:
+        import torch
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        handle = permask.hold_mask(model, permask.magnitude_mask(model, 0.5), optimizer)
+        updates = permask.dynamic.RigL(handle, every=2, fraction=0.3, until=9)
+        for _ in range(10):
+            inputs, labels = torch.randn(16, 4), torch.randint(3, (16,))
             optimizer.zero_grad()
-            loss(model(images), labels).backward()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
             optimizer.step()
             updates.step()
         ```
@@ -43,7 +51,7 @@ class RigL(MaskUpdates):
 
     @classmethod
     def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
-        """The updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
+        """Make the updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
         return cls(held, every=schedule.every, fraction=schedule.fraction, until=schedule.until)
 
     def _look(self, gradients: Gradients) -> None:
@@ -51,10 +59,10 @@ class RigL(MaskUpdates):
             self._gradients = {name: x.detach().abs() for name, x in gradients.items() if x is not None}
 
     def updated(self, step: int) -> Mask:
-        """The mask with a share of every layer exchanged.
+        """Return the mask after a share of every layer was exchanged.
 
         Raises:
-            PermaskError: A layer without a gradient.
+            PermaskError: If a layer has no gradient.
         """
         fraction, changed = cosine(self.fraction, step, self.until), {}
         for name, kept in self.held.mask.items():

@@ -9,26 +9,34 @@ from permask.mask import Mask
 
 
 class SET(MaskUpdates):
-    """Every some steps, each layer drops its smallest weights and grows as many at random positions.
+    """Drop the smallest weights of each layer at regular steps, and grow as many at random positions.
 
-    Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive sparse connectivity inspired by
-    network science". The fraction is constant; every layer keeps its count exactly.
+    The method is that of Mocanu et al. 2018, "Scalable training of artificial neural networks with adaptive sparse
+    connectivity inspired by network science". The fraction is constant. Every layer keeps its exact number of weights.
 
     Args:
         held: The handle of `permask.hold_mask`, with the mask to begin with.
-        every: Steps between two updates.
-        fraction: Share of a layer's kept weights that an update exchanges, in (0, 1].
-        until: Step from which on the mask stays as it is.
-        seed: Of the positions that grow. They depend on it and on the number of the step alone, so that all processes
-            of a distributed training, and a resumed one, grow the same.
+        every: The number of steps between two updates.
+        fraction: The share of a layer's kept weights that an update exchanges, in (0, 1].
+        until: The step from which on the mask does not change.
+        seed: The seed of the positions that grow. They depend only on the seed and on the number of the step. Therefore
+            all processes of a distributed training, and a resumed training, grow the same positions.
 
     Example:
         ```python
-        handle = permask.hold_mask(model, mask, optimizer)
-        updates = permask.dynamic.SET(handle, every=100, fraction=0.3, until=30_000)
-        for images, labels in loader:
+        import torch
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        handle = permask.hold_mask(model, permask.magnitude_mask(model, 0.5), optimizer)
+        updates = permask.dynamic.SET(handle, every=2, fraction=0.3, until=9)
+        for _ in range(10):
+            inputs, labels = torch.randn(16, 4), torch.randint(3, (16,))
             optimizer.zero_grad()
-            loss(model(images), labels).backward()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
             optimizer.step()
             updates.step()
         ```
@@ -41,11 +49,11 @@ class SET(MaskUpdates):
 
     @classmethod
     def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
-        """The updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
+        """Make the updates of a training that begins and ends with as many weights of every layer as the mask keeps."""
         return cls(held, every=schedule.every, fraction=schedule.fraction, until=schedule.until, seed=schedule.seed)
 
     def updated(self, step: int) -> Mask:
-        """The mask with a share of every layer exchanged."""
+        """Return the mask after a share of every layer was exchanged."""
         generator = torch.Generator().manual_seed((self.seed << 32) + step)
         mask = self.held.mask
         # in an order that a mask from a file has, too

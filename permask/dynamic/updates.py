@@ -54,18 +54,18 @@ class UpdateSchedule:
 
 
 class MaskUpdates(ABC):
-    """Changes a mask every some steps. Call `step()` once after every `optimizer.step()`.
+    """Changes to a mask during training. Call `step()` once after every `optimizer.step()`.
 
     Args:
         held: The handle of `permask.hold_mask`.
-        every: Steps between two updates.
-        until: Step from which on the mask stays as it is.
+        every: The number of steps between two updates.
+        until: The step from which on the mask does not change.
 
     Attributes:
-        steps: Steps taken. With the mask, it is all that resuming needs.
+        steps: The number of steps taken. This number and the mask are all that you need to resume.
 
     Raises:
-        PermaskError: `every` or `until` below 1.
+        PermaskError: If `every` or `until` is below 1.
     """
 
     def __init__(self, held: Held, *, every: int, until: int):
@@ -79,7 +79,7 @@ class MaskUpdates(ABC):
         return step % self.every == 0 and step < self.until
 
     def step(self) -> bool:
-        """Note a step of the optimizer; whether it changed the mask."""
+        """Count a step of the optimizer, and return whether the mask changed."""
         self.steps += 1
         if not self.is_due(self.steps):
             return False
@@ -88,17 +88,17 @@ class MaskUpdates(ABC):
 
     @staticmethod
     def begin(mask: Mask) -> Mask:
-        """The mask that a training begins with which is to end with as many weights of every layer as a mask keeps."""
+        """Return the first mask of a training that has to end with as many weights of each layer as `mask` keeps."""
         return mask
 
     @classmethod
     @abstractmethod
     def over(cls, held: Held, mask: Mask, schedule: UpdateSchedule) -> Self:
-        """The updates of a training that ends with as many weights of every layer as the mask keeps."""
+        """Make the updates of a training that ends with as many weights of every layer as the mask keeps."""
 
     @abstractmethod
     def updated(self, step: int) -> Mask:
-        """The mask after a step at which it changes."""
+        """Return the mask after a step at which it changes."""
 
 
 def cosine(fraction: float, step: int, until: int) -> float:

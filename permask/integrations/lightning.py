@@ -12,15 +12,15 @@ from permask.masks.hold import Hold, hold_mask
 class HoldMask(Callback):
     """Keep a network pruned from the beginning of `Trainer.fit` to its end, as `permask.hold_mask` does.
 
-    Gradients are masked before Lightning clips them, so that those of pruned weights do not count in the norm.
+    Gradients are masked before Lightning clips them, so those of pruned weights do not count in the norm.
 
     Args:
-        mask: What to prune.
-        network: Name of the submodule that the mask was made for, such as `net`; by default the mask has the names of
-            the Lightning module itself.
+        mask: The mask to prune by.
+        network: The name of the submodule that the mask was made for, such as `net`. By default, the mask has the names
+            of the Lightning module itself.
 
     Attributes:
-        handle: What `hold_mask` returned; None when nothing trains.
+        handle: The handle that `hold_mask` returned, or None when no training runs.
 
     Example:
         ```python
@@ -34,7 +34,12 @@ class HoldMask(Callback):
         self.handle: Hold | None = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Prune, and hold; raises what `hold_mask` does, and a `PermaskError` for several optimizers."""
+        """Prune the network, and hold the mask.
+
+        Raises:
+            NetworkError: If the mask does not fit the network.
+            PermaskError: If there are several optimizers, or `hold_mask` raises one.
+        """
         if len(trainer.optimizers) != 1:
             raise PermaskError(
                 f"expected one optimizer, got {len(trainer.optimizers)}: call permask.hold_mask in on_train_start of "
@@ -48,11 +53,11 @@ class HoldMask(Callback):
             self.handle.mask_gradients()
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Let the weights go."""
+        """Stop holding the mask."""
         self._let_go()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Let the weights go after an error, too."""
+        """Stop holding the mask after an error as well."""
         self._let_go()
 
     def _let_go(self) -> None:

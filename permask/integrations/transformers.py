@@ -11,14 +11,14 @@ from permask.masks.hold import Hold, hold_mask
 class HoldMask(TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]  # without the library, it finds this file
     """Keep a network pruned from the beginning of `Trainer.train` to its end, as `permask.hold_mask` does.
 
-    The Trainer clips gradients before its optimizer steps, and so before they are masked: those of pruned weights count
-    in the norm.
+    The Trainer clips gradients before its optimizer steps, which is before they are masked. Therefore the gradients of
+    pruned weights count in the norm.
 
     Args:
-        mask: What to prune.
+        mask: The mask to prune by.
 
     Attributes:
-        handle: What `hold_mask` returned; None when nothing trains.
+        handle: The handle that `hold_mask` returned, or None when no training runs.
 
     Example:
         ```python
@@ -32,12 +32,12 @@ class HoldMask(TrainerCallback):  # pyright: ignore[reportGeneralTypeIssues]  # 
         self.handle: Hold | None = None
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Prune, and hold; raises what `hold_mask` does."""
+        """Prune the network, and hold the mask. The errors are those of `hold_mask`."""
         self._let_go()  # of a training that an error ended
         self.handle = hold_mask(kwargs["model"], self._mask, kwargs["optimizer"])
 
     def on_train_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Let the weights go."""
+        """Stop holding the mask."""
         self._let_go()
 
     def _let_go(self) -> None:

@@ -18,14 +18,15 @@ from permask.wrapped import readable
 
 @dataclass(frozen=True)
 class Cost:
-    """What a network costs.
+    """The cost of a network.
 
     Attributes:
-        parameters: Those that are not pruned.
-        bytes: Of parameters and buffers; what a mask covers is stored as a bitmap and the values that are kept.
-        flops: Floating-point operations of one forward pass over one sample, two per multiply-add, as
-            `torch.utils.flop_counter` counts them: convolutions, matrix products and attention. What a mask prunes
-            saves its share in convolutions and linear layers, and nothing elsewhere.
+        parameters: The number of parameters that are not pruned.
+        bytes: The size of parameters and buffers. A tensor under a mask is counted as a bitmap and the values that are
+            kept.
+        flops: The number of floating-point operations of one forward pass over one sample, two for each multiply-add.
+            `torch.utils.flop_counter` counts them in convolutions, matrix products and attention. Pruning saves its
+            share of the operations of convolutions and linear layers, and nothing elsewhere.
     """
 
     parameters: int
@@ -35,15 +36,15 @@ class Cost:
 
 @torch.no_grad()
 def cost_of(network: nn.Module, example: Sequence[Tensor], mask: Mask | None = None) -> Cost:
-    """What a network costs; under a mask, if there is one, in hardware that skips every zero.
+    """Measure the cost of a network; with a mask, on hardware that skips every zero.
 
     Args:
         network: The network.
-        example: Its inputs, of any number of samples along their first dim.
-        mask: What prunes it.
+        example: The network's inputs, with any number of samples along their first dim.
+        mask: The mask that prunes the network, or None.
 
     Raises:
-        NetworkError: The mask does not fit the network.
+        NetworkError: If the mask does not fit the network.
     """
     network = readable(network)
     pruned = {name: kept.numel() - int(kept.sum()) for name, kept in (mask or {}).items()}

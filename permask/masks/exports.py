@@ -19,12 +19,15 @@ from permask.wrapped import observable, tensors_of
 
 
 def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
-    """Attach a mask to a network as `torch.nn.utils.prune` does, in place: `weight_orig` and `weight_mask`.
+    """Attach a mask to a network in place as `torch.nn.utils.prune` does, with `weight_orig` and `weight_mask`.
 
-    A weight that is pruned already loses what either mask prunes.
+    If a weight is pruned already, it loses what either of the two masks prunes.
+
+    Returns:
+        The same network.
 
     Raises:
-        NetworkError: The mask does not fit.
+        NetworkError: If the mask does not fit the network.
     """
     network = observable(model)
     weights = _weights(network)
@@ -35,10 +38,10 @@ def to_prune_buffers(model: nn.Module, mask: Mask) -> nn.Module:
 
 
 def state_with_buffers(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
-    """A `state_dict` with `*_orig` and `*_mask` in place of what is masked, as `torch.nn.utils.prune` saves it.
+    """Return a `state_dict` with `*_orig` and `*_mask` in place of masked weights, as `torch.nn.utils.prune` saves it.
 
     Raises:
-        NetworkError: The mask does not fit.
+        NetworkError: If the mask does not fit the weights.
     """
     mask = _under_all_names(mask, state)
     exported = {name: x for name, x in state.items() if name not in mask}
@@ -48,10 +51,10 @@ def state_with_buffers(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Ten
 
 
 def state_with_zeros(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
-    """A `state_dict` with zeros in place of pruned weights.
+    """Return a `state_dict` with zeros in place of pruned weights.
 
     Raises:
-        NetworkError: The mask does not fit.
+        NetworkError: If the mask does not fit the weights.
     """
     mask = _under_all_names(mask, state)
     return {name: x.masked_fill(~mask[name].to(x.device), 0) if name in mask else x for name, x in state.items()}
@@ -69,12 +72,12 @@ def shards_with_zeros(weights: Shards, mask: Mask, out: Path) -> None:
 
 
 def state_with_two_four(state: Mapping[str, Tensor], mask: Mask) -> dict[str, Tensor]:
-    """A `state_dict` in which weights whose mask fits 2:4 are compressed to `*.values` and `*.place`.
+    """Return a `state_dict` in which weights are compressed to `*.values` and `*.place` if their mask fits 2:4.
 
-    Other masked weights have zeros in place of what is pruned.
+    The other masked weights have zeros in place of what is pruned.
 
     Raises:
-        NetworkError: The mask does not fit, or no weight's fits 2:4.
+        NetworkError: If the mask does not fit the weights, or no weight has a mask that fits 2:4.
     """
     mask = _under_all_names(mask, state)
     fitting = [name for name, kept in mask.items() if fits_two_four(kept)]
@@ -109,17 +112,18 @@ def compress_two_four(weight: Tensor, kept: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def to_semi_structured(model: nn.Module, mask: Mask) -> list[str]:
-    """Store the linear layers whose mask fits 2:4 in the format that sparse tensor cores compute with, in place.
+    """Convert the linear layers whose mask fits 2:4 to the format of sparse tensor cores, in place.
 
     Args:
         model: A network on a GPU, in float16 or bfloat16.
-        mask: A mask of it.
+        mask: A mask of the network.
 
     Returns:
-        Names of the weights that were converted.
+        The names of the weights that were converted.
 
     Raises:
-        NetworkError: The mask does not fit the network, or the network is not where the format exists.
+        NetworkError: If the mask does not fit the network, or the device or type of a weight does not support the
+            format.
     """
     network = observable(model)
     mask = _under_all_names(mask, _weights(network), id)

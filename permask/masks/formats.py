@@ -15,19 +15,30 @@ SPARSIFIED = re.compile(r"(?P<module>.*?)\.?parametrizations\.(?P<name>[^.]+)\.o
 
 
 def read_mask(path: str | Path) -> Mask:
-    """Read a mask from any file that carries one, as `Mask.load` does."""
+    """Read a mask from any file that carries one, as `Mask.load` does.
+
+    Raises:
+        PermaskError: If the file is missing, cannot be read, or carries no mask.
+    """
     return Mask.load(path)
 
 
 def mask_of_state(state: Mapping[str, Tensor]) -> Mask:
-    """The mask that a `state_dict` carries, see `permask.checkpoints.kept_in_state`, which raises what this does."""
+    """Return the mask that a `state_dict` carries.
+
+    If all tensors consist of zeros and ones, they are the mask. Otherwise the mask comes from the buffers of
+    `torch.nn.utils.prune`, or else from the zeros among the weights.
+
+    Raises:
+        PermaskError: If there is no mask.
+    """
     return Mask(kept_in_state(state))
 
 
 def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The `state_dict` of the network without its pruning machinery: masks multiplied into the weights.
+    """Return the `state_dict` of the network without its pruning machinery: weights are multiplied by their masks.
 
-    A `state_dict` under a `torch.ao.pruning` sparsifier holds no masks; its weights come as they were.
+    The `state_dict` of a network under a `torch.ao.pruning` sparsifier holds no masks, so its weights are not changed.
     """
     plain = {}
     for name, x in state.items():
@@ -43,13 +54,17 @@ def plain_state(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
-    """Load a file's weights into a network, in place, folding in whatever pruned them.
+    """Load weights from a file into a network in place; weights that are pruned in the file become zero.
 
-    Of weights that the network ties to each other, the file need not hold more than one.
+    If the network ties weights to each other, the file needs to hold only one of them.
+
+    Returns:
+        The same network.
 
     Raises:
-        PermaskError: A file that `read_state` cannot read.
-        NetworkError: Tensors that are missing, superfluous or of another shape, whole or complex numbers as weights.
+        PermaskError: If `read_state` cannot read the file.
+        NetworkError: If tensors are missing, superfluous or of another shape, or weights are integers or complex
+            numbers.
     """
     state, own = plain_state(read_state(path)), model.state_dict()
     tied = {id(x): state[name] for name, x in model.named_parameters(remove_duplicate=False) if name in state}

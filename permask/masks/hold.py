@@ -18,37 +18,47 @@ Look = Callable[[Mapping[str, Tensor | None]], None]
 
 
 def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
-    """Prune a network now, and keep it pruned through every step of an optimizer.
+    """Prune a network now, and keep it pruned in every step of an optimizer.
 
-    Pruned weights, their gradients and their optimizer state (every state tensor of the parameter's shape)
-    are exactly zero after each step, also where a gradient is infinite or NaN. Gradients are masked when a step
-    begins, and after every evaluation of a closure; weights and state when it ends. Clip gradients by
-    `handle.mask_gradients()` first, if pruned weights must not count in their norm.
+    After each step, pruned weights, their gradients and their optimizer state (every state tensor of the parameter's
+    shape) are exactly zero, even if a gradient is infinite or NaN. Gradients are masked at the beginning of a step and
+    after every evaluation of a closure; weights and state are masked at the end. If you clip gradients, call
+    `handle.mask_gradients()` first, so that pruned weights do not count in their norm.
 
-    The mask is held until `handle.remove()`: in parameters that are added to the optimizer, and in the steps of any
-    other optimizer over masked parameters. To train a deep copy of the network is an error until the mask is held in
-    it, too.
+    The mask is held until `handle.remove()`. It also holds in parameters that are added to the optimizer, and in the
+    steps of any other optimizer of masked parameters. A deep copy of the network cannot be trained until a mask is held
+    in the copy as well.
 
     Args:
-        model: The network, also inside of DDP, `torch.compile` and the like; its pruned weights are zero at once.
-        mask: What to prune.
-        optimizer: Any `torch.optim` optimizer over the network's parameters, also as accelerate wraps it.
+        model: The network, which may be wrapped, for example by DDP or `torch.compile`. Its pruned weights become zero
+            at once.
+        mask: The mask to prune by.
+        optimizer: Any `torch.optim` optimizer of the network's parameters, which accelerate may have wrapped.
 
     Returns:
-        A handle: `handle.update(mask)` changes the mask, `handle.remove()` lets the weights go, as the end of a `with`
-        block does.
+        A handle. `handle.update(mask)` changes the mask. `handle.remove()` stops holding the weights, as does the end
+        of a `with` block.
 
     Raises:
-        NetworkError: The mask does not fit the network.
-        PermaskError: The optimizer has none of the masked parameters, or one of them is held already. No optimizer of
-            torch, or none inside of a wrapper.
+        NetworkError: If the mask does not fit the network.
+        PermaskError: If the optimizer has none of the masked parameters, one of them is held already, or the optimizer
+            is neither torch's nor a wrapper of one.
 
     Example:
         ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+        mask = permask.magnitude_mask(model, 0.5)
         handle = permask.hold_mask(model, mask, optimizer)
-        for images, labels in loader:
+        for _ in range(3):
+            inputs, labels = torch.randn(16, 4), torch.randint(3, (16,))
             optimizer.zero_grad()
-            loss(model(images), labels).backward()
+            nn.functional.cross_entropy(model(inputs), labels).backward()
             optimizer.step()
         handle.remove()
         ```
@@ -58,10 +68,10 @@ def hold_mask(model: nn.Module, mask: Mask, optimizer: Optimizer) -> "Hold":
 
 
 class Hold:
-    """The handle that `hold_mask` returns; as a context manager it removes itself at the end of the block.
+    """The handle that `hold_mask` returns. As a context manager, it removes itself at the end of the block.
 
     Attributes:
-        mask: What is pruned now.
+        mask: The current mask.
         weights: The masked parameters that the optimizer trains, by name.
     """
 
@@ -105,12 +115,13 @@ class Hold:
     def update(self, mask: Mask) -> None:
         """Prune by another mask from now on.
 
-        What it prunes is zero at once, with its gradient and its optimizer state. What it regrows is zero as well, and
-        trains from there.
+        Weights that the new mask prunes are zero at once, with their gradients and their optimizer state. Weights that
+        it keeps again also start from zero, and are trained.
 
         Raises:
-            NetworkError: The mask does not fit the network.
-            PermaskError: A mask of other parameters than the one before, or a network whose parameters were replaced.
+            NetworkError: If the mask does not fit the network.
+            PermaskError: If the new mask has other parameters than the old one, or parameters of the network were
+                replaced.
         """
         if mask.keys() != self.mask.keys():
             other = min(mask.keys() ^ self.mask.keys())
@@ -123,15 +134,16 @@ class Hold:
         self._prune()
 
     def before_masking(self, look: Look) -> None:
-        """Have a function look at the gradients of the masked parameters in every step, before they are masked.
+        """Call a function in every step with the gradients of the masked parameters, before they are masked.
 
         Args:
-            look: Called with name to gradient, None where there is none; after every evaluation of a closure.
+            look: The function. It gets a mapping from name to gradient, or to None for a parameter without one. It is
+                called after every evaluation of a closure.
         """
         self._looks.append(look)
 
     def remove(self) -> None:
-        """Stop holding: the next step of any optimizer may change every weight."""
+        """Stop holding the mask: the next step of any optimizer may change every weight."""
         for hook in self._hooks:
             hook.remove()
         let_go(self._hold)

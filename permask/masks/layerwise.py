@@ -16,9 +16,9 @@ from permask.masks.sources import MaskOptions
 def layer_magnitude_mask(
     model: Prunable, sparsity: float, exclude: Sequence[str] = (), *, include: Sequence[str] = ()
 ) -> Mask:
-    """Keep the largest weights of every layer: exactly `round(size * (1 - sparsity))` of each.
+    """Keep the weights of every layer that are largest in absolute value: `round(size * (1 - sparsity))` of each layer.
 
-    Ties, scope and errors are those of `magnitude_mask`.
+    The order of equal weights, the scope and the errors are those of `magnitude_mask`.
     """
     kept: dict[str, Tensor] = {}
     for name, weight in scope_of(model, exclude, include).items():
@@ -29,10 +29,10 @@ def layer_magnitude_mask(
 def uniform_mask(
     model: Prunable, sparsity: float, seed: int, exclude: Sequence[str] = (), *, include: Sequence[str] = ()
 ) -> Mask:
-    """Keep weights at random, the same share of every layer; `round(size * (1 - sparsity))` in all.
+    """Keep weights at random, the same share of every layer: `round(size * (1 - sparsity))` weights in all.
 
     Raises:
-        PermaskError: A sparsity outside [0, 1), or nothing to prune.
+        PermaskError: If the sparsity is outside [0, 1), or there is nothing to prune.
     """
     weights = scope_of(model, exclude, include)
     check_sparsity(sparsity)
@@ -45,12 +45,12 @@ def erk_mask(
 ) -> Mask:
     """Keep weights at random, with the Erdős–Rényi kernel distribution (Evci et al. 2020, section 3).
 
-    The density of a layer is proportional to the sum of its weight's dims over their product, so that small
-    layers stay denser; a layer that would exceed 1 stays dense, and the others share what is left. In all,
-    `round(size * (1 - sparsity))` weights are kept.
+    The density of a layer is proportional to the sum of its weight's dims divided by their product, so that small
+    layers stay denser. A layer whose density would exceed 1 stays dense, and the other layers share what is left. In
+    all, `round(size * (1 - sparsity))` weights are kept.
 
     Raises:
-        PermaskError: A sparsity outside [0, 1), or nothing to prune.
+        PermaskError: If the sparsity is outside [0, 1), or there is nothing to prune.
     """
     weights = scope_of(model, exclude, include)
     check_sparsity(sparsity)

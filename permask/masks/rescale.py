@@ -13,31 +13,40 @@ NO_SPREAD = 1e-12
 
 @torch.no_grad()
 def rescale_fan_in(model: nn.Module, mask: Mask, per: Literal["neuron", "layer"] = "neuron") -> nn.Module:
-    """Prune a network; re-centre and rescale the survivors to mean 0 and variance 2 / fan-in of the mask.
+    """Prune a network, and rescale the weights that are kept to mean 0 and variance 2 / fan-in of the mask.
 
-    With mean μ and variance σ² over the survivors of a neuron (an index of the weight's first dim) or of a layer,
+    Let μ and σ² be the mean and variance of the kept weights of a neuron (one index of the weight's first dim) or of a
+    layer. Then
 
         w ← (w − μ) · √(2 / (n σ²)),
 
-    where n is the number of survivors per neuron: of the neuron itself, or on average over the layer. That is the
-    initialisation of He et al. 2015 with the fan-in that pruning leaves (Evci et al. 2022). Survivors without spread,
-    such as the only one of a neuron, stay as they are. BatchNorm statistics do not follow: call `reset_batchnorm`.
+    where n is the number of kept weights per neuron: of the neuron itself, or on average over the layer. This is the
+    initialisation of He et al. 2015 with the fan-in that is left after pruning (Evci et al. 2022). Kept weights without
+    any spread, such as the only one of a neuron, are not changed. The statistics of BatchNorm are not updated: call
+    `reset_batchnorm` afterwards.
 
     Args:
-        model: The network, changed in place.
-        mask: What to prune; parameters with fewer than two dims are pruned and not rescaled.
-        per: Over what mean and variance are taken.
+        model: The network. It is changed in place.
+        mask: The mask to prune by. Parameters with fewer than two dims are pruned, but not rescaled.
+        per: Whether mean and variance are those of each neuron or of each layer.
 
     Returns:
         The same network.
 
     Raises:
-        NetworkError: The mask does not fit the network.
+        NetworkError: If the mask does not fit the network.
 
     Example:
         ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Linear(8, 3))
+        mask = permask.magnitude_mask(model, 0.5)
         permask.rescale_fan_in(model, mask)
-        permask.reset_batchnorm(model, batches)
+        permask.reset_batchnorm(model, [torch.randn(64, 4)])
         ```
     """
     mask.apply_(model)

@@ -17,19 +17,20 @@ NO_LAYERS = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm, nn.GroupNo
 
 
 def scope_of(model: Prunable, exclude: Sequence[str] = (), include: Sequence[str] = ()) -> dict[str, Tensor]:
-    """The weights that a mask may prune: those of layers, such as linear ones and convolutions.
+    """Return the weights that a mask may prune: those of layers, such as linear layers and convolutions.
 
-    They are the parameters with at least two dims that are named for a weight, but for those of embeddings and norms.
-    So position embeddings, class tokens and embeddings of tokens stay dense. A `state_dict` does not tell the weights
-    of an embedding from those of a layer: they have to be excluded. What `torch.nn.utils.prune` prunes is zero.
+    These are the parameters that have at least two dims and a name that contains `weight`, except those of embeddings
+    and norms. Therefore position embeddings, class tokens and token embeddings stay dense. In a `state_dict`, the
+    weights of an embedding cannot be told from those of a layer, so you have to exclude them. Weights that
+    `torch.nn.utils.prune` prunes are zero in the result.
 
     Args:
         model: The network, or its `state_dict`.
-        exclude: Shell patterns of the names of weights to leave dense, such as `*.shortcut.*`.
+        exclude: Shell patterns of the names of weights that stay dense, such as `*.shortcut.*`.
         include: Shell patterns of the names of other parameters with at least two dims to prune, such as an embedding.
 
     Raises:
-        PermaskError: Nothing is left.
+        PermaskError: If no weight is left.
     """
     model = model if isinstance(model, Mapping) else plain(model)
     matrices = {name: weight for name, weight in weights_by_name(model).items() if weight.ndim >= 2}
@@ -43,7 +44,10 @@ def scope_of(model: Prunable, exclude: Sequence[str] = (), include: Sequence[str
         raise PermaskError(f"no weights to prune: every one is excluded by {', '.join(exclude) or 'nothing'}")
     if not scope:
         names = ", ".join(list(matrices)[:5]) or "none"
-        raise PermaskError(f"no weights to prune: of the parameters with two dims, {names}, none is named for a weight")
+        raise PermaskError(
+            f"no weights to prune: none of the parameters with two dims has a name with weight in it, got {names}; "
+            "name those to prune in include"
+        )
     return scope
 
 

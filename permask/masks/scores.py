@@ -23,24 +23,29 @@ def magnitude_mask(
 ) -> Mask:
     """Keep the weights that are largest in absolute value, over all layers together (unstructured).
 
-    Exactly `round(size * (1 - sparsity))` weights survive, `size` being the number of weights in the scope.
-    Of equal magnitudes the ones that come first survive, in the order of the network's parameters and of
-    the positions inside them.
+    The mask keeps exactly `round(size * (1 - sparsity))` weights, where `size` is the number of weights in the scope.
+    Of equal magnitudes, the mask keeps those that come first, in the order of the network's parameters and of the
+    positions inside them.
 
     Args:
         model: The network, or its `state_dict`.
-        sparsity: Share of the scope to prune, in [0, 1).
-        exclude: Shell patterns of the names of weights to leave dense; not used if `mask` is given.
-        mask: An earlier mask to prune further: its scope is kept, and what it pruned stays pruned.
-        include: Shell patterns of the names of parameters to prune besides the weights of layers, such as embeddings;
-            not used if `mask` is given.
+        sparsity: The share of the scope to prune, in [0, 1).
+        exclude: Shell patterns of the names of weights that stay dense. This argument is not used if `mask` is given.
+        mask: An earlier mask to prune further. The new mask has the same scope, and what was pruned stays pruned.
+        include: Shell patterns of the names of parameters to prune besides the weights of layers, such as embeddings.
+            This argument is not used if `mask` is given.
 
     Raises:
-        PermaskError: A sparsity outside [0, 1), or one below that of the earlier mask.
-        NetworkError: An earlier mask that does not fit the network, or weights that are not finite.
+        PermaskError: If the sparsity is outside [0, 1), or below that of the earlier mask.
+        NetworkError: If the earlier mask does not fit the network, or weights are not finite.
 
     Example:
         ```python
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
         mask = permask.magnitude_mask(model, 0.9)
         mask.apply_(model)
         ```
@@ -80,7 +85,7 @@ def by_random(network: Prunable, batches: Sequence[Batch], sparsity: float, opti
 
 
 def random_mask_like(mask: Mask, seed: int) -> Mask:
-    """A mask with the same number of survivors in every layer, at positions drawn uniformly at random."""
+    """Return a mask that keeps as many weights of every layer, at positions drawn uniformly at random."""
     generator = torch.Generator().manual_seed(seed)
     shuffled = {
         name: kept.cpu().flatten()[torch.randperm(kept.numel(), generator=generator)].view(kept.shape)
@@ -90,16 +95,16 @@ def random_mask_like(mask: Mask, seed: int) -> Mask:
 
 
 def keep_largest(scores: Mapping[str, Tensor], sparsity: float, mask: Mask | None = None) -> Mask:
-    """Keep exactly `round(size * (1 - sparsity))` of all entries: the largest, and of equal ones the first.
+    """Keep exactly `round(size * (1 - sparsity))` of all entries: the largest ones, and of equal ones the first.
 
     Args:
         scores: Parameter name to scores of that parameter's shape.
-        sparsity: Share to prune, in [0, 1).
-        mask: Entries that it prunes are never kept.
+        sparsity: The share to prune, in [0, 1).
+        mask: An earlier mask. Entries that it prunes are never kept.
 
     Raises:
-        PermaskError: A sparsity outside [0, 1), or below that of `mask`.
-        NetworkError: Scores that are not finite.
+        PermaskError: If the sparsity is outside [0, 1), or below that of `mask`.
+        NetworkError: If scores are not finite.
     """
     check_sparsity(sparsity)
     for name, score in scores.items():

@@ -34,22 +34,22 @@ def snip_mask(
     *,
     include: Sequence[str] = (),
 ) -> Mask:
-    """Keep the weights whose removal would change the loss most: |w · ∂L/∂w| (Lee et al. 2019).
+    """Keep the weights with the largest |w · ∂L/∂w|, whose removal would change the loss most (Lee et al. 2019).
 
-    The network runs in the mode that it is in, and is not changed; scope, counts and ties are those of
-    `magnitude_mask`.
+    The network runs in its current mode, and is not changed. The scope, the exact count and the order of equal scores
+    are those of `magnitude_mask`.
 
     Args:
         model: The network, usually at initialisation.
-        sparsity: Share of the scope to prune, in [0, 1).
-        loss: Called as `loss(network, batch)`; returns a scalar.
-        batches: What `loss` takes; gradients are summed over them.
-        exclude: As of `magnitude_mask`, as is `include`.
-        include: Likewise.
+        sparsity: The share of the scope to prune, in [0, 1).
+        loss: A function that is called as `loss(network, batch)` and returns a scalar.
+        batches: The batches that `loss` takes. Their gradients are added up.
+        exclude: Shell patterns of the names of weights that stay dense, as in `magnitude_mask`.
+        include: Shell patterns of the names of other parameters to prune, as in `magnitude_mask`.
 
     Raises:
-        PermaskError: A sparsity outside [0, 1), or no batches.
-        NetworkError: Gradients that are not numbers.
+        PermaskError: If the sparsity is outside [0, 1), or there are no batches.
+        NetworkError: If gradients are not finite.
     """
     check_sparsity(sparsity)
     weights = _Weights(plain(model), loss, scope_of(model, exclude, include))
@@ -69,10 +69,10 @@ def grasp_mask(
     *,
     include: Sequence[str] = (),
 ) -> Mask:
-    """Keep the weights whose removal would reduce the gradient's norm most: w · Hg (Wang et al. 2020).
+    """Keep the weights with the largest w · Hg, whose removal would reduce the gradient's norm most (Wang et al. 2020).
 
-    g is the gradient and H the Hessian of the loss, both summed over the batches. The paper divides the
-    network's outputs by a temperature of 200 inside the loss. Arguments and errors are those of `snip_mask`.
+    Here g is the gradient and H the Hessian of the loss, both summed over the batches. The paper divides the network's
+    outputs by a temperature of 200 inside the loss. The arguments and errors are those of `snip_mask`.
     """
     check_sparsity(sparsity)
     batches = list(_some(batches))
@@ -101,23 +101,23 @@ def synflow_mask(
     *,
     include: Sequence[str] = (),
 ) -> Mask:
-    """Keep the weights that carry most of the signal, without data: w · ∂R/∂w (Tanaka et al. 2020).
+    """Keep the weights with the largest w · ∂R/∂w, which carry most of the signal, without data (Tanaka et al. 2020).
 
-    R is the sum of the outputs of the network with all its weights made positive, on inputs of ones (where they
-    are tokens, of the token 1), in evaluation mode and double precision. Pruning goes in rounds, to the density
-    (1 − sparsity)^(k / rounds) after round k, so that no layer collapses.
+    R is the sum of the network's outputs, computed with the absolute values of all weights, in evaluation mode and
+    double precision. All inputs are ones; token inputs are token 1. Pruning takes several rounds, so that no layer
+    loses all of its weights: after round k, the density is (1 − sparsity)^(k / rounds).
 
     Args:
-        model: The network; it is not changed.
-        sparsity: Share of the scope to prune, in [0, 1).
-        example_inputs: Inputs for their shapes, as `discover` takes them.
-        rounds: How many.
-        exclude: As of `magnitude_mask`, as is `include`.
-        include: Likewise.
+        model: The network. It is not changed.
+        sparsity: The share of the scope to prune, in [0, 1).
+        example_inputs: Inputs that give the shapes, in any form that `discover` takes.
+        rounds: The number of rounds.
+        exclude: Shell patterns of the names of weights that stay dense, as in `magnitude_mask`.
+        include: Shell patterns of the names of other parameters to prune, as in `magnitude_mask`.
 
     Raises:
-        PermaskError: A sparsity outside [0, 1), or no rounds.
-        NetworkError: A signal that is not a finite number.
+        PermaskError: If the sparsity is outside [0, 1), or there are no rounds.
+        NetworkError: If the signal is not a finite number.
     """
     check_sparsity(sparsity)
     if rounds < 1:

@@ -11,16 +11,24 @@ from permask.shards import Shards
 
 
 def transport(mask: Mask, alignment: Alignment) -> Mask:
-    """Permute a mask of the source as its units are permuted: π(m_A), to prune the target with.
+    """Permute a mask of the source as its units are permuted. The result π(m_A) is a mask for the target.
 
-    Every layer keeps its number of survivors.
+    Every layer keeps its number of weights.
 
     Raises:
-        NetworkError: A mask of another network than the alignment's source.
+        NetworkError: If the mask does not belong to the architecture of the alignment's source.
 
     Example:
         ```python
-        alignment = permask.match_activations(symmetry, source, target, batches)
+        import torch
+        from torch import nn
+
+        import permask
+
+        source, target = (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2))
+        symmetry = permask.discover(source, torch.randn(2, 4))
+        alignment = permask.match_weights(symmetry, source, target)
+        mask = permask.magnitude_mask(source, 0.9)
         permask.transport(mask, alignment).apply_(target)
         ```
     """

@@ -33,30 +33,38 @@ def match_activations(
     batches: Iterable[Example],
     at: Mapping[str, Site] | None = None,
 ) -> Alignment:
-    """The permutation of the source whose units correlate best with the target's (Li et al. 2016).
+    """Find the permutation of the source whose units correlate best with the target's (Li et al. 2016).
 
-    Maximises, per group, the sum over units of the Pearson correlation of matched activations over samples
-    and positions. Both networks run once per batch, in evaluation mode and without gradients; neither is
-    changed. Dead units, which never vary, and groups that no activation shows are matched by their weights.
+    For every group, the permutation maximises the sum over units of the Pearson correlation between the activations of
+    matched units, over samples and positions. Both networks run once per batch, in evaluation mode and without
+    gradients, and are not changed. Dead units, whose activation never varies, and groups that no activation shows are
+    matched by their weights.
 
     Args:
-        symmetry: Of the networks' architecture.
+        symmetry: The symmetry of the networks' architecture.
         source: The network to permute.
-        target: The network to line up with.
-        batches: Inputs, each as `discover` takes them: a DataLoader as it is.
-        at: Group name to the site to correlate, in place of the one that discovery chose.
+        target: The network that the source is lined up with.
+        batches: Batches of inputs, each in any form that `discover` takes. You can pass a DataLoader.
+        at: Group name to the site where its units are observed, in place of the site that discovery chose.
 
     Returns:
         An alignment with `alignment.permutation.apply(source) ≈ target`.
 
     Raises:
-        NetworkError: A network that does not fit the symmetry, or whose activations are not finite.
-        PermaskError: No batches, or a name in `at` that is no group's.
+        NetworkError: If a network does not fit the symmetry, or its activations are not finite.
+        PermaskError: If there are no batches, or a name in `at` is no group's.
 
     Example:
         ```python
-        symmetry = permask.discover(source, (images[:2],))
-        alignment = permask.match_activations(symmetry, source, target, [images])
+        import torch
+        from torch import nn
+
+        import permask
+
+        source, target = (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2))
+        inputs = torch.randn(64, 4)
+        symmetry = permask.discover(source, inputs[:2])
+        alignment = permask.match_activations(symmetry, source, target, [inputs])
         aligned = alignment.permutation.apply(source)
         ```
     """

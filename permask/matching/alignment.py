@@ -25,17 +25,17 @@ SCHEMA_VERSION = 1
 
 @dataclass(frozen=True)
 class GroupMatch:
-    """How well one group's units were matched.
+    """How well the units of one group were matched.
 
     Attributes:
-        group: Name of the group.
-        size: Number of units, all blocks together.
-        objective: What the assignment maximised, summed over the matched units.
-        correlation: Mean over matched units: Pearson correlation of their activations, or cosine similarity
-            of their weights; None for a group that was not observed itself.
-        correlation_identity: The same for units at equal positions, before matching.
-        dead_source: Units of the source that never vary, and so could only be matched by their weights.
-        dead_target: Likewise of the target.
+        group: The name of the group.
+        size: The number of units, over all blocks.
+        objective: The quantity that the assignment maximised, summed over the matched units.
+        correlation: The mean over matched units of the Pearson correlation of their activations, or of the cosine
+            similarity of their weights. It is None for a group that was not observed.
+        correlation_identity: The same mean over units at equal positions, before matching.
+        dead_source: The number of units of the source whose activation never varies. Only weights can match them.
+        dead_target: The same number for the target.
     """
 
     group: str
@@ -84,17 +84,17 @@ def group_matches(
 
 @dataclass(frozen=True, eq=False)
 class Alignment:
-    """What lines a source network up with a target network: `permutation.apply(source) ≈ target`.
+    """The permutation that lines a source network up with a target network: `permutation.apply(source) ≈ target`.
 
     Attributes:
-        symmetry: Of the architecture that both networks share.
-        permutation: What to do to the source, or to a mask of it.
-        method: How it was found: `activations`, `weights`, ...
-        objective: What the matching maximised, over the whole network.
-        groups: One entry per group.
+        symmetry: The symmetry of the architecture that both networks share.
+        permutation: The permutation of the source, or of a mask of the source.
+        method: The matcher that found the permutation: `activations`, `weights`, ...
+        objective: The quantity that the matcher maximised, over the whole network.
+        groups: How well each group was matched.
         history: The objective after every sweep.
-        used: What went in: batches, samples, seed, and the like.
-        seconds: What it took.
+        used: What the matcher was given: number of batches and samples, seed, and others.
+        seconds: The time that matching took.
     """
 
     symmetry: Symmetry
@@ -126,11 +126,15 @@ class Alignment:
         return card(repr(self), table(header, cells))
 
     def check(self, model: nn.Module) -> None:
-        """Raise a `NetworkError` that names the first tensor of the network that does not fit."""
+        """Check that the alignment fits a network.
+
+        Raises:
+            NetworkError: If a tensor does not fit. The message names the first one.
+        """
         self.symmetry.check(model)
 
     def save(self, path: str | Path) -> None:
-        """Write the alignment as JSON, with the symmetry that it belongs to, that symmetry's hash, and a checksum."""
+        """Write the alignment to a JSON file, with its symmetry, the hash of that symmetry, and a checksum."""
         content = {
             "format": FORMAT,
             "schema": SCHEMA_VERSION,
@@ -146,10 +150,11 @@ class Alignment:
 
     @classmethod
     def load(cls, path: str | Path) -> Self:
-        """Read an alignment that `save` wrote.
+        """Read an alignment from a file that `save` wrote.
 
         Raises:
-            PermaskError: A file that is missing, altered, or no alignment of a schema version known here.
+            PermaskError: If the file is missing or was altered, or does not hold an alignment of a known schema
+                version.
         """
         try:
             content = read_json(Path(path))

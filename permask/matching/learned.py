@@ -51,40 +51,60 @@ def match_learned(
     patience: int = 10,
     through: By | None = None,
 ) -> Alignment:
-    """The permutation of the source with the lowest loss found half-way to the target.
+    """Learn a permutation of the source that lowers the loss half-way to the target.
 
-    BatchNorm normalises by each batch meanwhile, as the running statistics of a mid-point mean nothing, so every batch
-    should hold all classes; all else is in evaluation mode. Neither network is changed.
+    All layers are in evaluation mode except BatchNorm, which normalises by the statistics of each batch, because the
+    running statistics of a mid-point mean nothing. Therefore every batch should hold all classes. Neither network is
+    changed.
 
     Args:
-        symmetry: Of the networks' architecture.
+        symmetry: The symmetry of the networks' architecture.
         source: The network to permute.
-        target: The network to line up with.
-        loss: Called as `loss(network, batch)`; returns a scalar to minimise.
-        batches: What `loss` takes; read once per epoch and once more to judge, so an iterator is kept.
-        by: How the gradient passes a permutation: `straight-through` (Ainsworth et al. 2023, algorithm 2), or
-            `sinkhorn` (Peña et al. 2023), which mixes units softly and is projected by an exact assignment.
-        epochs: How often to go through the batches at most.
-        learning_rate: Of Adam: in units of each tensor's root mean square, scaled by how far the free weights lean to
-            the start, or of logits with `sinkhorn`.
-        start: Where to begin. By default what matching by weights finds or, if its loss is lower and there are
-            `inputs`, matching by activations.
-        seed: For the order of the groups.
-        inputs: What the networks take, to match by activations; read once.
-        judge: What `loss` takes, to tell which permutation is best; the batches themselves by default. Many units
-            and few samples can be fitted without being matched, which other samples show.
-        patience: Epochs in a row without a lower loss after which to stop.
-        through: The earlier name of `by`, for one release.
+        target: The network that the source is lined up with.
+        loss: A function that is called as `loss(network, batch)` and returns a scalar to minimise.
+        batches: The batches that `loss` takes. They are read once per epoch, and once more to judge, so an iterator is
+            kept in memory.
+        by: How the gradient passes through a permutation. `straight-through` is algorithm 2 of Ainsworth et al. 2023.
+            `sinkhorn` (Peña et al. 2023) mixes units softly, and an exact assignment makes a permutation of the result.
+        epochs: The largest number of passes over the batches.
+        learning_rate: The learning rate of Adam. With `straight-through`, its unit is a fixed share of the root mean
+            square of each tensor (`permask.matching.straight_through.LEAN`). With `sinkhorn`, it is that of logits.
+        start: The alignment to start from. By default, the start is the result of matching by weights; if `inputs` are
+            given and matching by activations has a lower loss, the start is the result of that.
+        seed: The seed of the order of the groups.
+        inputs: Inputs of the networks, to match by activations. They are read once.
+        judge: The batches for `loss` that decide which permutation is best, by default `batches`. A permutation of many
+            units can fit a few samples without matching the networks, which other samples show.
+        patience: The number of epochs in a row without a lower loss after which learning stops.
+        through: The earlier name of `by`, which goes with the next release.
 
     Returns:
-        The best alignment at the end of any epoch, or the start if none was better. Its objective is the
-        negative mean loss at the mid-point, its history that of the start and of every epoch. `used["moved"]` counts
-        the epochs that ended in another permutation than the start.
+        The best alignment at the end of any epoch, or the start if no epoch was better. Its objective is the negative
+        mean loss at the mid-point. Its history has the objective of the start and of every epoch. `used["moved"]` is
+        the number of epochs that ended in a permutation other than the start.
 
     Raises:
-        NetworkError: A network that does not fit the symmetry; with `sinkhorn`, one that permutes the input channels
+        NetworkError: If a network does not fit the symmetry; with `sinkhorn`, if the symmetry permutes input channels
             inside the groups of a grouped convolution.
-        PermaskError: No batches, or another `by`.
+        PermaskError: If there are no batches, or `by` has another value.
+
+    Example:
+        ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        source, target = (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2))
+        inputs, labels = torch.randn(64, 4), torch.randint(3, (64,))
+        symmetry = permask.discover(source, inputs[:2])
+
+        def loss(network, batch):
+            inputs, labels = batch
+            return nn.functional.cross_entropy(network(inputs), labels)
+
+        alignment = permask.match_learned(symmetry, source, target, loss, [(inputs, labels)], epochs=2)
+        ```
     """
     started = time.perf_counter()
     if through is not None:

@@ -43,31 +43,48 @@ def match_many(
     reference: int = 0,
     seed: int = 0,
 ) -> tuple[Alignment, ...]:
-    """Permutations that line up several networks consistently.
+    """Find permutations that line up several networks consistently.
 
-    Maximises, over all pairs of networks together, the correlation of matched activations if there are
-    batches, and the inner product of matched weights if not. Cycle-consistent: the permutation from network
-    i to network j is `alignments[j].permutation.inverse().compose(alignments[i].permutation)`.
+    With batches, the function maximises the correlation of matched activations, summed over all pairs of networks.
+    Without batches, it maximises the inner product of matched weights. The result is cycle-consistent: the permutation
+    from network i to network j is `alignments[j].permutation.inverse().compose(alignments[i].permutation)`.
 
     Args:
-        symmetry: Of the networks' architecture.
-        networks: Two networks or more.
-        batches: Inputs to match activations on, each as `discover` takes them; None to match weights.
-        reference: Number of the network that stays as it is.
-        seed: For the order of the groups, with weights.
+        symmetry: The symmetry of the networks' architecture.
+        networks: Two or more networks.
+        batches: Batches of inputs to match activations on, each in any form that `discover` takes; or None to match
+            weights.
+        reference: The number of the network that is not permuted, counted from 0.
+        seed: The seed of the order of the groups, if weights are matched.
 
     Returns:
-        One alignment per network: `alignments[i].permutation.apply(networks[i]) ≈ networks[reference]`. Its
-        history is the sum over all pairs, round by round.
+        One alignment per network, with `alignments[i].permutation.apply(networks[i]) ≈ networks[reference]`. The
+        history of each has the sum over all pairs after every round.
 
     Raises:
-        NetworkError: A network that does not fit the symmetry.
-        PermaskError: Fewer than two networks, no such reference, or no batches.
+        NetworkError: If a network does not fit the symmetry.
+        PermaskError: If there are fewer than two networks, no network has the number `reference`, or there are no
+            batches.
+
+    Example:
+        ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        networks = [nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(3)]
+        inputs = torch.randn(64, 4)
+        symmetry = permask.discover(networks[0], inputs[:2])
+        alignments = permask.match_many(symmetry, networks, [inputs])
+        aligned = [found.permutation.apply(network) for found, network in zip(alignments, networks)]
+        ```
     """
     started = time.perf_counter()
     if len(networks) < 2 or not 0 <= reference < len(networks):
         raise PermaskError(
-            f"expected two networks or more and one of them as reference, got {len(networks)}, {reference}"
+            f"expected two networks or more, and the number of one of them as reference, counted from 0; got "
+            f"{len(networks)} networks and reference {reference}"
         )
     for network in networks:
         symmetry.check(network)

@@ -30,32 +30,40 @@ def match_weights(
     source_mask: Mask | None = None,
     target_mask: Mask | None = None,
 ) -> Alignment:
-    """The permutation of the source whose weights are closest to the target's.
+    """Find a permutation of the source whose weights are close to the target's.
 
-    Maximises Σ ⟨W_B, π(W_A)⟩ over all parameters, which minimises ‖W_B − π(W_A)‖² (Ainsworth et al. 2023,
-    algorithm 1): one family of groups after the other, in random order, is assigned exactly while the
-    others are held, until none improves. That is a local optimum; restarts look for a better one. A better optimum need
-    not have a lower barrier: the objective says how near weights are, not what networks between them do. Under masks,
-    pruned weights count as zero.
+    The function maximises Σ ⟨W_B, π(W_A)⟩ over all parameters, which minimises ‖W_B − π(W_A)‖² (Ainsworth et al. 2023,
+    algorithm 1). It visits the families of groups in random order. Each family is assigned exactly while the others do
+    not move, until no family improves. The result is a local optimum, and restarts look for a better one. A better
+    optimum need not have a lower barrier: the objective measures how close the weights are, not what the networks
+    between them compute.
 
     Args:
-        symmetry: Of the networks' architecture.
+        symmetry: The symmetry of the networks' architecture.
         source: The network to permute.
-        target: The network to line up with.
-        seed: For the order of the groups, and for the kicks.
-        restarts: How often to go on from the best permutation so far with some units kicked out of their places, see
-            `permask.matching.kicks`; the first run begins from what is pinned, see `permask.matching.propagation`.
-        source_mask: What the source prunes.
-        target_mask: What the target prunes.
+        target: The network that the source is lined up with.
+        seed: The seed of the order of the groups, and of the restarts.
+        restarts: The number of further runs. Each of them moves some units of the best permutation so far out of their
+            places and starts from there (`permask.matching.kicks`). The first run starts from what is pinned
+            (`permask.matching.propagation`).
+        source_mask: The mask of the source, or None. Pruned weights count as zero.
+        target_mask: The mask of the target, or None.
 
     Returns:
         An alignment with `alignment.permutation.apply(source) ≈ target`.
 
     Raises:
-        NetworkError: A network or mask that does not fit the symmetry, or weights that are not finite.
+        NetworkError: If a network or mask does not fit the symmetry, or weights are not finite.
 
     Example:
         ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        source, target = (nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3)) for _ in range(2))
+        symmetry = permask.discover(source, torch.randn(2, 4))
         alignment = permask.match_weights(symmetry, source, target)
         aligned = alignment.permutation.apply(source)
         ```

@@ -80,23 +80,33 @@ def pattern_mask(
 ) -> Mask:
     """Keep exactly N of every M neighbours along the input dim of every weight: those with the largest scores.
 
-    Neighbours in convolutions are input channels, at each position of the kernel. Where M does not divide a weight's
-    inputs, those that are left over at the end are kept; a weight with fewer than M inputs, such as a depthwise
-    convolution's, is no part of the mask.
+    In a convolution, neighbours are input channels at the same position of the kernel. If M does not divide the number
+    of inputs, the inputs that are left over at the end are kept. A weight with fewer than M inputs, such as that of a
+    depthwise convolution, is not part of the mask.
 
     Args:
         model: The network, or its `state_dict`.
         pattern: N and M, as `(2, 4)` or `"2:4"`.
-        scores: Parameter name to a score for each weight; without it, the absolute values.
-        exclude: Shell patterns of the names of weights to leave dense.
+        scores: Parameter name to a score for each weight. By default, the scores are the absolute values.
+        exclude: Shell patterns of the names of weights that stay dense.
         include: Shell patterns of the names of other parameters to prune.
-        layouts: Shell patterns of the names of weights, and the dim of their inputs where it is not the usual one, such
-            as 2 for experts in one tensor `[experts, outputs, inputs]`.
+        layouts: Shell patterns of the names of weights, each with the dim of the weight's inputs if it is not the usual
+            one, such as 2 for experts in one tensor `[experts, outputs, inputs]`.
 
     Raises:
-        PermaskError: A pattern that is none.
-        NetworkError: Scores or layouts that do not fit the network, scores that are not finite, or no weight with M
-            inputs.
+        PermaskError: If the pattern is not valid.
+        NetworkError: If scores or layouts do not fit the network, scores are not finite, or no weight has M inputs.
+
+    Example:
+        ```python
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        mask = permask.pattern_mask(model, (2, 4))
+        print(mask.sparsity)  # 0.5
+        ```
     """
     pattern = Pattern.read(pattern)
     dims = pattern_dims(model, pattern, exclude, include=include, layouts=layouts)

@@ -32,29 +32,42 @@ def permute_for_pattern(
     include: Sequence[str] = (),
     layouts: Mapping[str, int] | None = None,
 ) -> Permutation:
-    """Find an order of the units under which an N:M pattern keeps more of the scores.
+    """Find an order of the units in which an N:M pattern keeps more of the scores (Pool & Yu 2021).
 
-    The function of the network stays what it is; which weights are neighbours along the input dim of a layer does not.
-    Units are searched group by group, over all layers that read them at once: channels of a residual stream, hidden
-    units, dims inside attention heads, channels inside the groups of a convolution.
+    The permutation does not change the function of the network, but it changes which weights are neighbours along the
+    input dim of a layer. The search goes from group to group, and takes all layers into account that read the group.
+    Groups are hidden units, channels of a residual stream, dims inside attention heads, and channels inside the groups
+    of a convolution.
 
     Args:
-        symmetry: What `permask.discover` found of the network.
+        symmetry: The symmetry that `permask.discover` found for the network.
         model: The network, or its `state_dict`.
         pattern: N and M, as `(2, 4)` or `"2:4"`.
-        scores: Parameter name to a score of at least 0 for each weight; without it, the absolute values.
-        seconds: How long to search, about; without it, for as much work as takes a few seconds, or more where there are
-            millions of weights, which gives the same on every run.
-        seed: Of the search.
-        exclude: As in `pattern_mask`, likewise `include` and `layouts`.
+        scores: Parameter name to a score of at least 0 for each weight. By default, the scores are the absolute values.
+        seconds: The approximate time of the search. By default, the amount of work is fixed, so that every run finds
+            the same order. It takes a few seconds, or more for millions of weights.
+        seed: The seed of the search.
+        exclude: Shell patterns of the names of weights that stay dense, as in `pattern_mask`.
+        include: Shell patterns of the names of other parameters to prune, as in `pattern_mask`.
+        layouts: The dims of the inputs of some weights, as in `pattern_mask`.
+
+    Returns:
+        The permutation. Apply it to the network, and make the mask of the result.
 
     Raises:
-        PermaskError: A pattern that is none, or seconds or a seed that are no finite number of at least 0.
-        NetworkError: A symmetry, scores or layouts that do not fit the network, scores below 0, or no weight with M
+        PermaskError: If the pattern is not valid, or `seconds` or the seed is not a finite number of at least 0.
+        NetworkError: If the symmetry, scores or layouts do not fit the network, a score is below 0, or no weight has M
             inputs.
 
     Example:
         ```python
+        import torch
+        from torch import nn
+
+        import permask
+
+        model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 3))
+        symmetry = permask.discover(model, torch.randn(2, 4))
         permutation = permask.permute_for_pattern(symmetry, model, (2, 4))
         model = permutation.apply(model)
         mask = permask.pattern_mask(model, (2, 4))

@@ -21,14 +21,14 @@ PRODUCTS = {aten.mm.default: 0, aten.bmm.default: 0, aten.addmm.default: 1, aten
 def wanda_scores(
     model: nn.Module, batches: Iterable[Example], exclude: Sequence[str] = (), *, include: Sequence[str] = ()
 ) -> dict[str, Tensor]:
-    """Score every weight by its absolute value times the L2 norm of the input that it is multiplied by.
+    """Score every weight by its absolute value times the L2 norm of its input: |w| · ‖x‖ (Sun et al. 2024, equation 1).
 
-    The norm is over all samples and positions, such as tokens (Sun et al. 2024, equation 1); a convolution has one for
-    each input channel. The network runs in evaluation mode and without gradients, and is not changed.
+    The norm is taken over all samples and positions, such as tokens. A convolution has one norm for each input channel.
+    The network runs in evaluation mode and without gradients, and is not changed.
 
     Args:
         model: The network.
-        batches: What it takes, as `discover` takes it.
+        batches: Batches of inputs, each in any form that `discover` takes.
         exclude: Shell patterns of the names of weights to leave out.
         include: Shell patterns of the names of parameters to score besides the weights of layers.
 
@@ -36,9 +36,9 @@ def wanda_scores(
         Parameter name to a score of at least 0 for each weight, as `pattern_mask` and `permute_for_pattern` take it.
 
     Raises:
-        PermaskError: No batches.
-        NetworkError: A network that fails on them or cannot be read, or a weight of which no product was seen, as in
-            a layer that does not run, or one that multiplies a copy of its weight.
+        PermaskError: If there are no batches.
+        NetworkError: If the network fails on a batch or cannot be read, or the product of a weight with its input was
+            not seen. This happens if a layer does not run, or multiplies a copy of its weight.
     """
     model = readable(model)
     weights = scope_of(model, exclude, include)
