@@ -74,9 +74,9 @@ def match_learned(
         seed: The seed of the order of the groups.
         inputs: Inputs of the networks, to match by activations. They are read once.
         judge: The batches for `loss` that decide which permutation is best, by default `batches`. A permutation of many
-            units can fit a few samples without matching the networks, which other samples show.
+            units can fit a few samples although it does not match the networks. Other samples show this.
         patience: The number of epochs in a row without a lower loss after which learning stops.
-        through: The earlier name of `by`, which goes with the next release.
+        through: The earlier name of `by`, which the next release removes.
 
     Returns:
         The best alignment at the end of any epoch, or the start if no epoch was better. Its objective is the negative
@@ -85,7 +85,7 @@ def match_learned(
 
     Raises:
         NetworkError: If a network does not fit the symmetry; with `sinkhorn`, if the symmetry permutes input channels
-            inside the groups of a grouped convolution.
+            inside the groups of a grouped convolution, or inside matrices that are stacked in one parameter.
         PermaskError: If there are no batches, or `by` has another value.
 
     Example:
