@@ -5,8 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from digits_page import listed
 
-from permask.report.numbers import format_difference, percent
-from permask.report.outcomes import Outcomes
+from permask.report.numbers import format_difference, format_summary, percent
+from permask.report.outcomes import REFERENCES, Outcomes
 from permask.report.statistics import Difference, Summary, holm, summarise
 from permask.report.table import LEVEL, Cell, Table, TableRow, emphasised
 from permask.study.steps.trained import Trained
@@ -79,3 +79,21 @@ def fits(rows: Iterable[Trained]) -> Fits:
         assert row.train_accuracy is not None  # results of this version tell it
         found[row.method, row.sparsity].append(row.train_accuracy)
     return {condition: summarise(values) for condition, values in found.items()}
+
+
+def fit_sentence(rows: Iterable[Trained]) -> str:
+    """How far networks fit their training images, and what that means for differences on test images."""
+    found = fits(rows)
+    sparse = {place: fit for place, fit in found.items() if place[0] not in REFERENCES}
+    (worst, low), (best, high) = (choose(sparse.items(), key=lambda item: item[1].mean) for choose in (min, max))
+    said = (
+        f"dense ones get {format_summary(found['dense', 0.0])}% of them right, and sparse ones from "
+        f"{format_summary(low)}% (`{worst[0]}` at {percent(worst[1])}) to {format_summary(high)}% (`{best[0]}` at "
+        f"{percent(best[1])})."
+    )
+    if low.mean >= FITTED:
+        return f"Networks fit their training images: {said}"
+    return (
+        f"Networks do not fit their training images fully: {said} A difference on test images can therefore come from "
+        "how fast a network learns under a mask as well as from what it can learn."
+    )
