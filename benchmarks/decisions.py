@@ -13,7 +13,7 @@ from typing import Any
 from matchers_page import brief as matchers
 from study_page import DOCS, RESULTS
 
-from permask.report.numbers import format_difference, format_interval, percent
+from permask.report.numbers import MISSING, format_difference, format_interval, percent
 from permask.report.outcomes import Outcomes
 from permask.report.statistics import error_barrier, t_interval
 from permask.study.results import Results
@@ -28,12 +28,12 @@ STUDIES = {
     "digits": "MLP {width}-{width}, digits",
     "digits-width": "MLP {width}-{width}, digits",
     "digits-width-sparser": "MLP {width}-{width}, digits",
-    "cifar10-small": "CNN with BatchNorm, CIFAR-10",
+    "cifar10-resnet8": "ResNet8, CIFAR-10",
     "gpt-text": "GPT, text",
 }
-LARGEST = ("digits", "cifar10-small", "gpt-text")  # those that measured barriers, and more methods
+LARGEST = ("digits", "cifar10-resnet8", "gpt-text")  # those that measured barriers, and more methods
 REFERENCE = "permuted"
-METHODS = ("lth", "own-ticket", "naive", "random", "snip")
+METHODS = ("lth", "own-ticket", "naive", "random", "snip", "rigl")
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def methods(folder: Path) -> str:
             name = f"{setting.name}, {percent(sparsity)} (n = {setting.results.study['pairs']})"
             cells = [setting.against(method, REFERENCE, sparsity) for method in METHODS]
             lines.append(f"| {name} | {' | '.join(cells)} |")
-    costs = " | ".join(epochs[method] for method in METHODS)
+    costs = " | ".join(epochs.get(method, MISSING) for method in METHODS)
     lines.append(f"| epochs, digits (`{REFERENCE}`: {epochs[REFERENCE]}) | {costs} |")
     return "\n".join(lines) + "\n"
 

@@ -104,11 +104,11 @@ TAIL = """
 
 Two runs, each with two workers, computed the first study on two cores and filled one store of results. They were paused
 for some minutes, which the core hours include. A round removes the same share of the weights as in the paper; the
-learning rates are those of [`studies/cifar10-small.yaml`](cifar10.md). A pilot of one pair from other seeds, evaluated
-on 2,000 held-out training images, decided the rest; its results were not kept. Three small ResNets were tried: one
-block per stage at width 2, the same at width 4, and two blocks at width 2. None of them was at chance half-way, and the
-cheapest was taken. Rounds that remove 36% were tried, too, with two learning rates. With the higher one the barrier
-grew more, with REPAIR and without.
+learning rates are those of an earlier study of a small CNN on the same images. A pilot of one pair from other seeds,
+evaluated on 2,000 held-out training images, decided the rest; its results were not kept. Three small ResNets were
+tried: one block per stage at width 2, the same at width 4, and two blocks at width 2. None of them was at chance
+half-way, and the cheapest was taken. Rounds that remove 36% were tried, too, with two learning rates. With the higher
+one the barrier grew more, with REPAIR and without.
 """
 
 

@@ -70,18 +70,18 @@ def test_a_difference_is_the_mean_over_cells_within_pairs_with_scipys_interval()
 )
 def test_a_verdict_goes_by_the_interval_and_takes_three_pairs(permuted: list[float], verdict: str) -> None:
     results = of_pairs(permuted=permuted, naive=[90.0] * len(permuted))
-    (found,) = judged(BETTER, named(results, "cifar10-small"))
+    (found,) = judged(BETTER, named(results, "cifar10-resnet8"))
     assert found.verdict == verdict
     assert (found.decides == "") == (verdict != NOT_DECIDED)
 
 
 def test_what_would_decide_is_the_number_of_pairs_at_this_spread() -> None:
     values = [1.0, -1.0, 0.5, 1.5]
-    (found,) = judged(BETTER, named(of_pairs(permuted=values, naive=[0.0] * 4), "cifar10-small"))
+    (found,) = judged(BETTER, named(of_pairs(permuted=values, naive=[0.0] * 4), "cifar10-resnet8"))
     n = pairs_for(float(np.std(values, ddof=1)), 0.5)
     assert n is not None and (half_width(float(np.std(values, ddof=1)), n) or 9) <= 0.5
     assert found.decides == f"about {n} pairs, if differences go on as here"
-    (found,) = judged(BETTER, named(of_pairs(permuted=[1.0, -1.0, 0.0], naive=[0.0] * 3), "cifar10-small"))
+    (found,) = judged(BETTER, named(of_pairs(permuted=[1.0, -1.0, 0.0], naive=[0.0] * 3), "cifar10-resnet8"))
     assert found.decides.startswith("no number of pairs")
 
 

@@ -58,7 +58,7 @@ def test_the_command_says_so_and_writes_nothing(tmp_path, monkeypatch):
     root = make_folder(tmp_path / "data", classes=10, images=20)
     changes = [f"data.root={root}", "network={name: imported, factory: 'torch.nn:Flatten'}"]
     places = ["--store", tmp_path / "store", "--out", tmp_path / "out"]
-    found = run("run", "cifar10-small", "--smoke", *changes, *places, code=2)
+    found = run("run", "cifar10-resnet8", "--smoke", *changes, *places, code=2)
     assert "expected a number per class" in found.stderr
     assert "Traceback" not in found.stderr
     assert not (tmp_path / "store").exists()

@@ -90,3 +90,14 @@ def test_a_commit_that_is_missing_or_dirty_is_noticed(history):
     assert unaccounted(f"`{there}` {digest} `{lost}`, nearest `{nearest}`", history) == set()
     for bad in (f"{there}-dirty", "ab" * 20, lost):
         assert unaccounted(f"at commit `{bad}`.", history) == {bad}
+
+
+def test_the_page_on_cifar10_says_how_many_of_the_planned_pairs_there_are(monkeypatch):
+    script = script_of("cifar10", monkeypatch)
+    results = script.Results.load(DOCS / "results" / f"{script.STUDY}.json")
+    outcomes = script.Outcomes.of_study(results)
+    found = {pair: script.compared(outcomes, *pair) for pair in script.COMPARED}
+    monkeypatch.setattr(script, "planned", lambda: 6)
+    assert "three of six planned pairs" in script.verdict(found, 3)
+    assert "planned" not in script.verdict(found, 6)
+    assert "over six pairs" in script.verdict(found, 6).replace("\n", " ")

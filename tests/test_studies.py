@@ -17,7 +17,7 @@ from permask.study.smoke import smallest
 STUDIES = [path for path, _ in shipped_studies()]
 each_study = pytest.mark.parametrize("path", STUDIES, ids=[path.stem for path in STUDIES])
 
-QUICK = ("cifar10-small",)  # the demo covers digits, the others train larger networks
+QUICK = ("cifar10-resnet8",)  # the demo covers digits, the others train larger networks
 
 
 def without_files(path):
@@ -110,7 +110,6 @@ def test_the_smallest_form_runs(path, tmp_path, monkeypatch):
     monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
     study = load_study(path)
     changes = make_data(study.data.name, tmp_path / "data")
-    changes += ["network.widths=[8, 8, 16]"] if study.network.name == "cnn" else []
     found = run("run", path.stem, "--smoke", *changes, "--store", tmp_path / "store", "--out", tmp_path / "out")
     assert "permuted" in found.stdout
     assert (tmp_path / "out" / "report.html").exists()
@@ -119,7 +118,7 @@ def test_the_smallest_form_runs(path, tmp_path, monkeypatch):
 def test_without_data_the_smallest_form_says_what_is_missing(tmp_path, monkeypatch):
     monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
     root = tmp_path / "images.tar.xz"
-    found = run("run", "cifar10-small", "--smoke", f"data.root={root}", "--out", tmp_path / "out", code=2)
+    found = run("run", "cifar10-resnet8", "--smoke", f"data.root={root}", "--out", tmp_path / "out", code=2)
     assert f"{root}: no such file or folder" in found.stderr
     assert "train/CLASS/IMAGE" in found.stderr
     assert not (tmp_path / "out").exists()
