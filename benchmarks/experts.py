@@ -42,8 +42,8 @@ The barrier is the largest excess of the loss over the straight line between the
 measured on {test:,} held-out samples, at 5 points of the straight line between their weights. There are two kinds of
 networks:
 
-- **One mixture**: a block of the language model OLMoE, with {experts} experts of which {top} compute an input, and a
-  linear layer. It classifies points around {kinds} centres, by a different rule around each centre.
+- **One mixture**: a block of the language model OLMoE, with {experts} experts, {top} of which process each input, and
+  a linear layer. It classifies points around {kinds} centres, by a different rule around each centre.
 - **Language model**: OLMoE itself, with two layers. The first token of a sentence says which of {kinds} languages
   follows. Each language has its own rule for which word mostly follows which.
 
@@ -82,9 +82,9 @@ Matching by activations pairs experts that get the same tokens, and the barrier 
 Matching by weights lowers the barrier, too, but only as much as with unpaired experts, and the routers agree about as
 rarely as before. So match mixtures by activations.""",
     "language model": """\
-Moving experts gains nothing here, whether they are paired or not. Matching lowers the barrier through the other units
-alone; by weights, moving experts raises it again a little. By weights, the routers agree about as rarely as before; by
-activations, a little more often.""",
+Moving experts with their units gains nothing here, nor does moving only the units inside them. Matching lowers the
+barrier through the other units alone; by weights, moving experts with their units raises it again a little. By weights,
+the routers agree about as rarely as before; by activations, a little more often.""",
 }
 
 TAIL = """
@@ -92,8 +92,8 @@ TAIL = """
 
 Seeds start at {first}, two for each pair. Networks were matched by activations on {batches} batches of {samples}
 samples, and by weights with 3 restarts. The sizes, the learning rate and the weight of the loss that balances experts
-were chosen on other seeds. The loss of single networks decided, and whether routers send different centres to different
-experts. Barriers on those seeds were also seen. `benchmarks/experts.py` wrote the page from
+were chosen on other seeds. Two things decided: the loss of single networks, and whether routers send different centres
+to different experts. Barriers on those seeds were also seen. `benchmarks/experts.py` wrote the page from
 [`results/{file}`](results/{file}).
 
 {machines}

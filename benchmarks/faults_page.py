@@ -6,6 +6,11 @@ from pathlib import Path
 DOCS = Path(__file__).parent.parent / "docs"
 FILE = "measured/faults.json"
 TABLES = ("done", "came")
+SAID = {
+    "kills of all": "kills of the driver and all its workers",
+    "kills of driver": "kills of the driver alone",
+    "kills of worker": "kills of one worker",
+}
 PAGE = """\
 # Faults
 
@@ -53,8 +58,13 @@ def page(folder: Path) -> str:
     found = json.loads((folder / FILE).read_text(encoding="utf-8"))
     harmed = sum(found["done"].get(name, 0) for name in ("damaged files", "exchanged folders"))
     limit = 1 - 0.05 ** (1 / (found["disturbances"] + harmed))  # Clopper and Pearson's, of none
-    tables = {name: "\n".join(f"| {what} | {n:,} |" for what, n in sorted(found[name].items())) for name in TABLES}
+    tables = {name: _lines(found[name]) for name in TABLES}
     return PAGE.format(**found | tables, harmed=harmed, limit=f"{100 * limit:.1f}%", file=FILE)
+
+
+def _lines(times: dict[str, int]) -> str:
+    """The lines of a table."""
+    return "\n".join(f"| {SAID.get(what, what)} | {n:,} |" for what, n in sorted(times.items()))
 
 
 if __name__ == "__main__":

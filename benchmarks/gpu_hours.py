@@ -57,9 +57,9 @@ for an H100 in float32. The paper's studies compute in float32, and permask does
 `permask plan STUDY.yaml --gpus 8 --steps-per-second 400`.
 
 **Schedule.** A study consists of steps, such as training one network. As in `permask run`, every GPU computes one at a
-time: of those that are ready, the one with the longest chain of steps behind it. Steps that train nothing, such as
-matching and connectivity, count as no time. Reading data and starting also count as no time. The longest chain is
-training, rounds of pruning and sparse training, one after another; more GPUs do not shorten it.
+time. Of the steps that are ready, it takes the one with the longest chain of later steps that wait for it. Steps that
+train nothing, such as matching and connectivity, count as no time. Reading data and starting also count as no time. The
+longest chain is training, rounds of pruning and sparse training, one after another; more GPUs do not shorten it.
 
 Planned on {machine}. `benchmarks/gpu_hours.py` wrote [`results/{file}`](results/{file}).
 """

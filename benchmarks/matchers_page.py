@@ -45,8 +45,9 @@ processor, with one thread.
 
 Number of training images that matchers see: {seen}. All learned matchers use the same learning rate and the same
 largest number of passes over these images. Ours hold out two batches, by which they judge their permutations. Two
-settings of ours, how firmly they hold to their start at first and how much they hold out, were chosen by the barriers
-of other pairs of these networks. Other implementations run with their authors' settings.
+settings of our matchers were chosen by the barriers of other pairs of these networks: how strongly a matcher keeps to
+the starting permutation in the beginning, and how many batches it holds out. Other implementations run with their
+authors' settings.
 
 {machine}. The results file is [`results/measured/matchers.json`](results/measured/matchers.json).
 """

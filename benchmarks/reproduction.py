@@ -73,9 +73,9 @@ of the first difference, in bold:
 - *not reproduced*: the interval lies below that border;
 - *not decided*: anything else.
 
-Where a second difference *has to* lie above 0, a claim is reproduced only if the second interval lies there, too. Where
-it *must not*, a claim is not reproduced if it does. Other second differences decide nothing. [Width](width.md) compares
-permuted with naive masks at every width.
+If the second difference of a claim *has to* lie above 0, the claim is reproduced only if the second interval lies
+there, too. If the second difference *must not* lie above 0, the claim is not reproduced if the second interval lies
+above 0. Other second differences decide nothing. [Width](width.md) compares permuted with naive masks at every width.
 """
 CLAIM = """
 ### {name}

@@ -26,7 +26,7 @@ HOW = """
 
 The {steps} steps of the study, such as training one network, took {core_hours:.2f} core hours on {on} ({cpu}). Other
 work ran beside them. Python {python}, torch {torch}, numpy {numpy}, scipy {scipy}, permask {permask} at {commit}.
-Training was in {precision}; matching, averaging and evaluation in float32. `permask report` makes
+{computed}. `permask report` makes
 tables, figures and a page from the results file, [`results/{name}.json`](results/{name}.json). The hash of the data is
 `{content}`.
 """
@@ -59,13 +59,14 @@ def keep_results(about: str | None) -> None:
 
 def how_it_was_run(results: Results, heading: str = "## How it was run") -> str:
     """The section of that name."""
-    made = results.provenance
+    made, precision, rest = results.provenance, precision_of(results), "matching, averaging and evaluation"
+    apart = f"Training was in {precision}; {rest} in float32"
     return HOW.format(
         heading=heading,
         name=results.name,
         on="one core" if made["cores"] == 1 else f"{made['cores']} cores",
         content=results.study["data"]["content"],
-        precision=precision_of(results),
+        computed=f"Training, {rest} were in float32" if precision == "float32" else apart,
         **made | {"commit": _commit(results)},
     )
 

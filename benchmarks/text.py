@@ -33,16 +33,17 @@ HEAD = """\
 Differences of the loss on test text in nats per character: mean over pairs of seeds with Student's 95% interval (n =
 {pairs} pairs). The [vocabulary](index.md#vocabulary) explains the names of the methods.
 
-| | difference | the first is |
+| | difference | lower loss |
 |---|---:|---|
 {differences}
 
 [`studies/{name}.yaml`](studies.md) repeats the paper's main experiment with two transformers in place of ResNets. They
-predict the next character in the source code of Python's standard library (of the Python version below). The networks
-have {layers} layers of width {width} with {heads} heads. They are trained for {epochs} epochs on {train:,} sequences of
-{context} characters and tested on {test:,}. Each pruning round has {prune_epochs} epochs and removes {rate:.0%} of the
-weights left, until {sparsity:.0%} are pruned. Sparse training starts from epoch {rewind}. The networks are small and
-trained briefly, so the study says nothing about language models of useful size.
+predict the next character in the source code of Python's standard library (of the Python version below); every
+character is a token. The networks have {layers} layers of width {width} with {heads} heads. They are trained for
+{epochs} epochs on {train:,} sequences of {context} characters and tested on {test:,}. Each pruning round has
+{prune_epochs} epochs and removes {rate:.0%} of the weights left, until {sparsity:.0%} are pruned. Sparse training
+starts from epoch {rewind}. The networks are small and trained briefly, so the study says nothing about language models
+of useful size.
 """
 
 
@@ -95,8 +96,8 @@ def _of(losses: Outcomes, first: str, second: str) -> Difference:
 
 
 def _line(first: str, second: str, found: Difference) -> str:
-    sides = ("less", "more")[found.mean > 0] if found.excludes_zero else "not decided"
-    return f"| {first} − {second} | {format_difference(found, 3)} | {sides} |"
+    lower = (first, second)[found.mean > 0] if found.excludes_zero else "not decided"
+    return f"| {first} − {second} | {format_difference(found, 3)} | {lower} |"
 
 
 def _verdict(losses: Outcomes) -> str:

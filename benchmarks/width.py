@@ -61,8 +61,8 @@ TAIL = """
 {how}
 ## Where the settings come from
 
-The recipe is the demo's. The widths were set before; a pilot decided from which width on each sparsity is studied. That
-is the smallest at which a ticket and carried masks fit their training images (on average, 95% of the images or more).
+The recipe is the demo's. The widths were set before; a pilot decided the smallest width for each sparsity. It is
+the smallest at which a ticket and carried masks fit their training images (on average, 95% of the images or more).
 The pilot trained three pairs from other seeds on three quarters of the training images and evaluated them on the rest.
 This is all that `benchmarks/digits_settings.py` printed; the pilot tried no wider networks:
 

@@ -34,7 +34,7 @@ LEGEND = """\
 - **positions**: share of the positions that move, along all axes;
 - **freedom**: log10 of the number of symmetries;
 - **seconds**: processor time of discovery with one thread. **export** is the part of `torch.export` in it. Both are
-  from a single run; by then, torch had loaded what it needs on another network;
+  from a single run. Another network was run before, so torch had already loaded what it needs;
 - **error**: what the certificate measured, which is the change of the outputs when all groups are permuted, relative to
   [their spread](discovery.md#what-the-certificate-says). Weights are random, in float64, and the network is in
   evaluation mode;
@@ -42,8 +42,8 @@ LEGEND = """\
 """
 
 TABLE = """\
-- **rest**: what holds the elements that cannot move, if they are more than 0.1% of all: their share, the op, and the
-  [reason](discovery.md#how-much-was-found).
+- **rest**: what holds the elements that cannot move, if they are more than 0.1% of all: their share, the op
+  (`none` if it is not an op that holds them), and the [reason](discovery.md#how-much-was-found).
 
 | network | size | groups | inside | movable | positions | freedom | seconds | export | error | unseen | change | rest |
 |---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|---|

@@ -67,7 +67,7 @@ def test_without_any_gap_there_is_no_figure_and_the_table_says_why(lth: list[flo
     table = gap_table(outcomes, 5)
     assert table is not None
     assert table.rows[0].cells[0].text == "no gap"
-    assert table.note == "No gap to close, as no interval of lth − naive lies above 0: at 90%."
+    assert table.note == "No gap to close at 90%, where no interval of lth − naive lies above 0."
 
 
 @pytest.mark.parametrize("methods", [("lth", "permuted"), ("naive", "permuted"), ("lth", "naive"), ()])

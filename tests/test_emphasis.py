@@ -104,7 +104,7 @@ def test_the_interval_on_new_inputs_has_a_row_below_and_is_never_bold() -> None:
     assert on_inputs is not None and student is not None
     assert on_inputs.mean == pytest.approx(student.mean)
     assert (first.cells[0].is_emphasised, second.cells[0].is_emphasised) == (True, False)
-    assert "New inputs too: the interval for new pairs and for new test inputs." in table.note
+    assert "New inputs too: this interval allows for other test inputs as well as other pairs." in table.note
     assert "naive (new inputs too)" in accuracy_in_print(outcomes, 5, "made").headings[-1]
 
 

@@ -29,7 +29,9 @@ def test_differences_are_averaged_within_pairs_over_all_cells() -> None:
     assert (found.mean, found.low, found.high) == pytest.approx((expected.mean, expected.low, expected.high))
     assert (found.n, cells, left) == (5, 12, 0)
     sentence = pooled_sentence(outcomes)
-    assert sentence.startswith(f"Over all 12 sparsities and rewind epochs: permuted − naive +{found.mean:.2f} [")
+    assert sentence.startswith(
+        f"Over all 12 combinations of sparsity and rewind epoch: permuted − naive +{found.mean:.2f} ["
+    )
     assert "(n = 5 pairs)" in sentence
 
 

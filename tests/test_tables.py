@@ -33,7 +33,8 @@ def test_markdown_states_mean_std_n_and_the_paired_interval() -> None:
     # so that Student's interval is 2 ± 4.303 / √3
     assert markdown(accuracy_table(Outcomes.of(three_pairs()), 5)) == (
         "Test accuracy in % at rewind epoch 5 by sparsity of the pruned layers: "
-        "mean ± standard deviation over n training runs.\n\n"
+        "mean ± standard deviation over n training runs. The row all weights states "
+        "the sparsity of the whole network.\n\n"
         "| method | 90% | n |\n"
         "| --- | ---: | ---: |\n"
         "| all weights | 82.9% |  |\n"

@@ -9,6 +9,7 @@ from permask.report.statistics import Difference, Summary
 from permask.report.table import Cell, Table, TableRow, emphasised, most_values
 
 NETWORK = "all weights"
+OF_NETWORK = f" The row {NETWORK} states the sparsity of the whole network."
 DENSE = "dense (0%)"
 PRUNED = "pruned"
 ON_INPUTS = "(new inputs too)"
@@ -59,11 +60,11 @@ def accuracy_table(outcomes: Outcomes, rewind: int | None, measure: str = "", di
             differences.append(row(f"{name} {ON_INPUTS}", on_inputs, first, second))
     at = "" if rewind is None else f" at rewind epoch {rewind}"
     by = " by sparsity of the pruned layers" if sparsities else ""
-    what, of, unit = (measure, "steps", "") if measure else ("Test accuracy in %", "training runs", " in points")
+    what, of, unit = (measure, "networks", "") if measure else ("Test accuracy in %", "training runs", " in points")
     names = " and ".join(names) if len(names) < 3 else "Differences"
     note = f"{names}: mean difference{unit} over n pairs of seeds with Student's 95% interval.{_on_inputs(differences)}"
     table = Table(
-        f"{what}{at}{by}: mean ± standard deviation over n {of}.",
+        f"{what}{at}{by}: mean ± standard deviation over n {of}.{OF_NETWORK if network else ''}",
         ["method", *(map(percent, sparsities) if sparsities else ["mean" if measure else "accuracy"]), "n"],
         [section for section in (network, references, methods, differences) if section],
         note=note if differences else "",
@@ -97,4 +98,4 @@ def _on_inputs(rows: Sequence[TableRow]) -> str:
     """What the second interval of a difference is, where a row has one."""
     if not any(row.name.endswith(ON_INPUTS) for row in rows):
         return ""
-    return f" {ON_INPUTS.strip('()').capitalize()}: the interval for new pairs and for new test inputs."
+    return f" {ON_INPUTS.strip('()').capitalize()}: this interval allows for other test inputs as well as other pairs."

@@ -32,11 +32,12 @@ def tables(rows: Sequence[Trained], rewind: int | None) -> list[Table]:
         headings = {key: said for key, said in headings.items() if any(of[key] for of in means.values())}
         lines = [TableRow(method, [_cell(key, of[key]) for key in headings]) for method, of in means.items()]
         caption = (
-            "what a network costs to train: its own training; in all, with the dense networks and the pruning that it "
-            "rests on; and one more network, once all is there that does not depend on the seed of the network that is "
-            "trained, such as the ticket of A for methods that start at B. FLOPs are 3 x those of the dense network's "
-            "forward pass x inputs x epochs: a mask saves nothing. What scores and matches is not counted in epochs "
-            "and FLOPs. Means over runs; time on the device, slowed by whatever ran beside it."
+            "what a network costs to train. The first columns of epochs, FLOPs and time count its own training alone. "
+            "In all: also the dense networks and the pruning that it rests on. One more: what a further network, from "
+            "another seed, costs when everything that does not depend on that seed exists already, such as the ticket "
+            "of A for methods that start at B. FLOPs are 3 x those of the dense network's forward pass x inputs x "
+            "epochs: a mask saves nothing. Epochs and FLOPs do not count scoring and matching. Means over runs; time "
+            "on the device, slowed by whatever ran beside it."
         )
         title = f"Sparsity {percent(sparsity)}, rewind epoch {rewind}"
         made.append(Table(caption, ["method", *headings.values()], [lines], title))

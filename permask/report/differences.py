@@ -121,4 +121,4 @@ def _without(outcomes: Outcomes, rewind: int | None) -> str:
     without = [percent(s) for s, gap in gaps.items() if gap and not (gap.low is not None and gap.low > 0)]
     if not without:
         return ""
-    return f"No gap to close, as no interval of {TOP} − {BOTTOM} lies above 0: at {', '.join(without)}."
+    return f"No gap to close at {', '.join(without)}, where no interval of {TOP} − {BOTTOM} lies above 0."

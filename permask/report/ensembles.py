@@ -127,7 +127,10 @@ class Ensembles:
         elif self.count < FEWEST:
             said.append("Two ensembles allow neither a spread nor an interval.")
         elif self.compared:
-            said.append(f"{FIRST} − {SECOND}: mean difference around the same network A, Student's 95% interval.")
+            said.append(
+                f"{FIRST} − {SECOND}: mean difference between two ensembles that have the mask of the same network A, "
+                "with Student's 95% interval."
+            )
         return " ".join(said)
 
 

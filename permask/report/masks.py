@@ -82,8 +82,9 @@ def plots(masks: Masks) -> list[Plot]:
     overlaps = {name: by_layer(found[highest], overlap(name)) for name in OVERLAP}
     what = "Sparsity of every layer under A's mask, by sparsity of all pruned layers together."
     suits = (
-        f"How many of the weights that A's mask keeps at sparsity {percent(highest)} are among those of dense B that "
-        "are largest, as many in each layer, before and after permuting the mask."
+        f"Share of the weights that A's mask keeps in a layer at sparsity {percent(highest)} that are among the same "
+        "number of largest weights of that layer in dense B: before permuting the mask, after it, and for a mask with "
+        "random positions (by chance)."
     )
     return [
         plot_rows("layer_sparsity", what, _dots("sparsity of the layer (%)", sparsities, looks)),
@@ -112,8 +113,9 @@ def layer_tables(masks: Masks) -> list[Table]:
         ]
         over = f"mean ± standard deviation over n = {len(found)} pairs" if len(found) > 1 else "one pair"
         caption = (
-            "what A's mask keeps of every layer, and how many of the weights that it keeps are among dense B's "
-            f"largest, before and after permuting; {over}."
+            "the share of every layer that A's mask prunes, and the share of the weights kept there that are among the "
+            "same number of dense B's largest weights: before permuting, after permuting, and for a mask with random "
+            f"positions (by chance); {over}."
         )
         tables.append(Table(caption, ["layer", "weights", *shares], [rows], f"Sparsity {percent(sparsity)}"))
     return tables

@@ -31,8 +31,8 @@ def pooled_sentence(outcomes: Outcomes) -> str:
     if not said:
         return ""
     return (
-        f"Over all {places} sparsities and rewind epochs: {'; '.join(said)}. These are means over them within a pair, "
-        "with Student's 95% interval over pairs."
+        f"Over all {places} combinations of sparsity and rewind epoch: {'; '.join(said)}. Differences are first "
+        "averaged over these combinations within each pair; the mean and Student's 95% interval are over pairs."
     )
 
 
