@@ -143,7 +143,7 @@ def _whole(rows: Sequence[Row]) -> list[Row]:
 
 
 def _lowest(title: str, rows: Sequence[Row]) -> str:
-    """Which matcher leaves the lowest mean barrier in error, and how far permask's best is from one that is not ours."""
+    """Which matcher leaves the lowest mean barrier in error, and how far permask's best is from another's."""
     errors = {method: [row.measured.error for row in rows if row.method == method] for method in ORDER}
     best, ours = (
         min((method for method in methods if errors[method]), key=lambda method: t_interval(errors[method]).mean)
