@@ -109,7 +109,7 @@ def merge(
 
     `permask merge llama-a/ llama-b/ --data net.py:batches --aligned aligned`
 
-    Data need no labels, and `--by weights` needs no data.
+    Data need no labels, and `--by weights` needs no data, only `--input`.
     """
     from permask.cli.checkpoints import Given, suffix_of
     from permask.cli.data import Shown, read

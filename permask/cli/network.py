@@ -89,7 +89,9 @@ def example_inputs(network: nn.Module, specifications: Sequence[str]) -> Inputs:
         except (Exception, SystemExit) as error:
             failures.append(f"  inputs {inputs}: {summary(error)}{place_of(error)}")
     # with all batch dims, and with none
-    raise NetworkError("\n".join(["the network does not take what --input says", failures[0], *failures[1:][-1:]]))
+    wrong, missing = "the network does not take what --input says", "say with --input or --data what the network takes"
+    says = wrong if names else missing
+    raise NetworkError("\n".join([says, failures[0], *failures[1:][-1:]]))
 
 
 @torch.no_grad()

@@ -121,7 +121,10 @@ def _results(source: Path, overrides: list[str], store: Path | None) -> "Results
             raise PermaskError(f"{source}: --store and key=value belong to a study file (YAML)")
         return Results.load(source / "results.json" if source.is_dir() else source)
     if store is None:
-        raise PermaskError(f"{source}: say with --store which folder keeps the results of this study")
+        raise PermaskError(
+            f"{source}: say with --store which folder keeps the results of this study; permask run keeps them in the "
+            "folder store by default"
+        )
     from permask.cli.prepare import open_with_bars, plan_as_computed
     from permask.study.collect import collect
     from permask.study.store import Store

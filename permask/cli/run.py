@@ -156,7 +156,11 @@ def _compute(plan: "Plan", store: "Store", engine: "Engine", folder: Path, choic
         said = printable(_said(log))
         console.print(f"\nfailed: {plan.steps[key].title}\n{said}", style="red", soft_wrap=True)
     if report.failed:
-        console.print(f"{len(report.blocked)} steps that need them were not run; run again to retry.")
+        blocked = len(report.blocked)
+        console.print(
+            f"{blocked} {'step that needs' if blocked == 1 else 'steps that need'} them "
+            f"{'was' if blocked == 1 else 'were'} not run; run again to retry."
+        )
     elif results.missing:
         console.print("\nSomebody has removed results from the store during the run; run again to compute them.")
     if report.failed or results.missing:

@@ -20,7 +20,7 @@ OPTIONS = {
     "mask \x1b[31mshow": "No such command",
     "match net.py:mlp a.safetensors b.safetensors --by \x1b[31m": "is not one of",
     "match net.py:mlp a.safetensors b.safetensors --seed \x1b[31m": "--seed",
-    "inspect net.py:mlp": "--input|inputs",
+    "inspect net.py:mlp": "say with --input or --data what the network takes",
     "inspect net.py:mlp --input 6x": r"expected \[NAME=\]SIZES",
     "inspect net.py:mlp --input -6": "expected|No such option|requires",
     "inspect net.py:mlp --input 6:float99": r"expected \[NAME=\]SIZES",
