@@ -343,8 +343,9 @@ def test_a_checkpoint_may_have_an_equals_sign_in_its_name(permask, tmp_path):
     assert Mask.load(tmp_path / "mask.safetensors") == magnitude_mask(mlp(), 0.7)
 
 
-def test_a_mask_is_read_under_any_name(permask):
-    permask("transport @mask.safetensors @alignment.json -o moved.pt")
+def test_a_mask_is_read_under_any_name(permask, tmp_path):
+    permask("transport @mask.safetensors @alignment.json -o moved.safetensors")
+    (tmp_path / "moved.safetensors").rename(tmp_path / "moved.pt")
     code, out, _ = permask("mask show moved.pt")
     assert code == 0 and "sparsity 0.7" in out
 
@@ -526,6 +527,20 @@ BAD = {
     "comparing masks of two networks": ("mask compare @mask.safetensors other_mask.safetensors", "the network"),
     "exporting without weights": ("mask export @mask.safetensors --to prune -o x.pt", "needs --weights"),
     "2:4 where it does not fit": ("mask export whole.safetensors --to 2:4 --weights @a.pt -o x.pt", "fits 2:4"),
+    **{
+        f"a safetensors file named otherwise by {line.split(' @')[0]}": (
+            line,
+            "x.pt: expected a name that ends in .safetensors, because a safetensors file is written there, got .pt",
+        )
+        for line in (
+            "transport @mask.safetensors gone.json -o x.pt",
+            "mask export gone.safetensors --to safetensors -o x.pt",
+            "mask make gone.pt --sparsity 0.5 -o x.pt",
+            "permute @b.safetensors @alignment.json -o x.pt",
+            "match gone.py:mlp @a.pt @b.safetensors --input 6 --aligned x.pt",
+            "connect gone.py:mlp @a.pt @b.safetensors --data @data.npz --merged x.pt",
+        )
+    },
 }
 
 

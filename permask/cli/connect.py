@@ -64,7 +64,7 @@ def connect(
     from permask.cli.data import Shown, check_labels, example_of, read
     from permask.cli.evaluation import measure
     from permask.cli.network import load_ends
-    from permask.cli.output import bar, check_writable, say, write_whole
+    from permask.cli.output import bar, check_safetensors, check_writable, say, write_whole
     from permask.cli.units import units_of
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
@@ -77,6 +77,7 @@ def connect(
     if alignment and by:
         raise PermaskError("--alignment and --by both permute the source: give one of them")
     check_writable(out, merged)
+    check_safetensors(merged)
     source, target = load_ends(ends, device)
     if alignment:
         found = Alignment.load(alignment)

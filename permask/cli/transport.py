@@ -33,18 +33,21 @@ def transport(
 
     `permask transport llama-mask/ alignment.json -o llama-mask-b`
     """
-    from permask.cli.output import check_writable, say, write_whole
+    from permask.cli.output import check_safetensors, check_writable, say, write_whole
     from permask.masks.formats import read_mask
     from permask.masks.transport import transport as transport_mask
     from permask.masks.transport import transport_shards
     from permask.matching.alignment import Alignment
     from permask.shards import Shards, in_shards
 
+    sharded = in_shards(mask)
+    if not sharded:
+        check_writable(out)
+        check_safetensors(out)
     found = Alignment.load(alignment)
-    if in_shards(mask):
+    if sharded:
         kept, size = transport_shards(Shards(mask), found, out)
     else:
-        check_writable(out)
         moved = transport_mask(read_mask(mask), found)
         write_whole(out, moved.save)
         kept, size = moved.count, moved.size
