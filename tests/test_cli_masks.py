@@ -212,10 +212,13 @@ def test_connect_writes_the_network_half_way(permask, tmp_path, statistics):
         torch.save(net.state_dict(), tmp_path / name)
     images = torch.randn(64, 3, 5, 5)
     save_file({"images": images, "labels": images.mean((2, 3)).argmax(1)}, tmp_path / "images.safetensors")
-    code, _, _ = permask(
+    code, out, _ = permask(
         "connect @net.py:convolutions c.pt d.pt --data images.safetensors --merged m.safetensors "
         f"--statistics {statistics}"
     )
+    assert ("also at the ends" in out) == (statistics == "reset")
+    assert ("as in the checkpoints" in out) == (statistics == "keep")
+    assert ("activations are rescaled" in out) == (statistics == "repair")
     merged = load_file(tmp_path / "m.safetensors")
     c, d = (torch.load(tmp_path / name) for name in ("c.pt", "d.pt"))
     assert code == 0

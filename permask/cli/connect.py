@@ -14,6 +14,13 @@ from permask.matching.matchers import MATCHERS, MatchOptions
 
 BY = one_of(MATCHERS, help="In place of --alignment: permute SOURCE first, by this matcher, on the calibration data.")
 
+MEASURED = {
+    "keep": "statistics of BatchNorm: at the ends as in the checkpoints, interpolated between them",
+    "reset": "statistics of BatchNorm: recomputed from data at every point, also at the ends; --statistics keep "
+    "measures the ends as the checkpoints are",
+    "repair": "statistics: the ends are measured as the checkpoints are, and activations are rescaled between them",
+}
+
 
 @computes
 @expand
@@ -132,5 +139,6 @@ def _show(content: dict[str, Any]) -> None:
     path = zip(content["alphas"], content["values"]["loss"], content["values"]["error"], strict=True)
     rows = [(f"{alpha:.2f}", f"{loss:.4f}", f"{error:.2f}") for alpha, loss, error in path]
     print_table(("α", "loss (nats)", "error (%)"), rows, "from source (0) to target (1)")
+    typer.echo(MEASURED[content["statistics"]])
     barrier = content["barrier"]
     typer.echo(f"barrier: {barrier['loss']:.4f} nats, {barrier['error']:.2f} points of error")
