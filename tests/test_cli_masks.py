@@ -528,6 +528,22 @@ BAD = {
     ),
     "showing a dense checkpoint": ("mask show @a.pt", "there is no mask here"),
     "comparing masks of two networks": ("mask compare @mask.safetensors other_mask.safetensors", "the network"),
+    "an alignment before the mask": (
+        "transport alignment.json mask.safetensors",
+        "expected the alignment last; write mask.safetensors alignment.json",
+    ),
+    "an alignment before the checkpoint": (
+        "permute alignment.json a.pt",
+        "expected the alignment last; write a.pt alignment.json",
+    ),
+    "a mask for an alignment": (
+        "transport @mask.safetensors half.pt",
+        "error: half.pt: expected an alignment saved by permask: not a text file",
+    ),
+    "a choice that there is not": (
+        "mask export @mask.safetensors --to pt -o x.pt",
+        "Invalid value for '--to': 'pt' is not one of",
+    ),
     "exporting without weights": ("mask export @mask.safetensors --to prune -o x.pt", "needs --weights"),
     "2:4 where it does not fit": ("mask export whole.safetensors --to 2:4 --weights @a.pt -o x.pt", "fits 2:4"),
     **{

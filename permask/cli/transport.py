@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from permask.cli.arguments import ALIGNED, JSON
+from permask.cli.arguments import ALIGNED, JSON, check_order
 
 
 def transport(
@@ -40,6 +40,7 @@ def transport(
     from permask.matching.alignment import Alignment
     from permask.shards import Shards, in_shards
 
+    check_order(mask, alignment)
     sharded = in_shards(mask)
     if not sharded:
         check_writable(out)
