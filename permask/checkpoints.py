@@ -142,7 +142,7 @@ def _load_pickle(path: Path) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about protocols, on files that are refused below anyway
-            with torch.serialization.safe_globals([(_plain_dict, "collections.defaultdict"), dict]):
+            with torch.serialization.safe_globals(ADMITTED):
                 content = torch.load(path, map_location="cpu", weights_only=True)
         if altered := _altered(path):
             raise PermaskError(
@@ -176,6 +176,18 @@ def _altered(path: Path) -> str | None:
 def _plain_dict(_factory: type) -> dict[Any, Any]:
     """What stands in for the `defaultdict` in which a sparsifier keeps its masks: nothing of the file is called."""
     return {}
+
+
+class _Unread:
+    """What stands in for the `argparse.Namespace` of a training script: nothing of it is kept or called."""
+
+    __slots__ = ()
+
+    def __setstate__(self, state: object) -> None:
+        """Leave out what the file says of it."""
+
+
+ADMITTED = [(_plain_dict, "collections.defaultdict"), (_Unread, "argparse.Namespace"), dict]  # beside torch's own
 
 
 def _content(path: Path) -> Any:

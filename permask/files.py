@@ -126,6 +126,15 @@ def check_writable(*paths: Path | None) -> None:
             raise PermaskError(f"{path}: expected a file for each output, this is another one's; choose another name")
 
 
+def check_safetensors(path: Path | None) -> None:
+    """Raise a `PermaskError` if a safetensors file that is wanted is named otherwise, before any work is done."""
+    if path is not None and path.suffix != ".safetensors":
+        raise PermaskError(
+            f"{path}: expected a name that ends in .safetensors, because a safetensors file is written there, got "
+            f"{path.suffix or 'one without an ending'}; choose another name"
+        )
+
+
 def check_replaceable(path: Path) -> None:
     """Raise a `PermaskError` for a path that no file can be written to, or that something else than a file is at."""
     if path.is_symlink():

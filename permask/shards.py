@@ -16,7 +16,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from permask.errors import PermaskError
-from permask.files import UnreadableError, check_file, check_writable, read_json
+from permask.files import UnreadableError, check_file, check_safetensors, check_writable, read_json
 
 INDEX = ".safetensors.index.json"
 # how the names of files of weights end, also in formats that are not read here
@@ -110,6 +110,7 @@ class Shards(Mapping[str, Tensor]):
         """Raise a `PermaskError` if `rewrite` cannot write there, before any work is done."""
         if not self.in_folder:
             check_writable(out)
+            check_safetensors(out)
             return
         try:
             taken = out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir())))

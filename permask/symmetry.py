@@ -13,7 +13,7 @@ from torch import nn
 
 from permask.display import card, folded_by, groups_table, listed
 from permask.errors import NetworkError, PermaskError
-from permask.files import read_json
+from permask.files import UnreadableError, read_json
 from permask.groups import Axis, Group, Site, check_groups, moving
 from permask.permutation import Permutation
 from permask.seal import check_seal, sealed, typed
@@ -183,7 +183,8 @@ class Symmetry:
             check_seal(content)
             return symmetry
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PermaskError) as error:
-            raise PermaskError(f"{path}: expected a symmetry saved by permask: {error}") from error
+            reason = error.reason if isinstance(error, UnreadableError) else error
+            raise PermaskError(f"{path}: expected a symmetry saved by permask: {reason}") from error
 
     @classmethod
     def from_json(cls, content: Mapping[str, Any]) -> Self:

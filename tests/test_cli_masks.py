@@ -212,10 +212,13 @@ def test_connect_writes_the_network_half_way(permask, tmp_path, statistics):
         torch.save(net.state_dict(), tmp_path / name)
     images = torch.randn(64, 3, 5, 5)
     save_file({"images": images, "labels": images.mean((2, 3)).argmax(1)}, tmp_path / "images.safetensors")
-    code, _, _ = permask(
+    code, out, _ = permask(
         "connect @net.py:convolutions c.pt d.pt --data images.safetensors --merged m.safetensors "
         f"--statistics {statistics}"
     )
+    assert ("also at the ends" in out) == (statistics == "reset")
+    assert ("as in the checkpoints" in out) == (statistics == "keep")
+    assert ("activations are rescaled" in out) == (statistics == "repair")
     merged = load_file(tmp_path / "m.safetensors")
     c, d = (torch.load(tmp_path / name) for name in ("c.pt", "d.pt"))
     assert code == 0
@@ -343,8 +346,9 @@ def test_a_checkpoint_may_have_an_equals_sign_in_its_name(permask, tmp_path):
     assert Mask.load(tmp_path / "mask.safetensors") == magnitude_mask(mlp(), 0.7)
 
 
-def test_a_mask_is_read_under_any_name(permask):
-    permask("transport @mask.safetensors @alignment.json -o moved.pt")
+def test_a_mask_is_read_under_any_name(permask, tmp_path):
+    permask("transport @mask.safetensors @alignment.json -o moved.safetensors")
+    (tmp_path / "moved.safetensors").rename(tmp_path / "moved.pt")
     code, out, _ = permask("mask show moved.pt")
     assert code == 0 and "sparsity 0.7" in out
 
@@ -524,8 +528,38 @@ BAD = {
     ),
     "showing a dense checkpoint": ("mask show @a.pt", "there is no mask here"),
     "comparing masks of two networks": ("mask compare @mask.safetensors other_mask.safetensors", "the network"),
+    "an alignment before the mask": (
+        "transport alignment.json mask.safetensors",
+        "expected the alignment last; write mask.safetensors alignment.json",
+    ),
+    "an alignment before the checkpoint": (
+        "permute alignment.json a.pt",
+        "expected the alignment last; write a.pt alignment.json",
+    ),
+    "a mask for an alignment": (
+        "transport @mask.safetensors half.pt",
+        "error: half.pt: expected an alignment saved by permask: not a text file",
+    ),
+    "a choice that there is not": (
+        "mask export @mask.safetensors --to pt -o x.pt",
+        "Invalid value for '--to': 'pt' is not one of",
+    ),
     "exporting without weights": ("mask export @mask.safetensors --to prune -o x.pt", "needs --weights"),
     "2:4 where it does not fit": ("mask export whole.safetensors --to 2:4 --weights @a.pt -o x.pt", "fits 2:4"),
+    **{
+        f"a safetensors file named otherwise by {line.split(' @')[0]}": (
+            line,
+            "x.pt: expected a name that ends in .safetensors, because a safetensors file is written there, got .pt",
+        )
+        for line in (
+            "transport @mask.safetensors gone.json -o x.pt",
+            "mask export gone.safetensors --to safetensors -o x.pt",
+            "mask make gone.pt --sparsity 0.5 -o x.pt",
+            "permute @b.safetensors @alignment.json -o x.pt",
+            "match gone.py:mlp @a.pt @b.safetensors --input 6 --aligned x.pt",
+            "connect gone.py:mlp @a.pt @b.safetensors --data @data.npz --merged x.pt",
+        )
+    },
 }
 
 

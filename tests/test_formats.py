@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+from argparse import Namespace
 from collections import defaultdict
 
 import pytest
@@ -276,6 +277,31 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path, monkeypatch):
             with pytest.raises(PermaskError, match="never runs code"):
                 read(tmp_path / name)
     assert not (tmp_path / "harmed").exists()
+
+
+def test_a_checkpoint_with_the_options_of_a_training_script_is_read(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    state = {"0.weight": torch.ones(2)}
+    torch.save({"model": state, "epoch": 3, "args": Namespace(lr=0.1, layers=[1, 2])}, "script.pt")
+    assert torch.equal(read_state("script.pt")["0.weight"], state["0.weight"])
+    torch.save({"model": state, "args": Namespace(lr=Harmful())}, "harmful.pt")
+    with pytest.raises(PermaskError, match="never runs code"):
+        read_state("harmful.pt")
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_nothing_among_the_options_of_a_training_script_is_called(tmp_path):
+    """An `argparse.Namespace` itself would call the `__setstate__` that a file gives it."""
+    called = []
+    options = b"\x80\x02cargparse\nNamespace\n)\x81}X\x0c\x00\x00\x00__setstate__cadmitted\nadmitted\nsb}b."
+    head = [pickle.dumps(x, 2) for x in (torch.serialization.MAGIC_NUMBER, torch.serialization.PROTOCOL_VERSION, {})]
+    (tmp_path / "options.pt").write_bytes(b"".join([*head, options, pickle.dumps([], 2)]))
+    with (
+        torch.serialization.safe_globals([(called.append, "admitted.admitted")]),
+        pytest.raises(PermaskError, match="expected tensors by name"),
+    ):
+        read_state(tmp_path / "options.pt")
+    assert called == []
 
 
 @pytest.mark.parametrize(

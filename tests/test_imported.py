@@ -2,6 +2,7 @@
 
 import json
 import sys
+from types import ModuleType
 
 import pytest
 import torch
@@ -78,6 +79,12 @@ def test_what_goes_wrong_names_its_line(tmp_path, body, message):
     write(tmp_path / "study" / "helper.py", "def fail():", "    raise ValueError('of the helper')")
     with pytest.raises(PermaskError, match=message):
         call("mine.py:make", {"size": 5}, DataError, tmp_path / "study")
+
+
+def test_a_network_of_timm_is_named_as_an_argument(monkeypatch):
+    monkeypatch.setitem(sys.modules, "timm", ModuleType("timm"))
+    with pytest.raises(PermaskError, match=r"made by timm:create_model model_name=mobilenetv2_050$"):
+        load_callable("timm:mobilenetv2_050")
 
 
 def source(tmp_path, folder="study"):

@@ -66,7 +66,7 @@ def test_a_mask_is_carried_to_another_network(tmp_path):
     "line",
     [
         "inspect torch.nn:Linear in_features=6 out_features=3 --input 6 --html network.html",
-        "mask make --by random --model torch.nn:Linear in_features=6 out_features=3 --sparsity 0.5 --out mask.pt",
+        "mask make --by random --model torch.nn:Linear in_features=6 out_features=3 -s 0.5 -o mask.safetensors",
         "studies",
         "plan digits",
     ],
@@ -85,7 +85,7 @@ def test_commands_that_need_no_extra_work(line, run, tmp_path, monkeypatch):
         ("compare results.json paper", "the comparison of results needs the package matplotlib"),
         ("report results.json", "the report of a study needs the package matplotlib"),
         (
-            "mask make --by snip --model torch.nn:Flatten --sparsity 0.5 --data images --out m.pt",
+            "mask make --by snip --model torch.nn:Flatten --sparsity 0.5 --data images --out m.safetensors",
             "reading images needs the package pillow",
         ),
     ],

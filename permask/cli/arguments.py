@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from permask.errors import PermaskError
+
 STUDY = typer.Argument(help="The study: a YAML file, or a name that `permask studies` lists.", metavar="STUDY")
 SMOKE = typer.Option(
     "--smoke",
@@ -147,6 +149,12 @@ class Pruned:
             "need it.",
         ),
     ] = None
+
+
+def check_order(first: Path, alignment: Path) -> None:
+    """Raise a `PermaskError` if an alignment is named before what it is to permute."""
+    if first.suffix == ".json" != alignment.suffix:
+        raise PermaskError(f"{first} {alignment}: expected the alignment last; write {alignment} {first}")
 
 
 def one_of(names: Iterable[str], *flags: str, help: str, renamed: Mapping[str, str] | None = None) -> Any:

@@ -14,6 +14,13 @@ from permask.matching.matchers import MATCHERS, MatchOptions
 
 BY = one_of(MATCHERS, help="In place of --alignment: permute SOURCE first, by this matcher, on the calibration data.")
 
+MEASURED = {
+    "keep": "statistics of BatchNorm: at the ends as in the checkpoints, interpolated between them",
+    "reset": "statistics of BatchNorm: recomputed from data at every point, also at the ends; --statistics keep "
+    "measures the ends as the checkpoints are",
+    "repair": "statistics: the ends are measured as the checkpoints are, and activations are rescaled between them",
+}
+
 
 @computes
 @expand
@@ -64,7 +71,7 @@ def connect(
     from permask.cli.data import Shown, check_labels, example_of, read
     from permask.cli.evaluation import measure
     from permask.cli.network import load_ends
-    from permask.cli.output import bar, check_writable, say, write_whole
+    from permask.cli.output import bar, check_safetensors, check_writable, say, write_whole
     from permask.cli.units import units_of
     from permask.connectivity.batchnorm import reset_batchnorm
     from permask.connectivity.interpolate import connect as connect_networks
@@ -77,6 +84,7 @@ def connect(
     if alignment and by:
         raise PermaskError("--alignment and --by both permute the source: give one of them")
     check_writable(out, merged)
+    check_safetensors(merged)
     source, target = load_ends(ends, device)
     if alignment:
         found = Alignment.load(alignment)
@@ -131,5 +139,6 @@ def _show(content: dict[str, Any]) -> None:
     path = zip(content["alphas"], content["values"]["loss"], content["values"]["error"], strict=True)
     rows = [(f"{alpha:.2f}", f"{loss:.4f}", f"{error:.2f}") for alpha, loss, error in path]
     print_table(("α", "loss (nats)", "error (%)"), rows, "from source (0) to target (1)")
+    typer.echo(MEASURED[content["statistics"]])
     barrier = content["barrier"]
     typer.echo(f"barrier: {barrier['loss']:.4f} nats, {barrier['error']:.2f} points of error")

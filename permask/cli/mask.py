@@ -53,7 +53,7 @@ def make(
     """
     from permask.cli.data import Shown
     from permask.cli.masking import load_pruned
-    from permask.cli.output import bar, check_writable, write_whole
+    from permask.cli.output import bar, check_safetensors, check_writable, write_whole
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask
 
@@ -62,6 +62,7 @@ def make(
         further = " or ".join(name for name, other in SOURCES.items() if other.prunes_further)
         raise PermaskError(f"--earlier goes with --by {further}")
     check_writable(out)
+    check_safetensors(out)
     if weights is not None and "=" in weights.name and not weights.exists():  # the first of the key=value arguments
         pruned = replace(pruned, weights=None, arguments=[str(weights), *(pruned.arguments or [])])
     network, batches = load_pruned(by, source.needs, pruned, examples, device)
@@ -146,19 +147,23 @@ def export(
 
     `permask mask export mask.safetensors --to zeros --weights llama/ -o llama-pruned`
     """
-    from permask.cli.output import check_writable, write_whole
+    from permask.cli.output import check_safetensors, check_writable, write_whole
     from permask.errors import PermaskError
     from permask.masks.exports import shards_with_zeros, state_with_buffers, state_with_two_four, state_with_zeros
     from permask.masks.formats import plain_state, read_mask, read_state
     from permask.shards import Shards, in_shards
     from permask.tensors import save_pickled, save_tensors
 
+    sharded = to == "zeros" and weights is not None and in_shards(weights)
+    if not sharded:
+        check_writable(out)
+    if to == "safetensors":
+        check_safetensors(out)
     found = read_mask(path)
-    if to == "zeros" and weights is not None and in_shards(weights):
+    if weights is not None and sharded:
         shards_with_zeros(Shards(weights), found, out)
         _tell(_summary(found) | {"out": str(out)}, as_json)
         return
-    check_writable(out)
     if to == "safetensors":
         write_whole(out, found.save)
         _tell(_summary(found) | {"out": str(out)}, as_json)

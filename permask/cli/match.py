@@ -60,7 +60,7 @@ def match(
     """
     from permask.cli.data import Shown, read_for
     from permask.cli.network import load_ends
-    from permask.cli.output import bar, check_writable, say, write_whole
+    from permask.cli.output import bar, check_safetensors, check_writable, say, write_whole
     from permask.cli.units import example_from, units_of
     from permask.errors import PermaskError
     from permask.masks.formats import read_mask
@@ -72,6 +72,7 @@ def match(
         masked = " or ".join(name for name, matcher in MATCHERS.items() if matcher.masked)
         raise PermaskError(f"--source-mask and --target-mask go with --by {masked}")
     check_writable(out, aligned)
+    check_safetensors(aligned)
     source, target = load_ends(ends, device)
     batches = read_for(by, MATCHERS[by].needs, examples, source)
     options = replace(options, **{name: read_mask(file) for name, file in masks.items() if file})

@@ -15,6 +15,7 @@ from rich.table import Table
 from permask.cli.boundary import printable
 from permask.errors import PermaskError
 from permask.files import check_replaceable
+from permask.files import check_safetensors as check_safetensors
 from permask.files import check_writable as check_writable
 from permask.progress import inside
 

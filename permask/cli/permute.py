@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from permask.cli.arguments import ALIGNED, JSON
+from permask.cli.arguments import ALIGNED, JSON, check_order
 
 
 def permute(
@@ -45,6 +45,7 @@ def permute(
     from permask.shards import Shards, is_safetensors
     from permask.tensors import save_pickled, save_tensors
 
+    check_order(weights, alignment)
     found = Alignment.load(alignment)
     if is_safetensors(weights):
         shards = Shards(weights)

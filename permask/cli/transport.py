@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from permask.cli.arguments import ALIGNED, JSON
+from permask.cli.arguments import ALIGNED, JSON, check_order
 
 
 def transport(
@@ -33,18 +33,22 @@ def transport(
 
     `permask transport llama-mask/ alignment.json -o llama-mask-b`
     """
-    from permask.cli.output import check_writable, say, write_whole
+    from permask.cli.output import check_safetensors, check_writable, say, write_whole
     from permask.masks.formats import read_mask
     from permask.masks.transport import transport as transport_mask
     from permask.masks.transport import transport_shards
     from permask.matching.alignment import Alignment
     from permask.shards import Shards, in_shards
 
+    check_order(mask, alignment)
+    sharded = in_shards(mask)
+    if not sharded:
+        check_writable(out)
+        check_safetensors(out)
     found = Alignment.load(alignment)
-    if in_shards(mask):
+    if sharded:
         kept, size = transport_shards(Shards(mask), found, out)
     else:
-        check_writable(out)
         moved = transport_mask(read_mask(mask), found)
         write_whole(out, moved.save)
         kept, size = moved.count, moved.size

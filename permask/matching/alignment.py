@@ -13,7 +13,7 @@ from torch import nn
 
 from permask.display import card, one_line, table
 from permask.errors import PermaskError
-from permask.files import read_json
+from permask.files import UnreadableError, read_json
 from permask.matching.assignment import Score, unit_sources
 from permask.permutation import Permutation
 from permask.seal import check_seal, sealed, typed
@@ -179,4 +179,5 @@ class Alignment:
             check_seal(content)
             return alignment
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, PermaskError) as error:
-            raise PermaskError(f"{path}: expected an alignment saved by permask: {error}") from error
+            reason = error.reason if isinstance(error, UnreadableError) else error
+            raise PermaskError(f"{path}: expected an alignment saved by permask: {reason}") from error

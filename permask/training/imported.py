@@ -35,6 +35,8 @@ def load_callable(reference: str, folder: str | Path = "") -> Callable[..., Any]
         public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
         near = get_close_matches(name, public, n=3)
         hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        if where == "timm" and not near:
+            hint = f"; its networks are made by timm:create_model model_name={name}"
         raise PermaskError(f"{where} has nothing to call that is named {name}{hint}")
     return make
 

@@ -23,6 +23,7 @@ WRITERS = {
     "mask make": "mask make wide.safetensors --sparsity 0.5 --out",
     "mask export": "mask export mask-wide.safetensors --to prune --weights wide.safetensors --out",
 }
+SAFETENSORS = ("match --aligned", "permute", "transport", "connect --merged", "mask make")  # whatever the file's name
 ALIGNED = "merge net.py:mlp a.safetensors b.safetensors --by none --aligned"
 PLACES = {
     "a folder": ("there", "this is a folder"),
@@ -69,6 +70,8 @@ def rows() -> dict[str, Row]:
     for writer, command in WRITERS.items():
         for place, (name, says) in PLACES.items():
             limit = 4096 if place == "a full disk" else None
+            if limit and writer in SAFETENSORS:
+                name = "out.safetensors"
             if limit is None or writer != "ensemble":  # which writes less
                 found[f"{writer} to {place}"] = Row(f"{command} {name}", says, prepare, file_size=limit)
     for name, command in SHOWN.items():
