@@ -24,6 +24,7 @@ from permask.report.plot import Plot
 from permask.report.pooled import sentences_below
 from permask.report.table import Cell, Table, TableRow
 from permask.report.templates import template
+from permask.report.vocabulary import meanings
 from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, SMOKE, Results
 from permask.study.rows import Row
 from permask.study.steps.connect import PathPoint
@@ -53,6 +54,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
             for k in outcomes.rewinds or (None,)
         },
         pooled=sentences_below(outcomes),
+        meanings=meanings(results, outcomes),
         middle=outcomes.middle_rewind,
         figures=plots,
         gap=gap_table(outcomes, outcomes.middle_rewind),
