@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from support.made_results import made_results
+from support.small_study import write_study
 
 from permask.cli.report import report
 from permask.errors import PermaskError
@@ -11,6 +12,7 @@ from permask.report.outcomes import Outcomes
 from permask.report.pooled import pooled
 from permask.report.statistics import bootstrap_interval, holm, t_interval
 from permask.study.steps.trained import Trained
+from permask.study.store import Store
 
 FIGURES = ("accuracy_against_sparsity", "accuracy_against_rewind", "gap_closed", "connectivity", "matching")
 
@@ -97,11 +99,26 @@ def test_a_study_of_one_pair_gets_its_tables(tmp_path: Path) -> None:
         assert {row["t_low"] for row in csv.DictReader(file)} == {""}
 
 
+def test_a_study_file_is_reported_from_the_store_and_to_the_folder_of_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    study = write_study(tmp_path)
+    with pytest.raises(PermaskError, match="store: "):
+        report(study)
+    Store(tmp_path / "store")
+    before = set(tmp_path.iterdir())
+    report(study)
+    assert set(tmp_path.iterdir()) - before == {tmp_path / "results"}
+    assert (tmp_path / "results" / "small" / "report.html").exists()
+    assert "wrote results/small/report.html" in capsys.readouterr().out
+
+
 def test_bad_input_is_one_message(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(PermaskError, match="missing"):
         report(tmp_path / "missing" / "results.json")
-    with pytest.raises(PermaskError, match="--store"):
-        report(tmp_path / "study.yaml")
+    with pytest.raises(PermaskError, match="cannot read the study"):
+        report(tmp_path / "study.yaml", store=Store(tmp_path / "store").root)
     with pytest.raises(PermaskError, match="belong to a study file"):
         report(folder, store=tmp_path)
     with pytest.raises(PermaskError, match="rewind epoch 3: this study has 0, 5, 20"):

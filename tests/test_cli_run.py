@@ -7,8 +7,9 @@ import sys
 
 import pytest
 import typer
-from support.small_study import SMALL, run, write_study
+from support.small_study import SMALL, TINY, run, write_study
 
+from permask.cli.plan import plan
 from permask.cli.run import run_study
 from permask.report.origins import warning
 from permask.study.engines.choice import Choice
@@ -112,6 +113,12 @@ def test_plan_counts_without_computing(tmp_path):
     found = run("plan", write_study(tmp_path), "--store", tmp_path / "store")
     assert "sparse" in found.stdout and "32" in found.stdout
     assert not (tmp_path / "store").exists()
+
+
+def test_a_study_without_description_has_its_name_for_a_title(tmp_path, capsys):
+    plan(write_study(tmp_path, TINY))
+    assert "tiny" in (title := capsys.readouterr().out.splitlines()[0])
+    assert ":" not in title
 
 
 def test_studies_are_listed():

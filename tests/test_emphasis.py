@@ -9,6 +9,7 @@ from rich.console import Console
 from support.made_results import made_network, made_results
 
 from permask.report.accuracy import accuracy_in_print, accuracy_table
+from permask.report.intervals import FEWEST_ON_INPUTS
 from permask.report.latex import latex
 from permask.report.markdown import markdown
 from permask.report.outcomes import Outcomes
@@ -106,6 +107,14 @@ def test_the_interval_on_new_inputs_has_a_row_below_and_is_never_bold() -> None:
     assert (first.cells[0].is_emphasised, second.cells[0].is_emphasised) == (True, False)
     assert "New inputs too: this interval allows for other test inputs as well as other pairs." in table.note
     assert "naive (new inputs too)" in accuracy_in_print(outcomes, 5, "made").headings[-1]
+
+
+def test_below_the_pairs_that_it_needs_the_interval_on_new_inputs_has_no_row() -> None:
+    few = with_right({"permuted": 0.9, "naive": 0.6}, pairs=FEWEST_ON_INPUTS - 1)
+    table = accuracy_table(few, 5)
+    assert [row.name for row in table.sections[-1]] == ["permuted − naive"]
+    assert "ew inputs too" not in table.note
+    assert few.difference_on_inputs("permuted", "naive", 0.9, 5) is not None  # its mean is known, and no interval
 
 
 def test_runs_that_do_not_all_tell_which_inputs_are_right_have_no_second_interval() -> None:

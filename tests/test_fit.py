@@ -53,6 +53,24 @@ def test_a_network_that_does_not_fit_is_refused(tmp_path, network, message):
         check_fit(study(tmp_path, network))
 
 
+def normalised() -> nn.Module:
+    """An imported network with BatchNorm over single numbers."""
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.BatchNorm1d(4), nn.Linear(4, 10))
+
+
+def test_a_last_batch_of_one_input_is_refused_where_batchnorm_would_fail(tmp_path):
+    network = {"name": "imported", "factory": "test_fit:normalised"}
+    one = study(tmp_path, network)  # of 128 inputs
+    check_fit(one)
+    changed = Prepared(one.study.model_copy(update={"batch_size": 127}))
+    with pytest.raises(NetworkError, match=r"drop_last \(dense.drop_last=true prune.drop_last=true sparse.drop_last"):
+        check_fit(changed)
+    sections = {name: getattr(one.study, name) for name in ("dense", "prune", "sparse")}
+    dropped = {name: section.model_copy(update={"drop_last": True}) for name, section in sections.items()}
+    check_fit(Prepared(changed.study.model_copy(update=dropped)))
+    check_fit(Prepared(study(tmp_path, {"name": "resnet8"}).study.model_copy(update={"batch_size": 127})))
+
+
 def test_the_command_says_so_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("PERMASK_CACHE", str(tmp_path / "cache"))
     root = make_folder(tmp_path / "data", classes=10, images=20)

@@ -11,7 +11,7 @@ from support.small_study import LONG, permask, run, write_study
 
 
 def computed(output):
-    found = re.search(r"(\d+) steps computed, (\d+) were in the store", output)
+    found = re.search(r"(\d+) steps? computed, (\d+) (?:was|were) in the store", output)
     assert found
     return int(found[1]), int(found[2])
 

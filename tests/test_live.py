@@ -33,6 +33,19 @@ def test_a_log_has_a_line_now_and_then(plan, monkeypatch):
     assert f"1 of {len(plan.steps)} steps; {title} 1/4" in lines
 
 
+@pytest.mark.parametrize(
+    ("computed", "said"),
+    [(0, "0 steps computed, 1 was in the store"), (1, "1 step computed, 1 was in"), (2, "2 steps computed, 1 was in")],
+)
+def test_in_the_end_it_counts_what_was_computed(plan, computed, said):
+    out, (first, *others) = StringIO(), plan.steps.values()
+    with live.LiveProgress(Console(file=out, width=120), plan, "run again to go on") as shown:
+        shown.listen("present", first, None)
+        for step in others[:computed]:
+            shown.listen("computed", step, None)
+    assert said in out.getvalue()
+
+
 def test_a_log_has_no_more_lines_than_that(plan):
     lines, _ = told(plan)
     assert not [line for line in lines if " steps; " in line]

@@ -3,9 +3,12 @@
 from pathlib import Path
 
 import pytest
+import yaml
 
 from permask.errors import StudyError
 from permask.study.load import load_study
+from permask.study.method import Method
+from permask.study.mistakes import EXAMPLES
 from permask.study.optimisation import Prune
 from permask.study.shipped import shipped_studies
 from permask.study.spec import Study
@@ -106,7 +109,7 @@ def test_all_errors_come_at_once_with_their_places(tmp_path):
     assert messages(write(tmp_path, text), "prune.epoch=3", "dense.momentum=1") == [
         "3:1: network: expected a name among mlp, cnn, resnet8, resnet20, vgg11, resnet50, gpt, vit, imported; got "
         "mpl; did you mean mlp?",
-        "1:1: pairs: expected this key, which has no default",
+        "1:1: pairs: expected this key, which has no default; for example pairs: 5",
         "dense.momentum=1: dense.momentum: expected less than 1; got 1",
         f"prune.epoch=3: prune.epoch: expected one of the keys {', '.join(sorted(Prune.model_fields))}; "
         "did you mean epochs?",
@@ -166,14 +169,51 @@ def test_text_that_no_yaml_reader_takes_is_one_message(tmp_path, line):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("{learning_rate: 0.1}", ""), "6:1: dense: expected a section with keys; got None"),
-        (("{name: digits}", "digits"), "2:1: data: expected a section with keys; got 'digits'"),
+        (
+            ("{learning_rate: 0.1}", ""),
+            "6:1: dense: expected a section with keys; got None; for example dense: {learning_rate: 0.1}",
+        ),
+        (
+            ("{name: digits}", "digits"),
+            "2:1: data: expected a section with keys; got 'digits'; write data: {name: digits}",
+        ),
+        (
+            ("{name: mlp, widths: [16]}", "mlp"),
+            "3:1: network: expected a section with keys; got 'mlp'; write network: {name: mlp}",
+        ),
+        (
+            ("pairs: 1", "pairs: 1\nmethods: [{name: x, mask: 'own.py:f'}]"),
+            "5:21: methods.0.mask: expected a section with keys; got 'own.py:f'; write mask: {by: own.py:f}",
+        ),
+        (
+            ("pairs: 1", "pairs: 1\nmethods: ['own.py:f']"),
+            "5:11: methods.0: expected the name of a built-in method, or a mapping, such as "
+            "{name: mine, mask: {by: own.py:f}}; got own.py:f",
+        ),
         (("[0.5]", "0.5"), "8:1: sparsities: expected a list; got 0.5"),
         (("pairs: 1", "pairs: true"), "4:1: pairs: expected a valid integer; got True"),
     ],
 )
 def test_a_value_of_another_kind(tmp_path, change, message):
     assert messages(write(tmp_path, GOOD.replace(*change, 1))) == [message]
+
+
+def test_what_an_error_tells_to_write_is_a_study():
+    required = [name for name, field in Study.model_fields.items() if field.is_required()]
+    study = Study.model_validate({name: yaml.safe_load(EXAMPLES[name]) for name in required})
+    parts = {name: yaml.safe_load(EXAMPLES[name]) for name in ("mask", "carry", "train")}
+    Prune.model_validate(yaml.safe_load(EXAMPLES["prune"]))
+    Method.model_validate({"name": EXAMPLES["name"], "mask": {**parts["mask"], "of": "A"}, "carry": parts["carry"]})
+    Method.model_validate({"name": EXAMPLES["name"], "mask": parts["mask"], "train": parts["train"]})
+    assert study.dense.learning_rate == float(EXAMPLES["learning_rate"])
+
+
+@pytest.mark.parametrize(
+    ("override", "meant"), [("dense.lr=1", "learning_rate"), ("sparse.wd=0", "weight_decay"), ("bs=32", "batch_size")]
+)
+def test_what_other_libraries_call_an_option_is_understood(tmp_path, override, meant):
+    (line,) = messages(write(tmp_path, GOOD), override)
+    assert line.endswith(f"; did you mean {meant}?")
 
 
 def test_files_that_are_no_study(tmp_path):

@@ -17,6 +17,7 @@ from permask.study.load import Prepared
 from permask.study.plan import make_plan
 from permask.study.provenance import provenance
 from permask.study.results import Results
+from permask.study.smoke import smallest
 from permask.study.spec import Study
 from permask.study.store import Store
 from permask.study.worker import Worker
@@ -67,6 +68,27 @@ def test_every_form_of_the_report_states_it(tmp_path: Path) -> None:
     for text in (capture.get(), (tmp_path / "accuracy.md").read_text(), (tmp_path / "accuracy.tex").read_text()):
         assert warning(results) in text
     assert 'class="warning"' not in page(made_results(pairs=1), [])
+
+
+def test_a_smoke_run_says_that_its_numbers_mean_nothing_and_finds_nothing() -> None:
+    results = made_results(pairs=3)
+    smoke = replace(results, provenance={**results.provenance, "smoke": True})
+    said = "Warning: this is a smoke run, the smallest form of the study. Its numbers mean nothing."
+    html, console = page(smoke, []), Console(width=400)
+    with console.capture() as capture:
+        console.print(summary(smoke))
+    assert said in capture.get()
+    assert f'<p class="warning" role="note">{said}</p>' in html
+    assert "<h1>Study made</h1>" in html
+    assert "mean nothing" not in page(results, [])
+    assert "<h1>Study made</h1>" not in page(results, [])
+
+
+def test_results_of_the_smallest_form_know_that_they_are(tmp_path: Path) -> None:
+    study, store = Study.model_validate(yaml.safe_load(SMALL)), Store(tmp_path / "store")
+    whole, small = (collect(make_plan(Prepared(one)), store) for one in (study, smallest(study)))
+    assert not whole.is_smoke
+    assert small.is_smoke
 
 
 def test_results_of_before_tell_it_of_their_networks() -> None:

@@ -112,6 +112,7 @@ def test_the_smallest_form_runs(path, tmp_path, monkeypatch):
     changes = make_data(study.data.name, tmp_path / "data")
     found = run("run", path.stem, "--smoke", *changes, "--store", tmp_path / "store", "--out", tmp_path / "out")
     assert "permuted" in found.stdout
+    assert "Its numbers mean nothing." in found.stdout
     assert (tmp_path / "out" / "report.html").exists()
 
 

@@ -52,7 +52,9 @@ class LiveProgress:
             there, total = sum(self.counts.values()), len(self.plan.steps)
             self.console.print(f"stopped: {there} of {total} steps are in the store; {self.on_stop}", highlight=False)
         seconds = time.monotonic() - self.started
-        done = f"{self.counts['computed']} steps computed, {self.counts['present']} were in the store"
+        computed, present = self.counts["computed"], self.counts["present"]
+        were = "was" if present == 1 else "were"
+        done = f"{computed} step{'s' * (computed != 1)} computed, {present} {were} in the store"
         self.console.print(f"{self.plan.study.name}: {done}; {seconds:.1f} s", highlight=False)
 
     def listen(self, happening: Happening, step: Step, detail: Any) -> None:

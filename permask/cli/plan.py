@@ -211,7 +211,7 @@ def _table(planned: "Plan", found: "dict[str, Budget]", in_store: bool, operatio
 
     from permask.report.numbers import short
 
-    title = f"{planned.study.name}: {planned.study.description}"
+    title = ": ".join(filter(None, (planned.study.name, planned.study.description)))
     table = Table(
         "step", "count", "in the\nstore", "epochs", "FLOPs", "published", "epochs\nleft", "hours\nleft", title=title
     )

@@ -32,7 +32,8 @@ def report(
         typer.Option(
             "--store",
             metavar="FOLDER",
-            help="For a study file: the store, which is the folder that keeps the result of every step.",
+            help="For a study file: the store, which is the folder that keeps the result of every step. "
+            "[default: store]",
             show_default=False,
         ),
     ] = None,
@@ -42,7 +43,7 @@ def report(
             "--out",
             "-o",
             metavar="FOLDER",
-            help="Where to write the report. [default: the folder of the first RESULTS]",
+            help="Where to write the report. [default: the folder of the first RESULTS; results/NAME for a study file]",
             show_default=False,
         ),
     ] = None,
@@ -71,7 +72,7 @@ def report(
 
     `permask report permask-demo`
 
-    `permask report studies/digits.yaml --store store --out results/digits`
+    `permask report studies/digits.yaml`
 
     `permask report monday/results.json elsewhere/results.json --out all-pairs`
 
@@ -93,7 +94,7 @@ def report(
     further = [Path(given) for given in more or [] if given not in overrides]
     results = _results(source, overrides, store)
     others = [_results(path, [], None) for path in width or []]
-    folder = out or (source if source.is_dir() else source.parent)
+    folder = out or _folder(source, results)
     if further:
         results = joined({str(source): results} | {str(path): _results(path, [], None) for path in further})
         if out is None and (folder / "results.json").exists():
@@ -112,22 +113,28 @@ def report(
     console.print("\nwrote " + printable(", ".join(map(str, files))), soft_wrap=True)
 
 
+def _folder(source: Path, results: "Results") -> Path:
+    """Where a report goes unless it is said: beside the results, or where `permask run` writes those of a study."""
+    if _is_study(source):
+        return Path("results") / results.name
+    return source if source.is_dir() else source.parent
+
+
+def _is_study(source: Path) -> bool:
+    return source.suffix in {".yaml", ".yml"}
+
+
 def _results(source: Path, overrides: list[str], store: Path | None) -> "Results":
     """What a results file says, or what a store has of a study."""
     from permask.study.results import Results
 
-    if source.suffix not in {".yaml", ".yml"}:
+    if not _is_study(source):
         if overrides or store:
             raise PermaskError(f"{source}: --store and key=value belong to a study file (YAML)")
         return Results.load(source / "results.json" if source.is_dir() else source)
-    if store is None:
-        raise PermaskError(
-            f"{source}: say with --store which folder keeps the results of this study; permask run keeps them in the "
-            "folder store by default"
-        )
     from permask.cli.prepare import open_with_bars, plan_as_computed
     from permask.study.collect import collect
     from permask.study.store import Store
 
-    there = Store(store, existing=True)
+    there = Store(store or Path("store"), existing=True)
     return collect(plan_as_computed(open_with_bars(source, overrides), there), there)

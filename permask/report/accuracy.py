@@ -56,7 +56,7 @@ def accuracy_table(outcomes: Outcomes, rewind: int | None, measure: str = "", di
         found = [outcomes.difference(first, second, s, rewind) for s in sparsities]
         on_inputs = [outcomes.difference_on_inputs(first, second, s, rewind) for s in sparsities]
         differences.append(row(name, found, first, second))
-        if any(on_inputs):
+        if any(found and found.low is not None for found in on_inputs):
             differences.append(row(f"{name} {ON_INPUTS}", on_inputs, first, second))
     at = "" if rewind is None else f" at rewind epoch {rewind}"
     by = " by sparsity of the pruned layers" if sparsities else ""

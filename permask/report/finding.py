@@ -8,11 +8,11 @@ from permask.report.outcomes import Outcomes
 
 
 def finding(outcomes: Outcomes, rewind: int | None) -> str:
-    """`permuted +2.70 points over naive at 98%, n = 5`; empty where nothing is compared.
+    """`permuted +2.70 points over naive at 98%, n = 5`; empty where nothing is compared, and of a smoke run.
 
     A difference whose interval holds 0 is told as none, with its interval.
     """
-    if not outcomes.compared or not outcomes.sparsities:
+    if outcomes.is_smoke or not outcomes.compared or not outcomes.sparsities:
         return ""
     (first, second), sparsity = outcomes.compared[0], outcomes.sparsities[-1]
     found = outcomes.difference(first, second, sparsity, rewind)

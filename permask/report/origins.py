@@ -23,8 +23,13 @@ def sentences(results: Results) -> dict[str, str]:
 
 
 def warning(results: Results) -> str:
-    """What is missing, in what the steps differ that numbers may depend on, and what is stale; empty if nothing."""
+    """What a reader must know before the numbers; empty if nothing.
+
+    That the run was a smoke run; what is missing; in what the steps differ that numbers may depend on; what is stale.
+    """
     said = []
+    if results.is_smoke:
+        said.append("this is a smoke run, the smallest form of the study. Its numbers mean nothing.")
     if results.missing:
         said.append(f"results are missing here, as the store lacks {results.missing}.")
     differing = {name: values for name, values in origins(results).items() if name in EQUAL and len(values) > 1}

@@ -46,6 +46,7 @@ class Outcomes:
         comparisons: Which methods to compare, as far as there are networks of both.
         corrected: Whether what is bold is corrected for the number of differences in its table, by Holm's method.
         right: Condition to pair to step to which test inputs are right, packed, of the networks that tell.
+        is_smoke: Whether they are of a smoke run, from which nothing can be found.
     """
 
     conditions: dict[Condition, dict[int, dict[str, float]]]
@@ -53,11 +54,13 @@ class Outcomes:
     comparisons: Comparisons = COMPARED
     corrected: bool = True
     right: Mapping[Condition, Mapping[int, Mapping[str, str]]] = field(default_factory=dict)
+    is_smoke: bool = False
 
     @classmethod
     def of_study(cls, results: Results, corrected: bool = True) -> "Outcomes":
         """The networks of a study, with the comparisons that it asks for."""
-        return replace(cls.of(results.of(Trained)), comparisons=asked(results), corrected=corrected)
+        found = cls.of(results.of(Trained))
+        return replace(found, comparisons=asked(results), corrected=corrected, is_smoke=results.is_smoke)
 
     @classmethod
     def of(cls, rows: Iterable[Trained]) -> "Outcomes":

@@ -24,7 +24,8 @@ from permask.report.plot import Plot
 from permask.report.pooled import sentences_below
 from permask.report.table import Cell, Table, TableRow
 from permask.report.templates import template
-from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, Results
+from permask.report.vocabulary import meanings
+from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, SMOKE, Results
 from permask.study.rows import Row
 from permask.study.steps.connect import PathPoint
 from permask.study.steps.match import MatchedGroup
@@ -53,6 +54,7 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
             for k in outcomes.rewinds or (None,)
         },
         pooled=sentences_below(outcomes),
+        meanings=meanings(results, outcomes),
         middle=outcomes.middle_rewind,
         figures=plots,
         gap=gap_table(outcomes, outcomes.middle_rewind),
@@ -126,7 +128,7 @@ def _provenance(results: Results) -> dict[str, str]:
     said = {
         name: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value) or MISSING
         for name, value in results.provenance.items()
-        if name not in (COMPUTED_WITH, IN_KEYS, LACKING)
+        if name not in (COMPUTED_WITH, IN_KEYS, LACKING, SMOKE)
     }
     of_steps = {
         f"{name} of the steps" if name in said and list(origins(results)[name]) != [said[name]] else name: text

@@ -12,8 +12,9 @@ from permask.study.load import DECIDED
 from permask.study.manifest import Manifest
 from permask.study.plan import Plan
 from permask.study.provenance import provenance
-from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, Results
+from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, SMOKE, Results
 from permask.study.rows import Row
+from permask.study.smoke import SUFFIX
 from permask.study.spec import Study
 from permask.study.step import Specification, Step
 from permask.study.steps import kind_of
@@ -52,6 +53,8 @@ def collect(plan: Plan, store: Store) -> Results:
     unswept = set() if plan.study.sweep else {"sweep"}
     study = plan.study.model_dump(mode="json", exclude=unswept)
     made_with = {**provenance(), COMPUTED_WITH: computed_with, IN_KEYS: _in_keys(plan)}
+    if plan.study.name.endswith(SUFFIX):
+        made_with[SMOKE] = True
     if lacks:
         of = sum(len(part.reported) for part in plan.parts)
         made_with[LACKING] = f"{lacks.total()} of {of} ({', '.join(f'{kind}: {n}' for kind, n in lacks.items())})"

@@ -8,6 +8,8 @@ from permask.masks.scope import scope_of
 from permask.study.data import data_options
 from permask.study.load import Prepared
 from permask.study.network import Imported, network_arguments
+from permask.study.spec import Study
+from permask.training.data.dataset import Split
 from permask.training.data.load import load_data
 from permask.training.imported import summary
 from permask.training.networks import outline_network
@@ -22,6 +24,7 @@ def check_fit(prepared: Prepared) -> None:
 
     Raises:
         NetworkError: The network fails, or gives something else.
+            It is also raised where a last batch of one input is too small for its BatchNorm.
         PermaskError: It has no weights to prune.
     """
     data = load_data(**data_options(prepared.data_in_keys, prepared.data_root, prepared.folder))
@@ -49,6 +52,24 @@ def check_fit(prepared: Prepared) -> None:
             f"{remedy}"
         )
     scope_of(network, prepared.study.prune.exclude, prepared.study.prune.include)
+    _check_last_batch(network, prepared.study, data.train)
+
+
+def _check_last_batch(network: nn.Module, study: Study, train: Split) -> None:
+    """Give a last batch of one input, if training has one, to a network in training: BatchNorm may refuse it."""
+    sections = [name for name in ("dense", "prune", "sparse") if not getattr(study, name).drop_last]
+    if len(train) % study.batch_size != 1 or not sections:
+        return
+    try:
+        network.train()(train.batch(range(1))[0].to(_device(network)))
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        changes = " ".join(f"{name}.drop_last=true" for name in sections)
+        raise NetworkError(
+            f"network: the last of the batches of {study.batch_size} has one input alone, of which BatchNorm cannot "
+            f"take a variance; leave that batch out with drop_last ({changes}), or choose another batch_size"
+        ) from error
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -11,6 +11,32 @@ KeyPath = tuple[str | int, ...]
 Content = dict[str, Any]  # of a YAML file
 Places = dict[KeyPath, str]  # where a key was written: file:line:column, or the override
 
+# what to write behind a key that is missing, or has a value where a section should be
+EXAMPLES = {
+    "name": "mine",
+    "data": "{name: digits}",
+    "network": "{name: mlp, widths: [64, 64]}",
+    "pairs": "5",
+    "epochs": "20",
+    "dense": "{learning_rate: 0.1}",
+    "sparse": "{learning_rate: 0.1}",
+    "learning_rate": "0.1",
+    "prune": "{epochs: 3}",
+    "sparsities": "[0.8, 0.9]",
+    "mask": "{by: magnitude}",
+    "carry": "{by: activations}",
+    "train": "{update: rigl}",
+}
+NAMED_BY = {"data": "name", "network": "name", "mask": "by", "carry": "by", "train": "update"}  # keys of sections
+# what other libraries call an option
+SYNONYMS = {
+    "lr": "learning_rate",
+    "wd": "weight_decay",
+    "bs": "batch_size",
+    "seed": "first_seed",
+    "seeds": "pairs",
+}
+
 
 def explain(error: ValidationError, model: type[BaseModel], content: Content, places: Places) -> list[str]:
     """One line for each mistake.
@@ -49,21 +75,24 @@ def _explain(detail: ErrorDetails, model: type[BaseModel], path: KeyPath) -> str
             known = _keys_beside(model, detail["loc"])
             return f"expected one of the keys {', '.join(known)}{_nearest(str(path[-1]), known)}"
         case "missing":
-            return "expected this key, which has no default"
+            return f"expected this key, which has no default{_example(path)}"
         case "union_tag_invalid":
             known = [tag.strip(" '") for tag in str(context["expected_tags"]).split(",")]
             return (
                 f"expected a name among {', '.join(known)}; got {context['tag']}{_nearest(str(context['tag']), known)}"
             )
         case "union_tag_not_found":
-            return "expected a section with the key name"
+            return f"expected a section with the key name{_example(path)}"
         case "literal_error":
             known = [word.strip(" '") for word in str(context["expected"]).replace(" or ", ",").split(",")]
             return f"expected {' or '.join(known)}; got {show(detail['input'])}{_nearest(str(detail['input']), known)}"
         case "model_type" | "model_attributes_type" | "dict_type":
-            return f"expected a section with keys; got {show(detail['input'])}"
+            return f"expected a section with keys; got {show(detail['input'])}{_example(path, detail['input'])}"
         case "tuple_type" | "list_type":
             return f"expected a list; got {show(detail['input'])}"
+        case "method" if ":" in context["name"]:
+            written = f"{{name: mine, mask: {{by: {context['name']}}}}}"
+            return f"expected the name of a built-in method, or a mapping, such as {written}; got {context['name']}"
         case "measurement" | "name" | "method":
             known = context["known"].split(", ")
             return f"expected {' or '.join(known)}; got {context['name']}{_nearest(context['name'], known)}"
@@ -119,8 +148,16 @@ def _without_tags(location: KeyPath, content: Any) -> KeyPath:
     return tuple(path)
 
 
+def _example(path: KeyPath, given: object = None) -> str:
+    """What could be written there; with a word that was given in place of a section, the section that it names."""
+    key = str(path[-1]) if path else ""
+    if key in NAMED_BY and isinstance(given, str):
+        return f"; write {key}: {{{NAMED_BY[key]}: {given}}}"
+    return f"; for example {key}: {EXAMPLES[key]}" if key in EXAMPLES else ""
+
+
 def _nearest(word: str, known: Sequence[str]) -> str:
-    close = get_close_matches(word, known, n=1)
+    close = [meant] if (meant := SYNONYMS.get(word)) in known else get_close_matches(word, known, n=1)
     return f"; did you mean {close[0]}?" if close else ""
 
 

@@ -20,6 +20,7 @@ from permask.study.throughput import MeasuredThroughput
 SCHEMA_VERSION = 1
 # in the provenance of results:
 LACKING = "missing"  # how many of the steps that a report tells of the store lacked, in words; only if it lacked some
+SMOKE = "smoke"  # whether the study ran in its smallest form; only if it did
 COMPUTED_WITH = "computed_with"  # name to value to how many steps were
 IN_KEYS = "in_keys"  # name to value to the kinds of steps whose keys hold it; of what the study does not say
 ALWAYS, KINDS = (
@@ -76,6 +77,11 @@ class Results:
     def missing(self) -> str:
         """How many results the store lacked when these were gathered, in words; empty if none."""
         return str(self.provenance.get(LACKING, ""))
+
+    @property
+    def is_smoke(self) -> bool:
+        """Whether the study ran in its smallest form, whose numbers mean nothing."""
+        return bool(self.provenance.get(SMOKE))
 
     @property
     def combinations(self) -> "dict[str, Results]":

@@ -16,6 +16,7 @@ EPOCHS = 3
 BATCH_SIZE = 64
 ROUNDS = 2
 LAYERS, WIDTH = 2, 32  # of transformers
+SUFFIX = "-smoke"  # of the name
 
 
 def smallest_form(study: Study, found: list[Combination]) -> tuple[Study, list[Combination]]:
@@ -42,7 +43,7 @@ def smallest(study: Study) -> Study:
     rate = round(1 - (1 - sparsities[-1]) ** (1 / ROUNDS), 4)
     trained = {"dense": epochs, "prune": 1, "sparse": epochs - rewinds[-1]}
     changes: dict[str, Any] = {
-        "name": f"{study.name[:58]}-smoke",
+        "name": f"{study.name[:58]}{SUFFIX}",
         "pairs": study.ensembles.members if study.ensembles else 1,
         "epochs": epochs,
         "batch_size": batch_size,
