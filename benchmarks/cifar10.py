@@ -199,10 +199,10 @@ def _positions(found: Mapping[Pair, Differences]) -> str:
 
 def _others(found: Mapping[Pair, Differences], rows: Iterable[Trained]) -> str:
     """B's own ticket, SNIP and RigL beside the permuted mask."""
-    epochs = {row.method: row.epochs_marginal for row in rows if row.rewind is not None}
+    trained = [row for row in rows if row.rewind is not None]
     head = (
-        f"Other masks beside the permuted one, with which one more network takes {epochs['permuted']} epochs, by the "
-        "intervals without Holm's correction:"
+        f"With the permuted mask, one more network takes {_epochs(trained, 'permuted')}. Other masks compare with it "
+        "as follows, judged by the intervals without Holm's correction; in brackets, what one more network takes:"
     )
     lines = [_wrapped(head), ""]
     for pair, what in (
@@ -211,11 +211,19 @@ def _others(found: Mapping[Pair, Differences], rows: Iterable[Trained]) -> str:
         (RIGL, "`rigl` changes its mask while B trains and needs no network A"),
     ):
         method, other = pair
-        said = f"- {what} ({epochs[method]} epochs). It {standing(found[pair], other)}: {method} − {other} is"
+        said = f"- {what} ({_epochs(trained, method)}). It {standing(found[pair], other)}: {method} − {other} is"
         far = pair == OWN and all(found[OWN][s].low > gain.high for s, gain in found[GAIN].items())
-        more = " That is far more than permuting changes: at no sparsity do the two intervals overlap." if far else ""
+        more = " That is far more than permuting changes, whose intervals lie below these." if far else ""
         lines.append(_wrapped(f"{said} {figures_of(found[pair])}.{more}"))
     return "\n".join(lines)
+
+
+def _epochs(rows: Iterable[Trained], method: str) -> str:
+    """What one more network takes, by sparsity if that differs."""
+    found = {row.sparsity: row.epochs_marginal for row in rows if row.method == method}
+    if len(set(found.values())) == 1:
+        return f"{next(iter(found.values()))} epochs"
+    return listed([f"{epochs} epochs at {percent(sparsity)}" for sparsity, epochs in sorted(found.items())])
 
 
 def _spread(outcomes: Outcomes) -> str:
@@ -227,7 +235,7 @@ def _spread(outcomes: Outcomes) -> str:
     n = next(iter(spreads.values())).n
     return _wrapped(
         f"The number of pairs was planned with a standard deviation of permuted − naive of 0.42 points, that of three "
-        f"earlier pairs from other seeds. In these {NUMBERS[n]} pairs it is {listed(said)}."
+        f"earlier pairs from other seeds. In the {NUMBERS[n]} pairs of this page it is {listed(said)}."
         + (f" With that spread, {NUMBERS[whole]} pairs give intervals of {listed(half)}." if n < whole else "")
     )
 

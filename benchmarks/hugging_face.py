@@ -37,7 +37,9 @@ wraps the tiny BERT of the table. Each network is called as a user would call it
 caches stay on, and the inputs are passed as the tokenizer returns them. Of a network with two towers, only
 `logits_per_image` counts as an output; of all others, everything that they return. Some encoder–decoders also return
 what their encoder computes (`encoder_last_hidden_state`), which holds its units in place; `outputs="logits"` would let
-these move.
+these move. An element cannot move if it is held along all its axes. It is listed under the reason of its first axis. So
+where an encoder's output holds the columns of an embedding, its elements are listed under the vocabulary, which holds
+the rows.
 
 """
 

@@ -18,7 +18,7 @@ from permask.report.claims import (
     claim_lines,
     judged,
 )
-from permask.report.paper import CLAIMS
+from permask.report.paper import CLAIMS, Claim
 from permask.report.published import PUBLISHED_STUDIES
 from permask.report.reproduction import reproduction_table
 from permask.study.results import Results
@@ -82,7 +82,7 @@ CLAIM = """
 
 - Difference: {difference}.{second}
 - Published: {published}.
-- At the paper's scale: `permask run {study}`.
+- At the paper's scale: {study}.
 
 {table}"""
 NOTHING = "None of the studies for which the paper states numbers has been run to its end yet."
@@ -134,11 +134,17 @@ def _claims(known: Mapping[str, Results]) -> str:
                 difference=claim.difference,
                 second=second,
                 published=claim.published,
-                study=claim.studies[0],
+                study=_at_scale(claim),
                 table=_table(CLAIM_HEADINGS, lines, numbers=("n", "difference", "second difference")),
             )
         )
     return "".join(parts)
+
+
+def _at_scale(claim: Claim) -> str:
+    """The command for the nearest study; across widths, all of the paper's."""
+    names = [name for name in claim.studies if name.startswith("resnet20x")] if claim.across else claim.studies[:1]
+    return ", ".join(f"`permask run {name}`" for name in names)
 
 
 def _table(headings: Sequence[str], lines: Iterable[Sequence[str]], numbers: Collection[str] = ()) -> str:

@@ -82,9 +82,9 @@ def plots(masks: Masks) -> list[Plot]:
     overlaps = {name: by_layer(found[highest], overlap(name)) for name in OVERLAP}
     what = "Sparsity of every layer under A's mask, by sparsity of all pruned layers together."
     suits = (
-        f"Share of the weights that A's mask keeps in a layer at sparsity {percent(highest)} that are among the same "
-        "number of largest weights of that layer in dense B: before permuting the mask, after it, and for a mask with "
-        "random positions (by chance)."
+        f"A's mask keeps k weights of a layer at sparsity {percent(highest)}. Shown is which share of them is also "
+        "among the k largest weights of that layer in dense B: before permuting the mask, after it, and for a mask "
+        "with random positions (by chance)."
     )
     return [
         plot_rows("layer_sparsity", what, _dots("sparsity of the layer (%)", sparsities, looks)),
@@ -113,9 +113,9 @@ def layer_tables(masks: Masks) -> list[Table]:
         ]
         over = f"mean ± standard deviation over n = {len(found)} pairs" if len(found) > 1 else "one pair"
         caption = (
-            "the share of every layer that A's mask prunes, and the share of the weights kept there that are among the "
-            "same number of dense B's largest weights: before permuting, after permuting, and for a mask with random "
-            f"positions (by chance); {over}."
+            "the share of every layer that A's mask prunes; and, of the k weights that it keeps there, the share that "
+            "is also among dense B's k largest weights of the layer: before permuting, after permuting, and for a mask "
+            f"with random positions (by chance); {over}."
         )
         tables.append(Table(caption, ["layer", "weights", *shares], [rows], f"Sparsity {percent(sparsity)}"))
     return tables

@@ -37,7 +37,7 @@ def plot(matches: Sequence[MatchedGroup]) -> Plot:
     if len(set(map(_matcher, matches))) > 1:
         caption += f" {_measure(matches)}."
     if unseen:
-        caption += f" Not shown, because their units are not observed themselves: {', '.join(unseen)}."
+        caption += f" Not shown, because they are matched by the units inside them: {', '.join(unseen)}."
     return plot_rows("matching", caption, dots)
 
 
