@@ -185,8 +185,8 @@ def _positions(found: Mapping[Pair, Differences]) -> str:
     meant = (
         "So the positions of A's mask carry something to B as they stand."
         if is_above(as_they_are)
-        else "Where a shuffled mask does as well as A's own, the positions carry nothing to B as they stand, and what "
-        "permuting is worth has to show against the shuffled mask, too."
+        else "Where a shuffled mask does as well as A's own, the positions carry nothing to B as they stand. Then "
+        "permuting is worth something only if the permuted mask is better than the shuffled one, too."
     )
     found_on = "The positions matter where they were found: " if is_above(gap) else ""
     said = [
@@ -213,7 +213,11 @@ def _others(found: Mapping[Pair, Differences], rows: Iterable[Trained]) -> str:
         method, other = pair
         said = f"- {what} ({_epochs(trained, method)}). It {standing(found[pair], other)}: {method} − {other} is"
         far = pair == OWN and all(found[OWN][s].low > gain.high for s, gain in found[GAIN].items())
-        more = " That is far more than permuting changes, whose intervals lie below these." if far else ""
+        more = (
+            " That is far more than what permuting changes: the intervals of permuted − naive lie below these."
+            if far
+            else ""
+        )
         lines.append(_wrapped(f"{said} {figures_of(found[pair])}.{more}"))
     return "\n".join(lines)
 

@@ -35,8 +35,8 @@ difference in accuracy is seen between these three kinds. Ensembles of tickets o
 accurate than permuted ones. The [vocabulary](index.md#vocabulary) explains A, B and the names of masks.
 
 {differences}
-Each kind has {count} ensembles of {members} networks. No two of one kind share a network. The paper's claim is about
-the first row; the other rows were added after the results were known.
+Each kind has {count} ensembles of {members} networks. Two ensembles of the same kind never share a network. The
+paper's claim is about the first row; the other rows were added after the results were known.
 
 [`studies/{name}.yaml`](studies.md) is [the demo's study](demo.md) with {pairs} pairs of networks. The members of an
 ensemble are:

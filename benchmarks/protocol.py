@@ -36,8 +36,8 @@ OTHERWISE = (
     (
         "Rewind epoch k",
         "the file of epoch k is written after epoch k + 1; the initialisation is never saved",
-        "k = 0 is the initialisation, and any other k is the state after k epochs; `rewinds: [1, 6, ...]` starts where "
-        "the code starts, with one epoch less of sparse training",
+        "k = 0 is the initialisation, and any other k is the state after k epochs; `rewinds: [1, 6, ...]` starts from "
+        "what the code calls epochs 0, 5, ...; sparse training is then one epoch shorter than in the code",
     ),
     (
         "Target sparsity",

@@ -57,10 +57,10 @@ On the paper's network, {deep_network} of width {deep_width}, with fewer images 
 in growth up to {deep_last} sparsity is {deep_more} points (n = {deep_pairs}). That interval {deep_decided}.
 
 The page first compares REPAIR with the BatchNorm reset, because these two are most like the two curves of the paper's
-figure. The curves start together, and so do these two barriers: the interval of their first difference holds 0. With
-nothing reset, the barrier starts far higher. An earlier version of this page first compared REPAIR with nothing reset.
-The order was changed after the results were known, so other seeds have to confirm the finding. Networks
-were trained in {precision}, and those of the paper in float32.
+figure. The curves start together, and so do these two barriers: for dense A, the interval of their difference holds 0.
+With nothing reset, the barrier starts far higher. An earlier version of this page first compared REPAIR with nothing
+reset. The order was changed after the results were known, so other seeds have to confirm the finding. Networks were
+trained in {precision}, and those of the paper in float32.
 
 ## The study
 

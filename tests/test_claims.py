@@ -80,7 +80,7 @@ def test_what_would_decide_is_the_number_of_pairs_at_this_spread() -> None:
     (found,) = judged(BETTER, named(of_pairs(permuted=values, naive=[0.0] * 4), "cifar10-resnet8"))
     n = pairs_for(float(np.std(values, ddof=1)), 0.5)
     assert n is not None and (half_width(float(np.std(values, ddof=1)), n) or 9) <= 0.5
-    assert found.decides == f"about {n} pairs, if differences go on as here"
+    assert found.decides == f"about {n} pairs in all, if differences go on as here"
     (found,) = judged(BETTER, named(of_pairs(permuted=[1.0, -1.0, 0.0], naive=[0.0] * 3), "cifar10-resnet8"))
     assert found.decides.startswith("no number of pairs")
 

@@ -264,7 +264,10 @@ def test_groups_that_were_not_observed_are_named_below_the_figure_and_numbered_o
     blind = [replace(m, correlation=None, correlation_identity=None) if m.group == "14" else m for m in matches]
     plot = matching.plot(blind)
     assert plot.panels[0].names == ["layer 4"]
-    assert "Not shown, because they are matched by the units inside them: layer 14." in plot.caption
+    assert (
+        "Not shown are groups whose units, such as heads, are matched by the units inside them: layer 14."
+        in plot.caption
+    )
     assert "Not shown" not in matching.plot(matches).caption
 
 

@@ -131,7 +131,7 @@ def _pairs_to_decide(values: Sequence[float], border: float) -> str:
     away = abs(found.mean - border)
     if isclose(away, 0, abs_tol=1e-9) or (n := pairs_for(found.std, away)) is None or n > MOST:
         return "no number of pairs that one could run: the difference is too near the border"
-    return f"about {max(n, found.n + 1)} pairs, if differences go on as here"
+    return f"about {max(n, found.n + 1)} pairs in all, if differences go on as here"
 
 
 def scale(results: Sequence[Results]) -> str:

@@ -37,7 +37,8 @@ def plot(matches: Sequence[MatchedGroup]) -> Plot:
     if len(set(map(_matcher, matches))) > 1:
         caption += f" {_measure(matches)}."
     if unseen:
-        caption += f" Not shown, because they are matched by the units inside them: {', '.join(unseen)}."
+        matched = "Not shown are groups whose units, such as heads, are matched by the units inside them"
+        caption += f" {matched}: {', '.join(unseen)}."
     return plot_rows("matching", caption, dots)
 
 
