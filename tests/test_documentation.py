@@ -1,38 +1,24 @@
-"""The examples of the documentation run, in order, page by page; what is generated covers the code."""
+"""The study of a page runs as it is shown; what is generated covers the code."""
 
 import csv
 import importlib.util
 import re
 import shlex
-import sys
 import tomllib
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import torch
 import yaml
-from support.documentation import RUN, RUN_WITH_LIBRARIES
 from support.small_study import run
 
 import permask
-from permask.cli.main import VERBS, main
+from permask.cli.main import VERBS
 from permask.study.results import KINDS
 from permask.study.spec import Study
 
 DOCS = Path(__file__).parent.parent / "docs"
 BLOCK = re.compile(r'^```(python|sh)(?: title="(.+)")?\n(.*?)^```$', re.MULTILINE | re.DOTALL)
-
-
-def run_commands(lines):
-    for line in lines.splitlines():
-        sys.argv = shlex.split(line)
-        assert sys.argv[0] == "permask"
-        with pytest.raises(SystemExit) as ended:
-            main()
-        assert ended.value.code == 0, line
-
-
 TITLED = re.compile(r'^```(?:python|yaml) title="([^"]+)"\n(.*?)^```$', re.MULTILINE | re.DOTALL)
 
 
@@ -50,31 +36,6 @@ def test_the_study_of_own_code_runs_from_an_empty_folder(tmp_path, monkeypatch):
     trained = ["dense", "dense", "pruned", "lth", "naive", "permuted", "fisher", "by-size"]
     assert [row["method"] for row in rows] == trained * 2
     assert min(float(row["accuracy"]) for row in rows) > 50  # a guess is right one time in three
-
-
-# the libraries on that page warn of their own ways
-LOOPS = [pytest.param(page, marks=pytest.mark.filterwarnings("ignore")) for page in RUN_WITH_LIBRARIES]
-
-
-@pytest.mark.parametrize("page", [*RUN, *LOOPS])
-def test_the_examples_run(page, tmp_path, monkeypatch):
-    for library in ("transformers", "accelerate", "lightning") if page in RUN_WITH_LIBRARIES else ():
-        pytest.importorskip(library)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(sys, "argv", sys.argv)
-    torch.manual_seed(0)
-    namespace: dict[str, object] = {"__name__": f"docs_{page}"}
-    blocks = BLOCK.findall((DOCS / f"{page}.md").read_text())
-    assert blocks
-    for language, title, code in blocks:
-        if title:
-            (tmp_path / title).write_text(code)
-        elif language == "sh":
-            run_commands(code)
-        else:
-            exec(compile(code, f"{page}.md", "exec"), namespace)
-    sys.modules.pop("net", None)
 
 
 @pytest.fixture(scope="module")

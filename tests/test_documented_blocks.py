@@ -1,9 +1,9 @@
 """Every code block of README, CONTRIBUTING and the documentation runs, or is checked in another way and for a reason.
 
-Blocks of Python and of commands (`sh`) run in `test_documentation.py`. What is here cannot run in seconds from an empty
-folder, and is checked as far as it can be:
+README and the guides run in `test_documented_commands.py`, own code in `test_documentation.py`. What is here cannot run
+in seconds from an empty folder on every page, and is checked as far as it can be:
 
-- Commands in blocks without a language need checkpoints of the reader's, data sets or hours. The command line reads
+- Commands in blocks without a language may need checkpoints of the reader's, data sets or hours. The command line reads
   them as far as it does before it opens a file, so that a verb or an option that is not there fails.
 - YAML is read as what it is part of: a study, the file of a cluster.
 - What permask does not read (`OTHERS`), and what a command printed, which stands below its `$`.
@@ -14,7 +14,7 @@ import shlex
 import pytest
 import typer.main
 import yaml
-from support.documentation import ROOT, RUN, RUN_AS_A_STUDY, RUN_WITH_LIBRARIES, blocks
+from support.documentation import ROOT, RUN, RUN_AS_A_STUDY, RUN_WITH_LIBRARIES, blocks, commands
 
 from permask.cli.main import app
 from permask.errors import StudyError
@@ -59,19 +59,9 @@ def test_every_block_is_run_or_checked():
     assert {block.page for block in FOUND if block.language == "python"} >= {*run}
 
 
-def said(block):
-    """The commands of a block; below one that begins with `$` stands what it printed."""
-    lines = [line for line in block.code.splitlines() if line.strip()]
-    if lines[0].startswith("$ "):
-        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
-    for line in lines:
-        for command in line.split(" && "):
-            yield shlex.split(command.removeprefix("uv run "), comments=True)
-
-
 @pytest.mark.parametrize("block", named(COMMANDS))
 def test_commands_are_those_of_the_command_line(block):
-    for program, *words in said(block):
+    for program, *words in commands(block):
         if program != "permask":
             assert program in OTHERS
             continue
