@@ -268,6 +268,7 @@ def test_a_mask_source_keeps_its_key_until_it_changes(tmp_path):
     assert max(shares) - min(shares) < 0.01 < max(abs(float(kept.float().mean()) - 0.2) for kept in drawn.values())
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_a_function_that_takes_an_hour_loses_nothing(tmp_path):
     code = CODE.replace(
         "    weights = scope_of",
