@@ -26,9 +26,9 @@ These matchers leave the lowest mean [barrier](index.md#vocabulary) between trai
 {lowest}
 
 The networks are small and trained briefly: expect another order for other networks, and measure yours with `permask
-connect`. [Match two networks](matching.md#which-matcher) explains the matchers; *10 kicks* are 10 `restarts`. Learned
-matchers (`straight-through` and `sinkhorn`) take longest. Where they find nothing better than matching by activations,
-they keep that.
+connect`. [Match two networks](matching.md#which-matcher) explains the matchers; *10 kicks* are 10 `restarts`. Of
+permask's matchers, the learned ones (`straight-through` and `sinkhorn`) take longest. Where they find nothing better
+than matching by activations, they keep that.
 
 The last rows (*theirs*) are other implementations, as their authors publish them.
 
