@@ -41,7 +41,8 @@ paper's claim is about the first row; the other rows were added after the result
 [`studies/{name}.yaml`](studies.md) is [the demo's study](demo.md) with {pairs} pairs of networks. The members of an
 ensemble are:
 
-- `lth`: the early weights of one network A under its mask. Members differ only in the order of the images, as there is no augmentation;
+- `lth`: the early weights of one network A under its mask. Members differ only in the order of the images, as there is
+  no augmentation;
 - `permuted` and `naive`: the mask of one network A, permuted or not, each time on another network B;
 - `imp`: tickets of different networks A. Each member has a mask, and rounds of pruning, of its own;
 - `dense`: the networks B.
