@@ -13,7 +13,7 @@ from typing import Any
 from matchers_page import brief as matchers
 from study_page import DOCS, RESULTS
 
-from permask.report.numbers import MISSING, format_difference, format_interval, percent
+from permask.report.numbers import MISSING, format_difference, format_mean, percent
 from permask.report.outcomes import Outcomes
 from permask.report.statistics import error_barrier, t_interval
 from permask.study.results import Results
@@ -87,8 +87,7 @@ def _barrier(points: Iterable[PathPoint], permuted: bool) -> str:
     for point in points:
         if point.permuted == permuted:
             paths[point.pair][point.alpha] = point.accuracy
-    found = t_interval([error_barrier(list(path), list(path.values())) for path in paths.values()])
-    return f"{found.mean:.1f} {format_interval(found, 1)}"
+    return format_mean(t_interval([error_barrier(list(path), list(path.values())) for path in paths.values()]), 1)
 
 
 def gains(folder: Path) -> str:

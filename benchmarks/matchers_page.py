@@ -9,6 +9,7 @@ from matcher_pairs import CASES, cifar10
 from matcher_peers import PEERS
 from measure import machine
 
+from permask.report.numbers import format_mean
 from permask.report.statistics import t_interval
 
 KEPT = "measured/matchers.json"
@@ -168,7 +169,7 @@ def _section(name: str, rows: Sequence[Row]) -> Iterator[str]:
             t_interval([getattr(one, field) for one in found]).mean for field in ("objective", "seconds")
         )
         shown = f"{method} (theirs)" if method in PEERS else method
-        yield f"| {shown} | {error} | {loss} | {_minus(f'{objective:.1f}')} | {seconds:.2f} |"
+        yield f"| {shown} | {error} | {loss} | {objective:.1f} | {seconds:.2f} |".replace("| -", "| −")
     yield ""
 
 
@@ -176,11 +177,4 @@ BARRIERS = (("error", 2), ("loss", 3))
 
 
 def _stated(values: Sequence[float], digits: int) -> str:
-    found = t_interval(values)
-    if found.low is None or found.high is None:
-        return _minus(f"{found.mean:.{digits}f}")
-    return _minus(f"{found.mean:.{digits}f} [{found.low:.{digits}f}, {found.high:.{digits}f}]")
-
-
-def _minus(text: str) -> str:
-    return text.replace("-", "−")
+    return format_mean(t_interval(values), digits)

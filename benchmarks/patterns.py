@@ -32,6 +32,7 @@ from permask.masks.scores import keep_largest
 from permask.patterns.kept import kept_score
 from permask.patterns.pattern import Pattern, pattern_dims, scores_of
 from permask.permutation import Permutation
+from permask.report.numbers import format_difference
 from permask.report.statistics import t_interval
 from permask.training.networks import create_network
 from permask.training.streams import Streams, stream
@@ -188,9 +189,7 @@ def table(title: str, found: Sequence[dict[str, dict[str, float]]]) -> str:
         cells = []
         for key, scale, places in (("kept", 100, 2), ("pruned", 1, digits), ("tuned", 1, digits)):
             gained = t_interval([scale * (one["found"][key] - one[other][key]) for one in found])
-            cells.append(
-                f"{gained.mean:+.{places}f} [{gained.low:.{places}f}, {gained.high:.{places}f}]".replace("-", "−")
-            )
+            cells.append(format_difference(gained, places))
         lines.append(f"| found − {other} | {' | '.join(cells)} |")
     closed = []
     for key in ("kept", "pruned"):

@@ -123,7 +123,8 @@ def _sinkhorn(logits: Tensor) -> Float[Tensor, "blocks units units"]:
     The first time it is done in logarithms. Then no column exceeds one and no row is below 1/N, so that all other
     times can be factors of rows and columns, by products with vectors.
     """
-    log_share = logits.double() - logits.double().logsumexp(-1, keepdim=True)
+    logits = logits.double()
+    log_share = logits - logits.logsumexp(-1, keepdim=True)
     share = (log_share - log_share.logsumexp(-2, keepdim=True)).exp()
     transposed = share.mT.contiguous()
     rows = columns = torch.ones_like(share[:, :1])

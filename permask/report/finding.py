@@ -5,6 +5,7 @@ The place is set before the results are looked at, so that no title shows the la
 
 from permask.report.numbers import format_interval, percent, signed
 from permask.report.outcomes import Outcomes
+from permask.report.statistics import Difference
 
 
 def finding(outcomes: Outcomes, rewind: int | None) -> str:
@@ -12,13 +13,10 @@ def finding(outcomes: Outcomes, rewind: int | None) -> str:
 
     A difference whose interval holds 0 is told as none, with its interval.
     """
-    if outcomes.is_smoke or not outcomes.compared or not outcomes.sparsities:
+    if (found := _found(outcomes, rewind)) is None:
         return ""
-    (first, second), sparsity = outcomes.compared[0], outcomes.sparsities[-1]
-    found = outcomes.difference(first, second, sparsity, rewind)
-    if found is None:
-        return ""
-    at, n, points = f"at {percent(sparsity)}", f"n = {found.n}", signed(found.mean)
+    (first, second), at = outcomes.compared[0], f"at {percent(outcomes.sparsities[-1])}"
+    n, points = f"n = {found.n}", signed(found.mean)
     if found.low is not None and not found.excludes_zero:
         return f"No difference between {first} and {second} can be told {at}: {points} {format_interval(found)}, {n}"
     return f"{first} {points} points {'over' if found.mean > 0 else 'against'} {second} {at}, {n}"
@@ -26,11 +24,15 @@ def finding(outcomes: Outcomes, rewind: int | None) -> str:
 
 def finding_explained(outcomes: Outcomes, rewind: int | None) -> str:
     """Where the difference of the finding was measured and how wide its interval is; empty without one."""
-    if not finding(outcomes, rewind):
+    if (found := _found(outcomes, rewind)) is None:
         return ""
-    (first, second), sparsities = outcomes.compared[0], outcomes.sparsities
-    found = outcomes.difference(first, second, sparsities[-1], rewind)
-    assert found is not None  # as there is a finding
-    of = f", at the highest of {len(sparsities)} sparsities" if len(sparsities) > 1 else ""
+    count = len(outcomes.sparsities)
+    of = f", at the highest of {count} sparsities" if count > 1 else ""
     interval = f"; Student's 95% interval {format_interval(found)}" if found.low is not None else ""
     return f"Mean difference of test accuracy within pairs of seeds{of}, rewind epoch {rewind}{interval}."
+
+
+def _found(outcomes: Outcomes, rewind: int | None) -> Difference | None:
+    if outcomes.is_smoke or not outcomes.compared or not outcomes.sparsities:
+        return None
+    return outcomes.difference(*outcomes.compared[0], outcomes.sparsities[-1], rewind)

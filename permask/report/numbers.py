@@ -31,6 +31,12 @@ def format_interval(difference: Difference, digits: int = 2) -> str:
     return f"[{difference.low:.{digits}f}, {difference.high:.{digits}f}]".replace("-", "−")
 
 
+def format_mean(mean: Difference, digits: int = 2) -> str:
+    """`2.60 [1.65, 3.55]`, without the sign of a difference; the mean alone if there is one pair."""
+    stated = f"{mean.mean:.{digits}f}".replace("-", "−")
+    return stated if mean.low is None else f"{stated} {format_interval(mean, digits)}"
+
+
 def format_difference(difference: Difference | None, digits: int = 2) -> str:
     """`+2.60 [1.65, 3.55]`."""
     if difference is None:

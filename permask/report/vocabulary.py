@@ -7,7 +7,7 @@ from permask.study.results import Results
 
 MEANINGS = {
     "dense": "A network with all of its weights.",
-    "pruned": "Network A as pruning left it, in rounds of training and removing the smallest weights.",
+    "pruned": "A network as pruning left it, in rounds of training and removing the smallest weights.",
     "lth": "The lottery ticket of A: A's early weights, trained under the mask that pruning A gave.",
     "naive": "B's early weights, trained under A's mask as it is.",
     "permuted": "B's early weights, trained under A's mask after it was permuted to match B.",
