@@ -7,7 +7,7 @@ import stat
 
 import pytest
 
-from permask.cli.output import check_writable, write_whole
+from permask.cli.output import check_writable, write_together, write_whole
 from permask.errors import PermaskError
 
 
@@ -96,3 +96,16 @@ def test_a_file_is_replaced_whole_or_stays(tmp_path):
     assert path.read_text() == "old"
     write_whole(path, lambda partial: partial.write_text("new"))
     assert path.read_text() == "new" and list(tmp_path.iterdir()) == [path]
+
+
+def test_files_below_a_folder_are_written_with_those_that_are_told(tmp_path):
+    def write(folder):
+        (folder / "part").mkdir()
+        for name in ("report.html", "part/report.html"):
+            (folder / name).write_text(name)
+        return [folder / "report.html"]
+
+    out = tmp_path / "out"
+    assert write_together(out, write) == [out / "report.html"]
+    assert (out / "part" / "report.html").read_text() == "part/report.html"
+    assert not list(out.glob(".partial-*"))

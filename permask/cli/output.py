@@ -64,17 +64,19 @@ def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Pa
 
     Args:
         folder: Where to; files of the same names are replaced.
-        write: Writes them into an empty folder, and returns them.
+        write: Writes them into an empty folder, and below it, and returns those to tell of.
 
     Returns:
-        The files in their places.
+        The files to tell of, in their places.
 
     Raises:
         PermaskError: They cannot be written there.
     """
     with created(folder), tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as partial:
         try:
-            files = {folder / file.relative_to(partial): file for file in write(Path(partial))}
+            told = [folder / file.relative_to(partial) for file in write(Path(partial))]
+            written = [file for file in Path(partial).rglob("*") if file.is_file()]
+            files = {folder / file.relative_to(partial): file for file in written}
             for below in {place.parent for place in files}:
                 below.mkdir(exist_ok=True)
             for place in files:
@@ -83,7 +85,7 @@ def write_together(folder: Path, write: Callable[[Path], list[Path]]) -> list[Pa
                 file.replace(place)
         except OSError as error:
             raise PermaskError(_refusal(folder, error)) from error
-    return list(files)
+    return told
 
 
 def _refusal(folder: Path, error: Exception) -> str:
