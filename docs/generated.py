@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -35,15 +36,21 @@ def on_page_content(html: str, page: Any, **_: Any) -> str:
         html = _linked(html)
     long = r'(?s)<td.*?</td>|<span class="doc doc-object-name.*?</span>'
     html = re.sub(long, lambda part: _in_text(r"(?<=[a-z\])])[._](?=[A-Za-z])", r"\g<0><wbr>", part[0]), html)
-    hyphened, whole = r"(?<![\w.-])(?=[\w.]*-)[\w.-]{2,30}(?![\w.-])", r'<span class="whole">\g<0></span>'
-    return re.sub(
-        r"(?s)<pre.*?</pre>|<code>.*?</code>",
-        lambda code: code[0] if code[0].startswith("<pre") else _in_text(hyphened, whole, code[0]),
-        html,
-    )
+    return re.sub(r"(?s)<pre.*?</pre>|<code>.*?</code>", _with_whole_words, html)
 
 
-def _in_text(pattern: str, replacement: str, html: str) -> str:
+def _with_whole_words(code: re.Match[str]) -> str:
+    """Code that has its options and other words with hyphens marked, except in blocks."""
+    if code[0].startswith("<pre"):
+        return code[0]
+
+    def marked(word: re.Match[str]) -> str:
+        return f'<span class="{"option" if word[0].startswith("-") else "word"}">{word[0]}</span>'
+
+    return _in_text(r"(?<![\w.-])(?=[\w.]*-)[\w.-]{2,30}(?![\w.-])", marked, code[0])
+
+
+def _in_text(pattern: str, replacement: str | Callable[[re.Match[str]], str], html: str) -> str:
     """Replace in the text, and not in the tags."""
     return re.sub(r">[^<]+", lambda text: re.sub(pattern, replacement, text[0]), html)
 

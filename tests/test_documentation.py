@@ -113,10 +113,12 @@ def test_names_that_a_docstring_mentions_link_to_their_descriptions(generated):
 
 def test_names_break_in_tables_after_dots_and_underscores_and_words_with_hyphens_nowhere(generated):
     page = SimpleNamespace(file=SimpleNamespace(src_uri="mask.md"))
-    html = '<td><a href="a_b"><code>run --pairs-per-run 0.5 first_seed</code></a></td><code>a.b</code><pre>a-b</pre>'
+    html = (
+        '<td><a href="a"><code>run --pairs-per-run 0.5 first_seed</code></a></td><code>a.b of a-b</code><pre>a-b</pre>'
+    )
     laid_out = (
-        '<td><a href="a_b"><code>run <span class="whole">--pairs-per-run</span> 0.5 first_<wbr>seed</code></a></td>'
-        "<code>a.b</code><pre>a-b</pre>"
+        '<td><a href="a"><code>run <span class="option">--pairs-per-run</span> 0.5 first_<wbr>seed</code></a></td>'
+        '<code>a.b of <span class="word">a-b</span></code><pre>a-b</pre>'
     )
     assert generated.on_page_content(html, page) == laid_out
 
