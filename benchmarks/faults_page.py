@@ -10,6 +10,8 @@ SAID = {
     "kills of all": "kills of the driver and all its workers",
     "kills of driver": "kills of the driver alone",
     "kills of worker": "kills of one worker",
+    "runs with the clock +400d": "runs with a clock that was 400 days fast",
+    "runs with the clock -400d": "runs with a clock that was 400 days slow",
 }
 PAGE = """\
 # Faults

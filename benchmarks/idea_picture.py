@@ -61,7 +61,7 @@ def draw(axes: Axes, mask: permask.Mask, wires: list[int], units: list[int], tit
     for layer, width in enumerate(WIDTHS):
         colours = [COLOURS[unit] for unit in units] if layer == 1 else [LINE] * width
         axes.scatter(places(width), [layer] * width, s=170 if layer == 1 else 60, color=colours, zorder=3)
-    axes.set_title(title, fontsize=10, color=LINE)
+    axes.set_title(title, fontsize=13, color=LINE)
     axes.set(xlim=(-2.5, 2.5), ylim=(-0.2, 2.2))
     axes.axis("off")
 
@@ -74,9 +74,9 @@ def main() -> None:
     as_in_a, does = list(range(UNITS)), index.flatten().tolist()
     with plt.rc_context(PRINT):
         figure, three = plt.subplots(1, 3, figsize=(9.0, 2.7))
-        draw(three[0], mask, as_in_a, as_in_a, "Network A and the mask found on it")
-        draw(three[1], mask, as_in_a, does, "Network B, the mask as it is")
-        draw(three[2], permask.transport(mask, alignment), does, does, "Network B, the mask permuted")
+        draw(three[0], mask, as_in_a, as_in_a, "Network A and\nthe mask found on it")
+        draw(three[1], mask, as_in_a, does, "Network B,\nthe mask as it is")
+        draw(three[2], permask.transport(mask, alignment), does, does, "Network B,\nthe mask permuted")
         figure.savefig(FIGURE, transparent=True, bbox_inches="tight", metadata={"Date": None})
 
 

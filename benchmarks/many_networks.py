@@ -131,7 +131,7 @@ def compare(name: str, rounds: int, clock: Clock) -> None:
     rates = take_turns({way: partial(rate, work, clock) for way, work in ways.items()}, rounds)
     if processes:
         processes.stop()
-    print(f"\n| {name} | network-steps/s | × one after another |\n|---|---|---|")
+    print(f"\n| {name} | network-steps/s | × one after another |\n|---|--:|--:|")
     for way, found in rates.items():
         print(f"| {way} | {np.median(found):.1f} | {with_range(found / rates['one after another'])} |")
 
@@ -175,7 +175,7 @@ def overhead(rounds: int, clock: Clock) -> None:
     ways = {"matrix products alone": products, "the loop's step": single("mlp"), "with torch.optim.SGD": by_torch}
     taken = take_turns({way: partial(seconds, clock, partial(repeat, step, 200)) for way, step in ways.items()}, rounds)
     products = taken["matrix products alone"]
-    print("\n| step of the MLP, one thread | µs | × products |\n|---|---|---|")
+    print("\n| step of the MLP, one thread | µs | × products |\n|---|--:|--:|")
     for way, found in taken.items():
         print(f"| {way} | {1e6 * np.median(found) / 200:.0f} | {np.median(found / products):.2f} |")
     torch.set_num_threads(threads)

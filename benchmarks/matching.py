@@ -40,6 +40,7 @@ from permask.discovery.capture import capture
 from permask.discovery.discover import discover
 from permask.inputs import Inputs
 from permask.matching.activations import match_activations
+from permask.matching.observation import observe
 from permask.permutation import Permutation
 from permask.symmetry import Symmetry
 from permask.training.networks import create_network
@@ -176,10 +177,8 @@ def tell_operations(networks: list[nn.Module], symmetry: Symmetry, batch: Tensor
     """How many operations the products of activations are, beside those of the forward passes."""
     with FlopCounterMode(display=False) as passes:
         forward(networks, [batch])
-    with FlopCounterMode(display=False) as all_of_it:
-        match_activations(symmetry, *networks, [batch])
-    counts = all_of_it.get_flop_counts()["Global"]
-    products = sum(count for op, count in counts.items() if "addmm_" in str(op))
+    moments, _ = observe(symmetry, networks, [batch])
+    products = sum(2 * seen.units**2 * seen.count for seen in moments[0, 1].values())
     total = passes.get_total_flops()
     added = products / total
     print(f"  {total / 1e9:.2f} GFLOP in two forward passes of a batch; products of activations add {added:.3f}")

@@ -151,7 +151,7 @@ def of_text(folders: Sequence[Path], sequences: int = 256) -> Iterator[Columns]:
 
 def table(title: str, rows: Sequence[tuple[str, Sequence[float]]]) -> None:
     """Means with Student's 95% interval."""
-    print(f"\n| {title} | mean | 95% interval | n |\n|---|---:|---|---:|")
+    print(f"\n| {title} | mean | 95% interval | n |\n|---|---:|---:|---:|")
     for name, values in rows:
         found = t_interval(values)
         interval = "" if found.low is None else f"[{found.low:.2f}, {found.high:.2f}]"

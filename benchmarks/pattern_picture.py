@@ -40,9 +40,10 @@ def draw(axes: Axes, weight: torch.Tensor, kept: torch.Tensor, units: np.ndarray
     for first in (0.0, 4.4):
         axes.add_patch(Rectangle((first, 0), 4, ROWS, fill=False, edgecolor=LINE, linewidth=0.8))
     for place, unit in enumerate(units):
-        axes.text(place + (place >= 4) * 0.4 + 0.5, -0.25, f"{unit + 1}", ha="center", va="top", color=LINE)
+        middle = place + (place >= 4) * 0.4 + 0.5
+        axes.text(middle, -0.25, f"{unit + 1}", ha="center", va="top", fontsize=10, color=LINE)
     share = weight.abs()[kept].sum() / weight.abs().sum()
-    axes.set_title(f"{title}: {100 * share:.0f}% of the magnitude kept", fontsize=9, color=LINE)
+    axes.set_title(f"{title}:\n{100 * share:.0f}% of the magnitude kept", fontsize=12, color=LINE)
     axes.set(xlim=(-0.1, 8.5), ylim=(-0.9, ROWS + 0.1), aspect="equal")
     axes.axis("off")
 

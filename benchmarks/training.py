@@ -140,7 +140,7 @@ def speed(images: np.ndarray, labels: np.ndarray, rounds: int, steps: int, compi
         loops = {"plain": plain} | {name: our_epoch(split, execution, clock) for name, execution in executions.items()}
         ways = {(name, sparse): partial(epoch, sparse) for name, epoch in loops.items() for sparse in (False, True)}
         taken = take_turns(ways, rounds)
-    print("| loop | dense, images/s | × plain | sparse, images/s | × plain |\n|---|---|---|---|---|")
+    print("| loop | dense, images/s | × plain | sparse, images/s | × plain |\n|---|--:|--:|--:|--:|")
     for name in loops:
         cells = []
         for sparse in (False, True):
@@ -219,7 +219,7 @@ def costs(split: Images, execution: Execution, clock: Clock, steps: int) -> None
         "sparse step, by the optimizer's part": 1 + (of_sparse - of_dense) / np.median(dense),
         "loader": taken["loader"] / dense,
     }
-    print(f"\n| of a dense step, {1e3 * np.median(dense):.0f} ms | median of {steps}, 95% interval |\n|---|---|")
+    print(f"\n| of a dense step, {1e3 * np.median(dense):.0f} ms | median of {steps}, 95% interval |\n|---|--:|")
     for name, found in ratios.items():
         print(f"| {name} | {with_interval(found)} |")
 
@@ -237,7 +237,7 @@ def accuracy(images, labels, test: Images, seeds: int, epochs: int) -> None:
         print(f"seed {seed}: plain {found[seed, 0]:.2f}, ours {found[seed, 1]:.2f}", flush=True)
     cells = [format_summary(summarise(accuracies)) for accuracies in found.T]
     cells.append(format_difference(t_interval(found[:, 1] - found[:, 0])))
-    print(f"| plain | ours | ours − plain, 95% interval |\n|---|---|---|\n| {' | '.join(cells)} |")
+    print(f"| plain | ours | ours − plain, 95% interval |\n|--:|--:|--:|\n| {' | '.join(cells)} |")
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ from digits_page import how_it_was_run, keep_results, settings_table
 from matplotlib import rc_context
 from study_page import DOCS, RESULTS, figures, save_figures
 
-from permask.report.differences import NO_GAP, SHOWN, gap_closed
+from permask.report.differences import CUT_OFF, NO_GAP, SHOWN, gap_closed
 from permask.report.markdown import markdown
 from permask.report.numbers import format_difference, percent
 from permask.report.outcomes import Outcomes
@@ -226,7 +226,7 @@ def _plots(each: Sequence[Widths]) -> list[Plot]:
             )
             caption = f"{label[0].upper()}{label[1:]} against the width of both hidden layers. {bands}"
             if within == SHOWN:
-                caption += f" The axis ends at {SHOWN[0]} and {SHOWN[1]}%.".replace("-", "−")
+                caption += f" {CUT_OFF} A width has no point where there is no gap."
             made.append(Plot(name, caption, figure))
     return made
 

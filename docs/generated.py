@@ -4,6 +4,7 @@ import inspect
 import json
 import re
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
@@ -30,9 +31,32 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def on_page_content(html: str, page: Any, **_: Any) -> str:
-    """Link the names that a docstring mentions to where the API describes them; mkdocs calls this for every page."""
-    if not page.file.src_uri.startswith("api/"):
-        return html
+    """Say where lines may break in names, and link those of the API; mkdocs calls this for every page."""
+    if page.file.src_uri.startswith("api/"):
+        html = _linked(html)
+    long = r'(?s)<td.*?</td>|<span class="doc doc-object-name.*?</span>'
+    html = re.sub(long, lambda part: _in_text(r"(?<=[a-z\])])[._](?=[A-Za-z])", r"\g<0><wbr>", part[0]), html)
+    return re.sub(r"(?s)<pre.*?</pre>|<code>.*?</code>", _with_whole_words, html)
+
+
+def _with_whole_words(code: re.Match[str]) -> str:
+    """Code that has its options and other words with hyphens marked, except in blocks."""
+    if code[0].startswith("<pre"):
+        return code[0]
+
+    def marked(word: re.Match[str]) -> str:
+        return f'<span class="{"option" if word[0].startswith("-") else "word"}">{word[0]}</span>'
+
+    return _in_text(r"(?<![\w.-])(?=[\w.]*-)[\w.-]{2,30}(?![\w.-])", marked, code[0])
+
+
+def _in_text(pattern: str, replacement: str | Callable[[re.Match[str]], str], html: str) -> str:
+    """Replace in the text, and not in the tags."""
+    return re.sub(r">[^<]+", lambda text: re.sub(pattern, replacement, text[0]), html)
+
+
+def _linked(html: str) -> str:
+    """A page of the API whose names of functions and classes link to where they are described."""
     text = "\n".join(path.read_text(encoding="utf-8") for path in sorted(API.glob("*.md")))
     described = re.findall(r"^::: (\S+)", text, re.MULTILINE)
     places = {name.rpartition(".")[2]: name for name in described} | {name: name for name in described}
@@ -47,7 +71,8 @@ def commands() -> str:
     """Every verb of the command line with its arguments and options."""
     command = typer.main.get_command(app)
     with command.make_context("permask", [], resilient_parsing=True) as context:
-        return typer.cli.get_docs_for_click(obj=command, ctx=context, name="permask", title="Commands")
+        text = typer.cli.get_docs_for_click(obj=command, ctx=context, name="permask", title="Commands")
+    return re.sub(r"(`[^`]*`)|(--[a-z][a-z-]*)", lambda found: found[1] or f"`{found[2]}`", text)
 
 
 def options() -> str:
@@ -87,11 +112,13 @@ def _rows(section: type[BaseModel], prefix: str) -> list[str]:
     for name, field in sorted(section.model_fields.items(), key=lambda entry: entry[0] != "name"):
         below = _sections(field.annotation)
         default = "" if below or field.is_required() else f"`{_plain(field.get_default(call_default_factory=True))}`"
-        meaning = field.description or " ".join(map(_purpose, below if len(below) == 1 else ()))
+        inherited = (base.model_fields.get(name) for base in section.__mro__ if issubclass(base, BaseModel))
+        meaning = next((one.description for one in inherited if one and one.description), "")
+        meaning = meaning or " ".join(map(_purpose, below if len(below) == 1 else ()))
         if prefix and name == "name":  # which of several sections this is
             meaning = f"{_choices(field.annotation)}: {_purpose(section)}"
         meaning = meaning or _choices(field.annotation)
-        rows.append(f"| `{prefix}{name}` | {default.replace('``', '')} | {meaning} |")
+        rows.append(f"| `{prefix}{name}` | {default} | {meaning} |")
         for one in below:
             rows += _rows(one, f"{prefix}{name}.")
     return list(dict.fromkeys(rows))
@@ -118,4 +145,9 @@ def _purpose(section: type[BaseModel]) -> str:
 
 
 def _plain(value: Any) -> str:
-    return "[" + ", ".join(map(str, value)) + "]" if isinstance(value, tuple) else str(value)
+    """A default as a study file would have it."""
+    if isinstance(value, tuple):
+        return "[" + ", ".join(map(_plain, value)) + "]"
+    if isinstance(value, BaseModel):
+        return value.model_dump()["name"]
+    return json.dumps(value) if value is None or value == "" or isinstance(value, bool) else str(value)

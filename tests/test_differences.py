@@ -102,7 +102,7 @@ def test_a_method_far_below_naive_does_not_flatten_the_others() -> None:
     (low, high), (bottom, top) = above.get_ylim(), below.get_ylim()
     assert -150 < low < 0 and 100 < high < 250
     assert bottom < -100 * 80 / 4 < top == low  # its own mean is under the break
-    assert "cut off at −100 and 200%" in plot.caption
+    assert "cuts off intervals that go far beyond −100 or 200%" in plot.caption
 
 
 def test_a_difference_looks_like_its_first_method() -> None:

@@ -64,6 +64,9 @@ def test_every_option_of_a_study_is_documented(generated):
     assert "share of the surviving weights" in rows["`prune.rate`"]
     assert "digits" in text.split("`data.name`")[1].splitlines()[0]
     assert "`ensembles.members`" in rows
+    assert rows["`methods`"].split("|")[2].strip() == "`[lth, naive, permuted]`"
+    assert rows["`evaluate_every`"].split("|")[2].strip() == "`null`"
+    assert all(line.split("|")[3].strip() for line in rows.values())
 
 
 def test_every_table_of_results_is_documented(generated):
@@ -106,6 +109,18 @@ def test_names_that_a_docstring_mentions_link_to_their_descriptions(generated):
         '<autoref identifier="permask.discover"><code>permask.discover</code></autoref>, <code>seed</code>'
     )
     assert generated.on_page_content(html, page) == linked
+
+
+def test_names_break_in_tables_after_dots_and_underscores_and_words_with_hyphens_nowhere(generated):
+    page = SimpleNamespace(file=SimpleNamespace(src_uri="mask.md"))
+    html = (
+        '<td><a href="a"><code>run --pairs-per-run 0.5 first_seed</code></a></td><code>a.b of a-b</code><pre>a-b</pre>'
+    )
+    laid_out = (
+        '<td><a href="a"><code>run <span class="option">--pairs-per-run</span> 0.5 first_<wbr>seed</code></a></td>'
+        '<code>a.b of <span class="word">a-b</span></code><pre>a-b</pre>'
+    )
+    assert generated.on_page_content(html, page) == laid_out
 
 
 def test_the_page_of_the_tutorial_shows_the_notebook_with_its_outputs(generated):

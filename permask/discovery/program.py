@@ -135,7 +135,7 @@ class Program:
         visit: Callable[[str, list[Tensor]], None] | None = None,
         watch: frozenset[str] | None = None,
     ) -> list[Any]:
-        """Run networks in lockstep over the same inputs, node by node, dropping every value after its last use.
+        """Run networks over the same inputs, in turn up to each node to visit. Values go after their last use.
 
         Neither the states nor the inputs are modified. In float64, or in another floating-point
         type than at capture, casts inside the network go to that type too.
@@ -162,20 +162,24 @@ class Program:
         nodes = self._in_order if count is None else self._late(self.nodes[:count], watch)
         expiring = expiring_in(nodes)
         adapt, given = self._adaptation(states, inputs), self._given(inputs)
+        visited = watch if watch is not None else {node.name for node in nodes if node.kind == "call"}
+        stops = {i for i, node in enumerate(nodes, 1) if visit is not None and node.name in visited}
         environments: list[dict[str, Any]] = [{} for _ in states]
-        for i, node in enumerate(nodes):
-            if node.kind == "output":
-                values = (node.arguments or {})["values"]
-                results = [substitute(values, lambda ref, env=env: env[ref.name]) for env in environments]
-                return [result[0] if len(result) == 1 else tuple(result) for result in results]
+        results = []
+        for begin, end in pairwise(sorted({0, len(nodes)} | stops)):
             for state, environment in zip(states, environments, strict=True):
-                environment[node.name] = self._evaluate(node, state, environment, given, adapt)
-            if visit is not None and (node.name in watch if watch is not None else node.kind == "call"):
-                visit(node.name, [environment[node.name] for environment in environments])
-            for name in expiring.get(i, ()):
-                for environment in environments:
-                    del environment[name]
-        return []
+                for i, node in enumerate(nodes[begin:end], begin):
+                    for name in expiring.get(i - 1, ()):
+                        del environment[name]
+                    if node.kind == "output":
+                        values = (node.arguments or {})["values"]
+                        values = substitute(values, lambda ref, env=environment: env[ref.name])
+                        results.append(values[0] if len(values) == 1 else tuple(values))
+                    else:
+                        environment[node.name] = self._evaluate(node, state, environment, given, adapt)
+            if visit is not None and end in stops:
+                visit(nodes[end - 1].name, [environment[nodes[end - 1].name] for environment in environments])
+        return results
 
     def run_in_parts(self, state: Mapping[str, Tensor], inputs: Sequence[Tensor]) -> Any:
         """Run one network, and keep for a backward pass only what lies between parts of it.

@@ -24,9 +24,10 @@ LONG = 2
 class Moments:
     """Σ z_A, Σ z_B, Σ z_A², Σ z_B² and Z_Bᵀ Z_A over samples and positions, for the units of one group.
 
-    Products are taken in float32 (float64 if the networks are), sums over batches in float64. A is the source
-    network, B the target. U is the number of units, blocks included. A batch is added in parts, as far as its samples
-    allow, since reading values from memory several times takes longer than multiplying them.
+    Products are taken in float32 (float64 if the networks are), over at least as many values of a unit as there are
+    units, and summed in float64. A is the source network, B the target. U is the number of units, blocks included. A
+    batch is added in parts, as far as its samples allow, since reading values from memory several times takes longer
+    than multiplying them.
 
     Args:
         site: Where the units are seen; its table says which positions belong to which unit.
@@ -41,6 +42,8 @@ class Moments:
         self._sum: list[Tensor] = []
         self._square: list[Tensor] = []
         self._cross: Tensor | None = None
+        self._product: Tensor | None = None  # what is not in _cross yet
+        self._multiplied = 0  # values of a unit in that
 
     def add(self, source: Tensor, target: Tensor) -> None:
         """Add a batch: the site's value in the source and in the target network, of equal shape."""
@@ -50,15 +53,23 @@ class Moments:
             self._sum = [torch.zeros(self.units, dtype=torch.float64, device=z.device) for z in values]
             self._square = [torch.zeros_like(total) for total in self._sum]
             self._cross = torch.zeros(self.units, self.units, dtype=torch.float64, device=target.device)
-        product = torch.zeros(self.units, self.units, dtype=values[0].dtype, device=target.device)
+        if self._product is None:
+            self._product = torch.zeros(self.units, self.units, dtype=values[0].dtype, device=target.device)
+        sums: tuple[list[Tensor], list[Tensor]] = [], []
+        norms: tuple[list[Tensor], list[Tensor]] = [], []
         for parts in zip(*(z.split(self._samples_of_a_part(z), 2) for z in values), strict=True):
             z_US = [_centred(z, pivot) for z, pivot in zip(parts, self._pivot, strict=True)]
-            for z, total, square in zip(z_US, self._sum, self._square, strict=True):
-                total += z.sum(1)
-                square += torch.linalg.vector_norm(z, dim=1).double().square()
-            product.addmm_(z_US[1], z_US[0].T)
+            for k, z in enumerate(z_US):
+                sums[k].append(z.sum(1))
+                norms[k].append(torch.linalg.vector_norm(z, dim=1))
+            self._product.addmm_(z_US[1], z_US[0].T)
+            self._multiplied += z_US[0].shape[1]
             self.count += z_US[0].shape[1]
-        self._cross += product
+        for k in (0, 1):
+            self._sum[k] += torch.stack(sums[k]).double().sum(0)
+            self._square[k] += torch.stack(norms[k]).double().square().sum(0)
+        if self._multiplied >= self.units:
+            self._end_product()
 
     def correlation(self) -> Float[np.ndarray, "target_units source_units"]:
         """Pearson correlation of every target unit with every source unit; 0 where one of them is dead.
@@ -67,6 +78,7 @@ class Moments:
             NetworkError: Activations that are not finite.
         """
         assert self._cross is not None, "no batch was added"
+        self._end_product()
         mean, deviation = [], []
         for network, total, square in zip(("source", "target"), self._sum, self._square, strict=True):
             if not square.isfinite().all():
@@ -89,6 +101,11 @@ class Moments:
             variance = square / self.count - mean.square()
             dead.append((variance <= DEAD * (variance + (mean + pivot).square())).cpu().numpy())
         return dead[0], dead[1]
+
+    def _end_product(self) -> None:
+        if self._cross is not None and self._product is not None:
+            self._cross += self._product
+            self._product, self._multiplied = None, 0
 
     def _samples_of_a_part(self, z: Tensor) -> int:
         """How many entries along the third dim of `[U, positions, samples, ...]` are summed at once."""

@@ -20,6 +20,7 @@ from permask.report.table import Cell, Table, TableRow, emphasised, most_values
 TOP, BOTTOM = "lth", "naive"
 NO_GAP = "no gap"
 SHOWN = (-100, 200)  # percent, of the intervals: a wide one would flatten all lines
+CUT_OFF = "The axis cuts off intervals that go far beyond −100 or 200%; the table has the rest."
 
 
 def gap_closed(outcomes: Outcomes, method: str, sparsity: float, rewind: int | None) -> Difference | None:
@@ -72,10 +73,7 @@ def gap_plot(outcomes: Outcomes, rewind: int | None) -> Plot | None:
     figure, bands = _against_sparsity(
         outcomes, found, f"gap closed (% of {TOP} − {BOTTOM})", spread="Fieller's 95% interval", within=SHOWN
     )
-    what = (
-        f"Share of the gap between {BOTTOM} and {TOP} that methods close at rewind epoch {rewind}. Intervals are cut "
-        f"off at {SHOWN[0]} and {SHOWN[1]}%; the table has the rest.".replace("-", "−")
-    )
+    what = f"Share of the gap between {BOTTOM} and {TOP} that methods close at rewind epoch {rewind}. {CUT_OFF}"
     return Plot("gap_closed", f"{what} {bands} {_without(outcomes, rewind)}".strip(), figure)
 
 

@@ -53,7 +53,7 @@ def _draw(axes: Axes, panel: Dots) -> None:
                 )
     axes.set_yticks(range(len(panel.names)), panel.names)
     axes.set_ylim(len(panel.names) - 0.3, -0.7)
-    axes.locator_params(axis="x", nbins=4)
+    axes.locator_params(axis="x", nbins=6)
     axes.margins(x=0.08)
     axes.set_title(panel.title, pad=14 if panel.note else 4)
     if panel.note:

@@ -44,7 +44,7 @@ class Optimisation(Section):
     ] = Field(default_factory=dict)
     learning_rate: Annotated[LearningRate, Field(description="that the schedule begins with")]
     momentum: Annotated[Momentum, Field(description="of sgd; other optimizers have options")] = 0.9
-    weight_decay: WeightDecay = 5e-4
+    weight_decay: Annotated[WeightDecay, Field(description="as in torch.optim")] = 5e-4
     decay: Annotated[
         Literal["all", "weights"],
         Field(description="what decays: all parameters, or the weights of layers and embeddings alone"),

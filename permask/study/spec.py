@@ -84,21 +84,25 @@ Comparison = Annotated[tuple[MethodName, MethodName], BeforeValidator(_two)]
 class Study(Section):
     """One experiment: pairs of seeds × sparsities × rewind epochs × methods."""
 
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64)]
-    description: str = ""
-    data: DataSet
-    network: Network
+    name: Annotated[
+        str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", max_length=64, description="of the study, and of its results")
+    ]
+    description: Annotated[str, Field(description="what the study is about, in a line")] = ""
+    data: Annotated[DataSet, Field(description="what networks learn from, and are tested on")]
+    network: Annotated[Network, Field(description="of which architecture networks are")]
     pairs: Annotated[
         PositiveInt,
         Field(description="pairs of networks; pair p has the seeds A = first_seed + 2p and B = A + 1"),
     ]
-    first_seed: Seed = 0
+    first_seed: Annotated[Seed, Field(description="seed of the first network A")] = 0
     epochs: Annotated[Epochs, Field(description="T, epochs of dense training")]
-    batch_size: PositiveInt = 128
+    batch_size: Annotated[PositiveInt, Field(description="training inputs of a step")] = 128
     dense: Optimisation
     prune: Prune = Prune()
     sparse: Sparse
-    sparsities: Annotated[tuple[Share, ...], Field(min_length=1)]
+    sparsities: Annotated[
+        tuple[Share, ...], Field(min_length=1, description="shares of the weights that are pruned, such as [0.9, 0.98]")
+    ]
     rewinds: Annotated[
         tuple[Epoch, ...],
         Field(min_length=1, description="epochs k of dense training that sparse training starts from"),
