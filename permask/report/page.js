@@ -252,6 +252,7 @@
         x: kept.map((i) => cells[i] && cells[i][0]),
         y: kept.map((i) => names[i]),
         name,
+        orientation: "h",
         text: kept.map((i) => cells[i] && `${names[i]}, ${name}<br>${cells[i][3]} (n = ${cells[i][2]})`),
         mode: "markers",
         hovertemplate: "%{text}<extra></extra>",
@@ -261,14 +262,17 @@
     });
     describe(box, words);
     const named = marks.length > 1 && !marks.some((mark) => mark.hollow);
+    const [low, high] = extent(marks.flatMap(({ cells }) => kept.map((i) => cells[i]))) || [0, 1]; // groups would begin at 0
+    const margin = 0.06 * (high - low) || 0.1;
     const label = innerWidth < 600 ? title.replace(/(.{14,}?) /g, "$1<br>") : title;
     const lines = label.split("<br>").length - 1 + (named && innerWidth < 600 ? marks.length : 0);
     draw(box, drawn, {
       height: 24 * kept.length + (named || note ? 110 : 80) + 18 * lines,
       showlegend: named,
+      ...(named ? { scattermode: "group", scattergap: 0.3 } : {}), // marks that coincide stay visible
       title: note ? { text: `<span style="font-size: 12px">${note}</span>`, x: 0.5, y: 1, yref: "container", yanchor: "top", pad: { t: 8 } } : undefined,
       margin: { l: 10, r: 14, t: named || note ? 34 : 10, b: 10 },
-      xaxis: { title: { text: label } },
+      xaxis: { title: { text: label }, range: [low - margin, high + margin] },
       yaxis: { type: "category", autorange: "reversed" },
     });
   }
