@@ -1,3 +1,4 @@
+from base64 import b64decode
 from dataclasses import replace
 from io import BytesIO
 from itertools import pairwise
@@ -240,6 +241,12 @@ def test_a_figure_on_any_ground_has_none_of_its_own_and_no_black() -> None:
     assert shown[drawn][:, :3].max(axis=1).min() > 0.4
     assert plot.render("png") == before  # the figure itself is as it was
     assert pixels(before)[..., :3].min() == 0
+
+
+def test_a_figure_for_a_dark_page_is_light_before_it_was_ever_drawn() -> None:
+    plot = accuracy_against_sparsity(Outcomes.of_study(made_results()), 5)
+    shown = pixels(b64decode(plot.address_on_dark.partition(",")[2]))
+    assert shown[shown[..., 3] > 0.9][:, :3].max(axis=1).min() > 0.4
 
 
 def pixels(png: bytes) -> np.ndarray:

@@ -28,7 +28,7 @@ def outcomes_of(naive: list[float], permuted: list[float], sparsities: tuple[flo
         (
             [90.0, 91.0, 92.0],
             [90.0, 92.0, 91.0],
-            "No difference between permuted and naive can be told at 95%: +0.00 [−2.48, 2.48], n = 3",
+            "No difference between permuted and naive can be told at 95%: +0.00 points [−2.48, 2.48], n = 3",
         ),
         ([90.0], [92.0], "permuted +2.00 points over naive at 95%, n = 1"),
     ],

@@ -22,7 +22,7 @@ from permask.study.steps.connect import PathPoint
 from permask.study.steps.match import MatchedGroup
 from permask.study.steps.trained import Trained
 
-VOID = {"meta", "img", "br", "link", "input"}
+VOID = {"meta", "img", "br", "link", "input", "source"}
 
 
 class Elements(HTMLParser):
@@ -82,7 +82,8 @@ def test_the_page_is_whole_and_loads_nothing(made: dict[str, Any]) -> None:
     images = [attrs for tag, attrs in found if tag == "img"]
     assert len(images) == len(pictures)
     assert all(attrs["alt"] for attrs in images)
-    addresses = [attrs[key] or "" for _, attrs in found for key in ("src", "href", "data", "action") if key in attrs]
+    keys = ("src", "srcset", "href", "data", "action")
+    addresses = [attrs[key] or "" for _, attrs in found for key in keys if key in attrs]
     assert all(address.startswith("data:") for address in addresses)
     style = html[html.index("<style>") : html.index("</style>")]
     assert "url(" not in style
@@ -154,6 +155,12 @@ def test_provenance_and_specification_are_on_the_page() -> None:
     for value in results.provenance.values():
         assert str(value) in html
     assert "sparsities:\n- 0.9\n" in html
+
+
+def test_numbers_of_the_provenance_are_rounded() -> None:
+    results = made_results(methods=(), alphas=0)
+    html = page(replace(results, provenance={**PROVENANCE, "core_hours": 6.528409444444449}), [])
+    assert "<dt>core hours</dt><dd>6.53</dd>" in html
 
 
 def test_the_study_says_what_it_is_about() -> None:

@@ -11,10 +11,12 @@ from support.made_results import changed, made_results, measured_results
 
 from permask.report.ensembles import MEASURES
 from permask.report.finding import finding
+from permask.report.ground import LINE, lightened
 from permask.report.numbers import format_summary
 from permask.report.outcomes import Outcomes
 from permask.report.rounds import barriers_by_round
 from permask.report.statistics import summarise
+from permask.report.style import METHOD_STYLES
 from permask.report.write import write_report
 from permask.study.results import Results
 from permask.study.steps.connect_round import RoundPoint
@@ -370,7 +372,7 @@ def test_ensembles_and_layers_have_their_values_under_the_pointer(
     };
     """
     shown = Tab(browser, page, width).run(script)
-    assert [name.split(" (")[0] for name in shown["panels"]] == [measure.name.split(" (")[0] for measure in MEASURES]
+    assert [name.replace("<br>", " ") for name in shown["panels"]] == [measure.name for measure in MEASURES]
     assert all(" (n = " in text for text in shown["ensembles"] + shown["told"])
     assert shown["layers"] == [layer["layer"] for layer in results.of(MeasuredMask)[0].layers]
     assert shown["naive"] == [True, False]
@@ -384,11 +386,26 @@ def test_one_sparsity_has_bars_and_the_dense_line(browser: Chromium, tmp_path: P
     const dense = box.data.find((t) => t.name === "dense");
     return {{
       bars: box.data.filter((t) => t.name && t.name !== "dense").map((t) => t.error_y.array[0]),
-      length: dense.x[1] - dense.x[0],
+      places: box.data.filter((t) => t.name && t.name !== "dense" && t.yaxis !== "y2").map((t) => t.x[0]),
+      dense: dense.x,
       caption: document.querySelector("#accuracy_against_sparsity figcaption").textContent,
     }};
     """
     shown = Tab(browser, page).run(script)
     assert all(shown["bars"])
-    assert shown["length"] == 1
+    assert len(set(shown["places"])) == 4
+    assert shown["dense"][0] < min(shown["places"])
+    assert max(shown["places"]) < shown["dense"][1]
     assert "Marks: mean; bars: ± one standard deviation over n = 5 runs." in shown["caption"]
+
+
+def test_dark_colours_of_methods_are_lighter_on_a_dark_page(browser: Chromium, tmp_path: Path) -> None:
+    page = write_report(made_results(methods=("lth", "naive", "own-ticket"), pairs=2), tmp_path)[0]
+    script = f"""{CHART}
+    const {{ color }} = chart("accuracy_against_sparsity").data.find((t) => t.name === "own-ticket").line;
+    const picture = document.querySelector("#gap_closed img");
+    return {{ color, dark: picture.currentSrc !== picture.src }};
+    """
+    own = METHOD_STYLES["own-ticket"].colour
+    assert Tab(browser, page).run(script) == {"color": own, "dark": False}
+    assert Tab(browser, page, dark=True).run(script) == {"color": lightened(own, LINE), "dark": True}

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from support.made_results import made_network, made_results
+from support.made_results import made_network, made_results, measured_results
 
 from permask.report.outcomes import REFERENCES, Outcomes
 from permask.report.page import page
@@ -11,7 +11,7 @@ from permask.study.method import BUILT_IN
 
 
 def test_every_built_in_method_is_explained() -> None:
-    assert set(MEANINGS) == {*BUILT_IN, *REFERENCES}
+    assert set(MEANINGS) == {*BUILT_IN, *REFERENCES, "imp"}
 
 
 def test_the_page_explains_the_methods_that_it_shows() -> None:
@@ -19,6 +19,11 @@ def test_the_page_explains_the_methods_that_it_shows() -> None:
     for name in ("dense", "lth", "naive"):
         assert f"<dt>{name}</dt><dd>{MEANINGS[name].replace(chr(39), '&#39;')}</dd>" in html
     assert "<dt>permuted</dt>" not in html
+
+
+def test_methods_that_only_ensembles_have_are_explained() -> None:
+    results = measured_results()
+    assert meanings(results, Outcomes.of_study(results))["imp"] == MEANINGS["imp"]
 
 
 def test_a_method_of_the_study_is_not_taken_for_one_that_is_built_in() -> None:

@@ -7,7 +7,7 @@ from matplotlib import rc_context
 
 from permask.report.accuracy import accuracy_table
 from permask.report.outcomes import Outcomes, in_order
-from permask.report.panels import MULTIPLE_INCHES, SPARSITY, Line, draw_lines, sparsity_ticks
+from permask.report.panels import MULTIPLE_INCHES, Line, draw_lines, sparsity_label, sparsity_ticks
 from permask.report.plot import Plot
 from permask.report.style import PRINT, styles
 from permask.report.table import Cell, Table, TableRow, emphasised
@@ -64,9 +64,8 @@ def accuracy_by_combination(parts: Parts, options: Sequence[str]) -> Plot | None
         for number, (name, outcomes) in enumerate(shown.items(), 1)
     }
     with rc_context(PRINT):
-        figure, bands = draw_lines(
-            panels, styles(methods), SPARSITY, sparsity_ticks(sparsities), inches=MULTIPLE_INCHES
-        )
+        ticks, label = sparsity_ticks(sparsities), sparsity_label(sparsities)
+        figure, bands = draw_lines(panels, styles(methods), label, ticks, inches=MULTIPLE_INCHES)
     count = f"the first {len(shown)} of {len(of)} combinations" if len(shown) < len(of) else "every combination"
     caption = f"Test accuracy against sparsity in {count} of {', '.join(options)}, at its middle rewind epoch. {bands}"
     return Plot("accuracy_by_combination", caption, figure)

@@ -35,7 +35,7 @@ def tables(rows: Sequence[Trained], rewind: int | None) -> list[Table]:
             "what a network costs to train. The first columns of epochs, FLOPs and time count its own training alone. "
             "In all: also the dense networks and the pruning that it rests on. One more: what a further network, from "
             "another seed, costs when everything that does not depend on that seed exists already, such as the ticket "
-            "of A for methods that start at B. FLOPs are 3 x those of the dense network's forward pass x inputs x "
+            "of A for methods that start at B. FLOPs are 3 × those of the dense network's forward pass × inputs × "
             "epochs: a mask saves nothing. Epochs and FLOPs do not count scoring and matching. Means over runs; time "
             "on the device, slowed by whatever ran beside it."
         )

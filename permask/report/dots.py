@@ -47,6 +47,7 @@ def _draw(axes: Axes, panel: Dots) -> None:
                     xerr=None if marks.hollow else found.std,
                     color=look.colour,
                     marker=look.marker,
+                    markersize=look.size,
                     markerfacecolor="none" if marks.hollow else look.colour,
                     elinewidth=1,
                 )

@@ -9,6 +9,7 @@ from operator import attrgetter
 
 from permask.report.connectivity import curves
 from permask.report.finding import finding
+from permask.report.ground import LINE, TEXT_ON_DARK, lightened
 from permask.report.numbers import format_summary, percent
 from permask.report.outcomes import Outcomes, in_order
 from permask.report.panels import CONTROL
@@ -67,7 +68,8 @@ def embedded(results: Results, outcomes: Outcomes, plots: Sequence[Plot]) -> str
 
 
 def _look(style: Style) -> dict[str, str]:
-    return {"colour": style.colour, "dash": _DASHES[style.line], "symbol": _SYMBOLS[style.marker]}
+    dark = lightened(style.colour, TEXT_ON_DARK if style.colour == "#000000" else LINE)
+    return {"colour": style.colour, "dark": dark, "dash": _DASHES[style.line], "symbol": _SYMBOLS[style.marker]}
 
 
 def _cell(summary: Summary | None, digits: int = 2) -> list[object] | None:

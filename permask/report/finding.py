@@ -16,10 +16,10 @@ def finding(outcomes: Outcomes, rewind: int | None) -> str:
     if (found := _found(outcomes, rewind)) is None:
         return ""
     (first, second), at = outcomes.compared[0], f"at {percent(outcomes.sparsities[-1])}"
-    n, points = f"n = {found.n}", signed(found.mean)
+    n, points = f"n = {found.n}", f"{signed(found.mean)} points"
     if found.low is not None and not found.excludes_zero:
         return f"No difference between {first} and {second} can be told {at}: {points} {format_interval(found)}, {n}"
-    return f"{first} {points} points {'over' if found.mean > 0 else 'against'} {second} {at}, {n}"
+    return f"{first} {points} {'over' if found.mean > 0 else 'against'} {second} {at}, {n}"
 
 
 def finding_explained(outcomes: Outcomes, rewind: int | None) -> str:

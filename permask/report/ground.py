@@ -1,4 +1,4 @@
-"""Figures that can be read on a white page and on a dark one: no ground of their own, and no colour that is too dark.
+"""Figures without a ground of their own: in colours for a page that is white or dark, or for one that is dark.
 
 Contrast is WCAG's, of relative luminances: (lighter + 0.05) / (darker + 0.05).
 """
@@ -18,24 +18,32 @@ from matplotlib.text import Text
 
 # least luminances: text has 4.2 : 1 on white and 3.9 : 1 on a dark page (#1e2129), lines 5.4 : 1 and 3 : 1
 TEXT, LINE = 0.2, 0.144
+TEXT_ON_DARK = 0.6  # 10 : 1 on a dark page
 _WEIGHTS = np.array([0.2126, 0.7152, 0.0722])  # of red, green and blue in sRGB
 
 
-def on_any_ground(figure: Figure) -> Figure:
-    """A copy of a figure with no ground, whose dark colours are lightened as far as a dark page needs."""
+def without_ground(figure: Figure, text: float = TEXT) -> Figure:
+    """A copy of a figure with no ground, whose dark colours are lightened as far as a dark page needs.
+
+    Args:
+        figure: With a white ground.
+        text: Least luminance of letters.
+    """
     copy: Figure = pickle.loads(pickle.dumps(figure))
     copy.patch.set_alpha(0)
     for axes in copy.axes:
         if axes.get_facecolor()[:3] == (1.0, 1.0, 1.0):
             axes.patch.set_alpha(0)
+        # ticks that there are not before the figure is drawn
+        axes.tick_params(color=lightened("black", LINE), labelcolor=lightened("black", text))
     for artist in copy.findobj(lambda found: isinstance(found, (Line2D, Text, Spine, Collection))):
-        _lighten(artist)
+        _lighten(artist, text)
     return copy
 
 
-def _lighten(artist: Artist) -> None:
+def _lighten(artist: Artist, text: float) -> None:
     if isinstance(artist, Text):
-        artist.set_color(lightened(artist.get_color(), TEXT))
+        artist.set_color(lightened(artist.get_color(), text))
     elif isinstance(artist, Line2D):
         hollow = artist.get_markerfacecolor() == "none"
         artist.set_color(lightened(artist.get_color(), LINE))

@@ -145,7 +145,7 @@ def _colours(groups: Sequence[Group]) -> dict[str, str]:
         ancestor, depth = group.name, 0
         while (parent := parents[ancestor]) is not None:
             ancestor, depth = parent, depth + 1
-        colours[group.name] = f"hsl({outermost.index(ancestor) * TURN % 360:.0f} 65% {min(55 + 13 * depth, 85)}%)"
+        colours[group.name] = f"hsl({outermost.index(ancestor) * TURN % 360:.0f} 65% {min(65 + 10 * depth, 85)}%)"
     return colours
 
 

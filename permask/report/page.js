@@ -41,7 +41,7 @@
         update();
       };
       const input = element("input", { type: "checkbox", name: "method", value: method, checked: true, onchange: change });
-      const dot = element("span", { class: "dot", style: `--colour: ${colour(method)}`, "aria-hidden": "true" });
+      const dot = element("span", { class: "dot", style: `--colour: ${study.looks[method].colour}; --dark: ${study.looks[method].dark}`, "aria-hidden": "true" });
       return element("label", {}, input, dot, method);
     });
     const whole = (event) => {
@@ -85,8 +85,8 @@
 
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-  const colour = (name) => (name === "dense" ? "var(--ink)" : study.looks[name].colour);
-  const ink = (name) => (name === "dense" ? css("--ink") : study.looks[name].colour);
+  const tint = (look) => (dark.matches ? look.dark : look.colour);
+  const ink = (name) => tint(study.looks[name]);
 
   function extent(cells) {
     const ends = cells.filter(Boolean).flatMap(([mean, std]) => [mean - (std || 0), mean + (std || 0)]);
@@ -151,7 +151,7 @@
       error_y: bars(cells.map((cell, i) => (alone(cells, i) ? cell[1] : 0))),
     };
     const opacity = Math.round(48 * Math.min(1, 4 / count)).toString(16).padStart(2, "0"); // or lines would drown in them
-    return [{ ...band(positions, cells), fillcolor: `${look.colour}${opacity}` }, line];
+    return [{ ...band(positions, cells), fillcolor: `${ink(name)}${opacity}` }, line];
   }
 
   const bars = (array) => ({ type: "data", array, thickness: 1.5, width: 0, visible: array.some(Boolean) });
@@ -189,6 +189,8 @@
     for (const part of [box.firstElementChild, document.getElementById("js-plotly-tester")]) part.setAttribute("aria-hidden", "true");
   }
 
+  const ASIDE = 0.1; // from one line's point to the next one's where all stand at the only position
+
   function chart(id, lines, positions, where, axis, caption, open) {
     const figure = document.getElementById(id);
     if (figure === null) return;
@@ -201,11 +203,16 @@
     const words = figure.querySelector("figcaption");
     if (caption) words.textContent = `${caption} ${bands(lines)}`;
     describe(box, words);
-    const drawn = Object.entries(lines).flatMap(([name, cells]) => traces(name, positions, cells, where, id === "barrier_along_rounds" ? " points" : "%", Object.keys(lines).length));
+    const count = Object.keys(lines).length;
+    const unit = id === "barrier_along_rounds" ? " points" : "%";
+    const drawn = Object.entries(lines).flatMap(([name, cells], i) => {
+      const aside = positions.length === 1 ? (i - (count - 1) / 2) * ASIDE : 0;
+      return traces(name, positions.map((x) => x + aside), cells, where, unit, count);
+    });
     const dense = study.dense && id.startsWith("accuracy") && shown.methods.has("dense");
     if (dense) {
       const [least, most] = [Math.min(...positions), Math.max(...positions)];
-      const ends = least === most ? [least - 0.5, most + 0.5] : [least, most];
+      const ends = least === most ? [least - ASIDE * count, most + ASIDE * count] : [least, most];
       const text = `dense<br>${study.dense[3]}% (n = ${study.dense[2]})`;
       const line = { color: ink("dense"), dash: "dot", width: 1.5 };
       drawn.unshift({ x: ends, y: [study.dense[0], study.dense[0]], name: "dense", mode: "lines", line, text: [text, text], hovertemplate: "%{text}<extra></extra>" });
@@ -213,7 +220,7 @@
     const { range, below } = scale(dense ? { ...lines, dense: [study.dense] } : lines, shown.whole);
     if (below) drawn.push(...drawn.filter(({ name }) => name !== "dense").map((trace) => ({ ...trace, yaxis: "y2", showlegend: false })));
     draw(box, drawn, {
-      height: 380,
+      height: 380 + (innerWidth < 600 ? 10 * count : 0), // there, the legend takes many rows
       ...(below ? broken(below) : {}),
       xaxis: { ...axis, ...(below ? { anchor: "y2" } : {}), title: { text: innerWidth < 600 ? axis.title.text.replace(" (log", "<br>(log") : axis.title.text } },
       yaxis: { title: { text: id === "barrier_along_rounds" ? "error barrier (points)" : "test accuracy (%)" }, range, ...(below ? { domain: [LOWER + GAP, 1] } : {}) },
@@ -229,7 +236,7 @@
     if (figure.querySelector(".chart") === null) {
       const boxes = panels.map(() => element("div", { class: "chart", role: "img" }));
       const longest = Math.max(...panels[0].names.map((name) => name.length));
-      const single = { class: "panel", style: `min-width: ${16 + longest / 2}rem` };
+      const single = { class: "panel", style: `min-width: ${9 + 0.42 * longest}rem` };
       figure.querySelector(".wide").replaceChildren(element("div", panels.length > 1 ? { class: "panels" } : single, ...boxes));
     }
     const words = figure.querySelector("figcaption");
@@ -239,26 +246,33 @@
   function rowChart(box, { title, names, marks, note }, words) {
     const kept = names.map((_, i) => i).filter((i) => !methods.includes(names[i]) || shown.methods.has(names[i]));
     const drawn = marks.map(({ name, hollow, looks, cells }) => {
-      const colours = kept.map((i) => (looks[i].colour === "#000000" ? css("--ink") : looks[i].colour));
+      // what is filled has an outline on a dark page
+      const colours = kept.map((i) => (hollow || looks[i].colour === "#000000" ? tint(looks[i]) : looks[i].colour));
       return {
         x: kept.map((i) => cells[i] && cells[i][0]),
         y: kept.map((i) => names[i]),
         name,
+        orientation: "h",
         text: kept.map((i) => cells[i] && `${names[i]}, ${name}<br>${cells[i][3]} (n = ${cells[i][2]})`),
         mode: "markers",
         hovertemplate: "%{text}<extra></extra>",
         marker: { symbol: kept.map((i) => looks[i].symbol + (hollow ? "-open" : "")), size: 9, color: colours, line: hollow ? { width: 1.5, color: colours } : { width: dark.matches ? 1 : 0, color: css("--ink") } },
-        error_x: hollow ? { visible: false } : { ...bars(kept.map((i) => (cells[i] && cells[i][1]) || 0)), color: colours.length && new Set(colours).size === 1 ? colours[0] : css("--soft") },
+        error_x: hollow ? { visible: false } : { ...bars(kept.map((i) => (cells[i] && cells[i][1]) || 0)), color: new Set(colours).size === 1 ? tint(looks[kept[0]]) : css("--soft") },
       };
     });
     describe(box, words);
     const named = marks.length > 1 && !marks.some((mark) => mark.hollow);
+    const [low, high] = extent(marks.flatMap(({ cells }) => kept.map((i) => cells[i]))) || [0, 1]; // groups would begin at 0
+    const margin = 0.06 * (high - low) || 0.1;
+    const label = innerWidth < 600 ? title.replace(/(.{14,}?) /g, "$1<br>") : title;
+    const lines = label.split("<br>").length - 1 + (named && innerWidth < 600 ? marks.length : 0);
     draw(box, drawn, {
-      height: 24 * kept.length + (named || note ? 110 : 80),
+      height: 24 * kept.length + (named || note ? 110 : 80) + 18 * lines,
       showlegend: named,
+      ...(named ? { scattermode: "group", scattergap: 0.3 } : {}), // marks that coincide stay visible
       title: note ? { text: `<span style="font-size: 12px">${note}</span>`, x: 0.5, y: 1, yref: "container", yanchor: "top", pad: { t: 8 } } : undefined,
       margin: { l: 10, r: 14, t: named || note ? 34 : 10, b: 10 },
-      xaxis: { title: { text: title } },
+      xaxis: { title: { text: label }, range: [low - margin, high + margin] },
       yaxis: { type: "category", autorange: "reversed" },
     });
   }
@@ -269,7 +283,7 @@
     const at = (k, s) => Object.fromEntries(names.map((name) => [name, study.cells[name][k][s]]));
     const across = Object.fromEntries(names.map((name) => [name, study.cells[name][shown.rewind] || []]));
     const density = sparsities.map((sparsity) => -Math.log(1 - sparsity));
-    const axis = { title: { text: "sparsity of the pruned layers (log scale of density)" }, tickvals: density, ticktext: percents };
+    const axis = { title: { text: `sparsity of the pruned layers${density.length > 1 ? " (log scale of density)" : ""}` }, tickvals: density, ticktext: percents };
     const found = study.findings[shown.rewind];
     const bySparsity = `${found && `${found}. `}Test accuracy against sparsity at rewind epoch ${rewinds[shown.rewind]}.`;
     chart("accuracy_against_sparsity", across, density, percents.map((text) => `sparsity ${text}`), axis, bySparsity, (name, i) =>
@@ -291,8 +305,9 @@
     const rounds = study.rounds.sparsities;
     if (rounds.length) {
       const said = rounds.map((sparsity) => `${Number((100 * sparsity).toPrecision(4))}%`);
-      const ticks = rounds.map((_, i) => i).filter((i) => i % Math.ceil(rounds.length / (innerWidth < 600 ? 6 : 12)) === 0);
       const log = rounds.map((sparsity) => -Math.log(1 - sparsity));
+      const room = (log.at(-1) - log[0]) / (innerWidth < 600 ? 6 : 14); // of a label
+      const ticks = rounds.map((_, i) => i).reduceRight((kept, i) => (kept.length && log[kept[0]] - log[i] < room ? kept : [i, ...kept]), []);
       const labels = { tickvals: ticks.map((i) => log[i]), ticktext: ticks.map((i) => `${Math.round(100 * rounds[i])}%`) };
       const axis = { title: { text: "sparsity of network A (log scale of density)" }, ...labels };
       chart("barrier_along_rounds", study.rounds.cells, log, said.map((text) => `sparsity ${text}`), axis, null, null);

@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 import yaml
 
 from permask import __version__
-from permask.report import connectivity, matching
+from permask.report import connectivity, matching, rounds
 from permask.report.accuracy import accuracy_table
 from permask.report.analyses import Analysis
 from permask.report.combinations import accuracies, rewinds_of
 from permask.report.differences import gap_table
 from permask.report.embedded import embedded
 from permask.report.finding import finding, finding_explained
-from permask.report.measures import columns
+from permask.report.measures import columns, words
 from permask.report.numbers import MISSING
 from permask.report.origins import origins, sentences, warning
 from permask.report.outcomes import Outcomes
@@ -28,6 +28,7 @@ from permask.report.vocabulary import meanings
 from permask.study.results import COMPUTED_WITH, IN_KEYS, LACKING, SMOKE, Results
 from permask.study.rows import Row
 from permask.study.steps.connect import PathPoint
+from permask.study.steps.connect_round import RoundPoint
 from permask.study.steps.match import MatchedGroup
 from permask.study.steps.trained import Trained
 
@@ -48,7 +49,13 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
         warning=warning(results),
         finding=finding(outcomes, outcomes.middle_rewind),
         explained=finding_explained(outcomes, outcomes.middle_rewind),
-        summary=f"{_summary(results)} {connectivity.barrier_sentence(points)}",
+        summary=" ".join(
+            [
+                _summary(results),
+                connectivity.barrier_sentence(points),
+                rounds.growth_sentence(rounds.barriers_of_pairs(results.of(RoundPoint))),
+            ]
+        ),
         accuracies={
             k: [accuracy_table(outcomes, k), *columns(results, k, corrected=corrected)]
             for k in outcomes.rewinds or (None,)
@@ -126,7 +133,7 @@ def _provenance(results: Results) -> dict[str, str]:
     """What the numbers were computed with, in words; one line for what was the same where they were gathered."""
     seeds = sorted({(row.pair, row.seed_a, row.seed_b) for row in results.of(Trained)})
     said = {
-        name: ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else str(value) or MISSING
+        words(name): _said(value)
         for name, value in results.provenance.items()
         if name not in (COMPUTED_WITH, IN_KEYS, LACKING, SMOKE)
     }
@@ -135,3 +142,9 @@ def _provenance(results: Results) -> dict[str, str]:
         for name, text in sentences(results).items()
     }
     return said | of_steps | {"seeds": "; ".join(f"pair {pair}: A {a}, B {b}" for pair, a, b in seeds)}
+
+
+def _said(value: object) -> str:
+    if isinstance(value, dict):
+        return ", ".join(f"{k} {v}" for k, v in value.items())
+    return f"{value:.2f}" if isinstance(value, float) else str(value) or MISSING

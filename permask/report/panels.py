@@ -114,7 +114,8 @@ class Panel:
             axes.plot(positions, means, color=style.colour, linestyle=style.line)
             # a mark belongs to one part, or a point near the break leaves a fragment of it in the other
             marks = [mean if low <= mean < high else nan for mean in means]
-            axes.plot(positions, marks, color=style.colour, marker=style.marker, linestyle="", clip_on=False)
+            look = {"color": style.colour, "marker": style.marker, "markersize": style.size}
+            axes.plot(positions, marks, linestyle="", clip_on=False, **look)
             for i, (x, c) in enumerate(zip(positions, line, strict=True)):
                 if c and not any(line[max(0, i - 1) : i]) and not any(line[i + 1 : i + 2]):
                     bar = [[c.mean - lows[i]], [highs[i] - c.mean]]
@@ -245,7 +246,7 @@ def annotate(figure: Figure, looks: Mapping[str, Style], x_label: str, bands: st
     """Name the lines above the axes, and below them the axis that they share and what the bands are."""
     width, height = figure.get_size_inches()
     handles = [
-        Line2D([], [], color=look.colour, marker=look.marker, linestyle=look.line, label=name)
+        Line2D([], [], color=look.colour, marker=look.marker, markersize=look.size, linestyle=look.line, label=name)
         for name, look in looks.items()
     ]
     figure.legend(

@@ -10,7 +10,7 @@ from pathlib import Path
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from permask.report.ground import on_any_ground
+from permask.report.ground import TEXT_ON_DARK, without_ground
 from permask.report.statistics import Summary
 from permask.report.style import PRINT, Style
 
@@ -84,11 +84,16 @@ class Plot:
     @property
     def address(self) -> str:
         """The picture as an address that holds it."""
-        return f"data:image/png;base64,{b64encode(self.png).decode()}"
+        return _address(self.png)
+
+    @property
+    def address_on_dark(self) -> str:
+        """The picture without a ground, in colours for a dark page, as an address that holds it."""
+        return _address(replace(self, figure=without_ground(self.figure, TEXT_ON_DARK)).png)
 
     def on_any_ground(self) -> bytes:
         """The picture as PNG without a ground, in colours that can be read on white and on a dark page."""
-        return replace(self, figure=on_any_ground(self.figure)).render("png")
+        return replace(self, figure=without_ground(self.figure)).png
 
     def render(self, suffix: str) -> bytes:
         """The picture as `png`, `pdf` or `svg`."""
@@ -97,3 +102,7 @@ class Plot:
         with rc_context(PRINT):
             self.figure.savefig(content, format=suffix, dpi=DPI, metadata=undated.get(suffix))
         return content.getvalue()
+
+
+def _address(picture: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(picture).decode()}"

@@ -72,8 +72,10 @@ def growth(barriers: Barriers, name: str) -> dict[int, float]:
 def growth_sentence(barriers: Barriers) -> str:
     """How much more the barrier grows with the BatchNorm reset than with REPAIR; empty where that was not measured."""
     sparsities = sparsities_of(barriers)
+    if len(sparsities) < 2:
+        return ""
     more = paired(growth(barriers, RESET), growth(barriers, REPAIRED))
-    if more is None or len(sparsities) == 1:
+    if more is None:
         return ""
     first, last = percent(sparsities[0]), percent(sparsities[-1])
     over = f"n = {more.n} pairs, Student's 95% interval" if more.n > 1 else "one pair"

@@ -3,16 +3,17 @@
 from math import nan
 
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from permask.report.panels import annotate, legend_height
 from permask.report.plot import Dots, Plot
+from permask.report.style import PRINT
 
 # inches
 WIDTH, ROW = 2.9, 0.2
 NARROW, ACROSS = 2.0, 4.2  # beside long names
 NOTE = 3.0
-RIGHT, TOP, BOTTOM = 0.12, 0.32, 0.52
-CHARACTER = 0.068
+LEFT, RIGHT, TOP, BOTTOM = 0.18, 0.12, 0.32, 0.52
 ASIDE = 0.24  # rows
 
 
@@ -20,7 +21,7 @@ def plot_rows(name: str, caption: str, dots: Dots) -> Plot:
     """Draw marks with bars of ± one standard deviation over pairs, and say below and in the caption what they are."""
     n = max(summary.n for marks in dots.marks for summary in marks.summaries if summary)
     bars = f"Marks: mean; bars: ± one standard deviation over n = {n} pairs." if n > 1 else "One pair of networks."
-    left = 0.15 + CHARACTER * max(map(len, dots.names))
+    left = LEFT + max(TextPath((0, 0), name, PRINT["ytick.labelsize"]).get_extents().width for name in dots.names) / 72
     height = ROW * (len(dots.names) + 0.6)
     looks = {marks.name: marks.looks[0] for marks in dots.marks}
     width = min(WIDTH, max(NARROW, ACROSS - left - RIGHT))

@@ -25,6 +25,11 @@ class Style:
     marker: str
     line: Literal["-", "--", "-.", ":"]
 
+    @property
+    def size(self) -> float:
+        """Of the marker in points; those of thin strokes are larger, or a line would hide them."""
+        return 7.5 if self.marker in ("1", "2", "3") else PRINT["lines.markersize"]
+
 
 METHOD_STYLES = {
     "dense": Style("#000000", "", ":"),

@@ -2,13 +2,15 @@
 
 from typing import Any
 
-from permask.report.outcomes import REFERENCES, Outcomes
+from permask.report.outcomes import Outcomes, in_order
 from permask.study.results import Results
+from permask.study.steps.ensemble import MeasuredEnsemble
 
 MEANINGS = {
     "dense": "A network with all of its weights.",
     "pruned": "A network as pruning left it, in rounds of training and removing the smallest weights.",
     "lth": "The lottery ticket of A: A's early weights, trained under the mask that pruning A gave.",
+    "imp": "Ensembles alone: the lottery tickets of several networks, each with its own mask.",
     "naive": "B's early weights, trained under A's mask as it is.",
     "permuted": "B's early weights, trained under A's mask after it was permuted to match B.",
     "random": "B's early weights, trained under A's mask with its positions shuffled inside every layer.",
@@ -34,8 +36,8 @@ def meanings(results: Results, outcomes: Outcomes) -> dict[str, str]:
     methods: Any = results.study.get("methods", ())
     own = {method["name"] for method in methods if isinstance(method, dict) and "name" in method}
     found: dict[str, str] = {}
-    measured = {method for method, _, _ in outcomes.conditions}
-    for name in (*(one for one in REFERENCES if one in measured), *outcomes.methods):
+    trained = {method for method, _, _ in outcomes.conditions}
+    for name in in_order(trained | {row.method for row in results.of(MeasuredEnsemble)}):
         base, at, epoch = name.partition(" t=")
         if base in MEANINGS and base not in own:
             found[name] = f"{MEANINGS[base][:-1]} at its epoch {epoch}." if at else MEANINGS[base]
