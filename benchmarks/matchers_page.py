@@ -49,10 +49,10 @@ line between the networks; the tables give the mean over pairs with Student's 95
 processor, with one thread.
 
 Number of training images that matchers see: {seen}. All learned matchers use the same learning rate and the same
-largest number of passes over these images. Ours hold out two batches, by which they judge their permutations, until an
-epoch ends better than the start. Three settings of our matchers were chosen by the barriers of other pairs of these
-networks: how strongly a matcher keeps to the starting permutation in the beginning, how many batches it holds out, and
-for how long. Other implementations run with their authors' settings.
+largest number of passes over these images. Ours hold out two batches, by which they judge their permutations. Two
+settings of our matchers were chosen by the barriers of other pairs of these networks: how strongly a matcher keeps to
+the starting permutation in the beginning, and how many batches it holds out. Other implementations run with their
+authors' settings.
 
 {machine}. The results file is [`results/measured/matchers.json`](results/measured/matchers.json).
 """

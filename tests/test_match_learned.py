@@ -164,35 +164,6 @@ def test_what_judges_is_not_what_is_learned_from():
     assert path.values[1] == pytest.approx(-judged.objective, rel=1e-4)
 
 
-@pytest.mark.parametrize("release", [False, True])
-def test_what_judges_is_learned_from_once_what_was_learned_holds_for_it(release):
-    source, planted = sharp(perceptron(3)), PERCEPTRON.random(1)
-    target = planted.apply(source)
-    batches = labelled((6,), source)
-    learned = []
-
-    def watched(network, batch):
-        if torch.is_grad_enabled():
-            learned.append(batch is batches[3])
-        return loss(network, batch)
-
-    start = Alignment(PERCEPTRON, PERCEPTRON.identity(), "none", 0.0, ())
-    alignment = match_learned(
-        PERCEPTRON, source, target, watched, batches[:3], epochs=10, start=start, judge=batches[3:], release=release
-    )
-    assert not any(learned[:3])
-    assert any(learned) == release
-    judges = batches if release else batches[3:]
-    path = connect(
-        alignment.permutation.apply(source),
-        target,
-        lambda net, _: sum(loss(net, b).item() for b in judges) / len(judges),
-        3,
-    )
-    assert path.values[1] == pytest.approx(-alignment.objective, rel=1e-4)
-    assert len(alignment.history) > 2 and alignment.objective == max(alignment.history) > alignment.history[0]
-
-
 def test_batches_that_come_class_by_class_are_mixed():
     sorted_by_class = [Batch((torch.full((4, 2), float(i)),), torch.full((4,), i)) for i in range(3)]
     again = mixed(sorted_by_class, 0)

@@ -48,7 +48,6 @@ def match_learned(
     seed: int = 0,
     inputs: Iterable[Example] | None = None,
     judge: Iterable[Any] | None = None,
-    release: bool = False,
     patience: int = 10,
     through: By | None = None,
 ) -> Alignment:
@@ -76,8 +75,6 @@ def match_learned(
         inputs: Inputs of the networks, to match by activations. They are read once.
         judge: The batches for `loss` that decide which permutation is best, by default `batches`. A permutation of many
             units can fit a few samples although it does not match the networks. Other samples show this.
-        release: Whether the batches of `judge` are learned from, too, once an epoch ends with a lower loss on them than
-            that of the start: what is learned then holds for other samples. From there on, all batches judge.
         patience: The number of epochs in a row without a lower loss after which learning stops.
         through: The earlier name of `by`, which the next release removes.
 
@@ -117,7 +114,6 @@ def match_learned(
         raise PermaskError(f"by: expected one of {', '.join(get_args(By))}, got {by}")
     batches = batches if isinstance(batches, Sequence) else list(batches)
     judges = batches if judge is None else list(judge)
-    release = release and judge is not None
     if not batches or not judges:
         raise PermaskError("there is no data to learn from: expected at least one batch, got none")
     source, target = readable(source), readable(target)
@@ -128,7 +124,7 @@ def match_learned(
     weights_A = beside(weights_A, weights_B)  # half-way, the target's buffers are in use
     halfway = Halfway(target, loss, weights_B)
 
-    def objective(permutation: Permutation) -> float:  # by what judges at the time
+    def objective(permutation: Permutation) -> float:
         return -halfway.mean_loss(permutation.apply(weights_A), judges)
 
     starts = [start] if start else [match_weights(symmetry, source, target, seed)]
@@ -142,7 +138,7 @@ def match_learned(
         if by == "sinkhorn"
         else StraightThroughLearner(start.permutation, weights_A, weights_B, learning_rate, np.random.default_rng(seed))
     )
-    tried = [start.permutation]
+    best, best_epoch, moved = start.permutation, 0, 0
     with progress("learn to match: epochs") as each_epoch, progress("  batches") as each_batch:
         for epoch in each_epoch(range(1, epochs + 1)):
             for batch in each_batch(batches):
@@ -150,17 +146,15 @@ def match_learned(
                 halfway.loss(learner.weights(), batch).backward()
                 learner.optimizer.step()
                 learner.update()
-            tried.append(learner.permutation)
-            history.append(objective(tried[-1]))
-            if release and history[-1] > history[0]:
-                batches = judges = [*batches, *judges]
-                history, release = [objective(each) for each in tried], False
-            if epoch - history.index(max(history)) >= patience:
+            permutation = learner.permutation
+            moved += not _equal(permutation, start.permutation)
+            history.append(objective(permutation))
+            if history[-1] > max(history[:-1]):
+                best, best_epoch = permutation, epoch
+            if epoch - best_epoch >= patience:
                 break
-    moved = sum(not _equal(each, start.permutation) for each in tried)
     settings = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "patience": patience}
     used = {"start": start.method, **settings, "moved": moved}
-    best = tried[history.index(max(history))]
     groups = weight_matches(best, weights_A, weights_B)
     seconds = time.perf_counter() - started
     return Alignment(symmetry, best, by, max(history), groups, tuple(history), used, seconds)
@@ -187,7 +181,7 @@ def _by_labels(
     batches: Sequence[Batch],
     options: MatchOptions,
 ) -> Alignment:
-    """Follow the cross-entropy of most of the batches, and judge by that of the others until that shows a gain."""
+    """Follow the cross-entropy of most of the batches, and judge by that of the others."""
     batches = mixed(batches, options.seed)
     held_out = batches[: max(len(batches) // HELD_OUT, min(AT_LEAST, len(batches) // OF_FEW))]
     return match_learned(
@@ -200,7 +194,6 @@ def _by_labels(
         seed=options.seed,
         inputs=(batch.given for batch in batches),
         judge=held_out or None,
-        release=True,
         patience=options.patience,
     )
 
