@@ -13,7 +13,7 @@ def percent(share: float) -> str:
 
 def signed(points: float, digits: int = 2) -> str:
     """A number with its sign, the minus as wide as the plus."""
-    return f"{points:+.{digits}f}".replace("-", "−")
+    return f"{points:+z.{digits}f}".replace("-", "−")
 
 
 def format_summary(summary: Summary | None, digits: int = 2) -> str:
@@ -28,12 +28,12 @@ def format_interval(difference: Difference, digits: int = 2) -> str:
     """`[1.65, 3.55]`; that there is none if there is one pair."""
     if difference.low is None or difference.high is None:
         return "no interval"
-    return f"[{difference.low:.{digits}f}, {difference.high:.{digits}f}]".replace("-", "−")
+    return f"[{difference.low:z.{digits}f}, {difference.high:z.{digits}f}]".replace("-", "−")
 
 
 def format_mean(mean: Difference, digits: int = 2) -> str:
     """`2.60 [1.65, 3.55]`, without the sign of a difference; the mean alone if there is one pair."""
-    stated = f"{mean.mean:.{digits}f}".replace("-", "−")
+    stated = f"{mean.mean:z.{digits}f}".replace("-", "−")
     return stated if mean.low is None else f"{stated} {format_interval(mean, digits)}"
 
 
