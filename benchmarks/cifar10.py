@@ -4,9 +4,10 @@ for s in 200 202 204 206 208 210; do
   uv run permask run cifar10-resnet8 data.root=cifar10-jpeg.tar.xz pairs=1 first_seed=$s --store store --out pairs/$s
 done
 
-Once there are more pairs, this joins all of them and writes again what rests on them:
+Once there are more pairs, this joins them with those kept in docs/results, and writes again what rests on them:
 
-uv run permask report pairs/*/results.json --out out && uv run python benchmarks/cifar10.py out/results.json store &&
+uv run permask report docs/results/cifar10-resnet8.json pairs/*/results.json --out out &&
+  uv run python benchmarks/cifar10.py out/results.json store &&
   uv run python benchmarks/decisions.py && uv run python benchmarks/reproduction.py
 
 Without arguments, the page is that of the results kept in docs/results.
@@ -30,6 +31,7 @@ from permask.report.measures import columns
 from permask.report.numbers import percent
 from permask.report.outcomes import Outcomes
 from permask.report.plot import Plot
+from permask.report.power import pairs_for
 from permask.report.statistics import half_width, holm, summarise
 from permask.report.table import LEVEL, Table
 from permask.study.load import load_study
@@ -41,6 +43,7 @@ from permask.study.steps.trained import Trained
 STUDY = "cifar10-resnet8"
 SHOWN = ("layers", "cost")
 FIRST, LAST = ("accuracy_against_sparsity", "accuracy_differences"), ("connectivity", "matching")
+WANTED = 0.5  # half-width, in points, of the interval that the study was planned for
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six")
 # permuted − random is not among the comparisons that the study was planned with
 GAIN, POSITIONS, SHUFFLED, GAP, OWN, SNIP, RIGL = COMPARED = (
@@ -168,8 +171,13 @@ def verdict(found: Mapping[Pair, Differences], pairs: int) -> str:
     said = [
         "Network B is trained under A's mask as it is (`naive`), permuted, or with its positions shuffled (`random`). "
         f"`permuted` {standing(gains, 'naive')}: permuted − naive is {figures_of(gains)} (points of test accuracy, "
-        f"mean over {of} of networks with Student's 95% interval). {decided(gains)} After the correction for all "
-        f"{len(every)} differences of the table below, it is significant at {listed(left or ['no sparsity'])}."
+        f"mean over {of} of networks with Student's 95% interval). {decided(gains)}"
+        + (
+            f" After the correction for all {len(every)} differences of the table below, it is significant at "
+            f"{listed(left or ['no sparsity'])}."
+            if any(difference.excludes_zero for difference in gains.values())
+            else ""
+        )
     ]
     if some:
         said.append(
@@ -236,11 +244,13 @@ def _spread(outcomes: Outcomes) -> str:
     spreads = {s: summarise(outcomes.differences(*GAIN, s, rewind)) for s in outcomes.sparsities}
     said = [f"{spread.std:.2f} points at {percent(s)}" for s, spread in spreads.items()]
     half = [f"±{half_width(spread.std or 0.0, whole):.2f} at {percent(s)}" for s, spread in spreads.items()]
+    needed = [f"{pairs_for(spread.std or 0.0, WANTED)} pairs at {percent(s)}" for s, spread in spreads.items()]
     n = next(iter(spreads.values())).n
     return _wrapped(
-        f"The number of pairs was planned with a standard deviation of permuted − naive of 0.42 points, that of three "
-        f"earlier pairs from other seeds. In the {NUMBERS[n]} pairs of this page it is {listed(said)}."
-        + (f" With that spread, {NUMBERS[whole]} pairs give intervals of {listed(half)}." if n < whole else "")
+        f"The number of pairs was planned for intervals of ±{WANTED} points, with a standard deviation of permuted − "
+        "naive of 0.42 points, that of three earlier pairs from other seeds. In the "
+        f"{NUMBERS[n]} pairs of this page it is {listed(said)}. With that spread, {NUMBERS[whole]} pairs give "
+        f"intervals of {listed(half)}; ±{WANTED} would take {listed(needed)}."
     )
 
 

@@ -8,7 +8,7 @@ import json
 import shutil
 import tempfile
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,25 +36,36 @@ The nearest commit in the repository is `{nearest}`, the first that holds these 
 
 
 def keep_results(about: str | None) -> None:
-    """Keep in docs/results the results that the command line names, if any, and in them what computing them took."""
+    """Keep in docs/results the results that the command line names, if any, and in them what computing them took.
+
+    What was kept before and is among them need not be in a store any more.
+    """
     options = ArgumentParser(description=about, formatter_class=RawDescriptionHelpFormatter)
     options.add_argument("results", type=Path, nargs="?", help="the results.json of the study; those kept before")
-    options.add_argument("store", type=Path, nargs="?", help="the store that it was computed in")
+    options.add_argument("stores", type=Path, nargs="*", help="that hold what is new in it")
     chosen = options.parse_args()
     if chosen.results is None:
         return
-    if chosen.store is None:
-        options.error("STORE is missing: only the store knows how long the steps took")
     results = Results.load(chosen.results)
-    steps = _steps_behind(results, chosen.store)
+    file = RESULTS / f"{results.name}.json"
+    kept = Results.load(file) if file.exists() else None
+    rows = {row.step for row in results.rows}
+    before = rows & {row.step for row in kept.rows} if kept else set()
+    if rows - before and not chosen.stores:
+        options.error("STORES is missing: only a store knows how long the steps took")
+    steps = _steps_behind(rows - before, chosen.stores)
+    count, hours = len(steps), sum(step["seconds"] for step in steps) / 3600
+    if kept and before:
+        count, hours = count + kept.provenance["steps"], hours + kept.provenance["core_hours"]
     data = results.study["data"]
     root = data.get("root")
-    data |= {"root": root and Path(root).name, "content": steps[0]["specification"]["data"]["content"]}
-    results.provenance.update(steps=len(steps), core_hours=sum(step["seconds"] for step in steps) / 3600)
+    content = steps[0]["specification"]["data"]["content"] if steps else data["content"]
+    data |= {"root": root and Path(root).name, "content": content}
+    results.provenance.update(steps=count, core_hours=hours)
     with tempfile.TemporaryDirectory() as folder:
         results.save(Path(folder))
         RESULTS.mkdir(exist_ok=True)
-        shutil.copy(Path(folder) / "results.json", RESULTS / f"{results.name}.json")
+        shutil.copy(Path(folder) / "results.json", file)
 
 
 def how_it_was_run(results: Results, heading: str = "## How it was run") -> str:
@@ -110,12 +121,12 @@ def save_figures(plots: Iterable[Plot], prefix: str) -> None:
         (DOCS / "figures" / f"{prefix}_{plot.name}.png").write_bytes(plot.on_any_ground())
 
 
-def _steps_behind(results: Results, store: Path) -> list[dict[str, Any]]:
-    """The manifests of all steps that the results rest on."""
+def _steps_behind(keys: set[str], stores: Sequence[Path]) -> list[dict[str, Any]]:
+    """The manifests of some steps and of all that they rest on."""
     found: dict[str, dict[str, Any]] = {}
-    keys = {row.step for row in results.rows}
     while keys:
         for key in keys:
-            found[key] = json.loads((store / key[:2] / key / "manifest.json").read_text())
+            file = next(file for store in stores if (file := store / key[:2] / key / "manifest.json").exists())
+            found[key] = json.loads(file.read_text())
         keys = {parent for manifest in found.values() for parent in manifest["parents"].values()} - found.keys()
     return list(found.values())

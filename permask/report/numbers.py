@@ -25,10 +25,10 @@ def format_summary(summary: Summary | None, digits: int = 2) -> str:
 
 
 def format_interval(difference: Difference, digits: int = 2) -> str:
-    """`[1.65, 3.55]`; that there is none if there is one pair."""
+    """`[1.65, 3.55]`; that there is none if there is one pair. An end just below zero is `−0.00`."""
     if difference.low is None or difference.high is None:
         return "no interval"
-    return f"[{difference.low:z.{digits}f}, {difference.high:z.{digits}f}]".replace("-", "−")
+    return f"[{difference.low:.{digits}f}, {difference.high:.{digits}f}]".replace("-", "−")
 
 
 def format_mean(mean: Difference, digits: int = 2) -> str:
