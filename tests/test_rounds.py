@@ -1,8 +1,13 @@
 """The barrier along the rounds of pruning: which comparison stands first, and its numbers by a hand calculation."""
 
-import pytest
+from dataclasses import replace
+from html import unescape
 
-from permask.report.rounds import barriers_of_pairs, growth_sentence, plot, table
+import pytest
+from support.made_results import made_results
+
+from permask.report.page import page
+from permask.report.rounds import barriers_of_pairs, growth_finding, growth_sentence, plot, table
 from permask.study.steps.connect_round import RoundPoint
 
 # barriers in points by statistics: of pair 0 and of pair 1, with dense A and at 90%
@@ -75,3 +80,24 @@ def test_no_growth_is_told_of_what_was_not_measured(barriers):
 def test_one_pair_has_no_interval():
     one = {name: {s: of_pairs[:1] for s, of_pairs in found.items()} for name, found in BARRIERS.items()}
     assert growth_sentence(barriers_of_pairs(points_of(one))).endswith("+1.00 no interval (one pair).")
+
+
+@pytest.mark.parametrize(
+    ("reset", "said"),
+    [
+        (
+            (9, 12),
+            "No difference between BatchNorm reset and REPAIR in the barrier's growth can be told up to 90%: "
+            "+2.00 points [−10.71, 14.71], n = 2",
+        ),
+        ((9, 10), "The barrier grows 1.00 points more with BatchNorm reset than with REPAIR up to 90%, n = 2"),
+        ((7, 8), "The barrier grows 1.00 points less with BatchNorm reset than with REPAIR up to 90%, n = 2"),
+    ],
+)
+def test_where_nothing_else_is_compared_the_title_is_how_the_barrier_grows(reset, said):
+    points = points_of(BARRIERS | {"reset": {0: (5, 6), 0.9: reset}})
+    assert growth_finding(barriers_of_pairs(points)) == said
+    trained = made_results(methods=("permuted",), sparsities=(0.9,), rewinds=(5,), alphas=0)
+    html = unescape(page(replace(trained, rows=[*trained.rows, *points]), []))
+    assert f"<h1>{said}</h1>" in html
+    assert html.count(growth_sentence(barriers_of_pairs(points))) == 1

@@ -44,18 +44,17 @@ def page(results: Results, plots: Sequence[Plot], further: Sequence[Analysis] = 
     """
     trained, points, groups = results.of(Trained), results.of(PathPoint), results.of(MatchedGroup)
     outcomes = Outcomes.of_study(results, corrected)
+    barriers = rounds.barriers_of_pairs(results.of(RoundPoint))
+    found, explained = finding(outcomes, outcomes.middle_rewind), finding_explained(outcomes, outcomes.middle_rewind)
+    grown = rounds.growth_sentence(barriers)
+    if not outcomes.compared and not outcomes.is_smoke:
+        found, explained, grown = rounds.growth_finding(barriers), grown, ""
     return template("page.html").render(
         results=results,
         warning=warning(results),
-        finding=finding(outcomes, outcomes.middle_rewind),
-        explained=finding_explained(outcomes, outcomes.middle_rewind),
-        summary=" ".join(
-            [
-                _summary(results),
-                connectivity.barrier_sentence(points),
-                rounds.growth_sentence(rounds.barriers_of_pairs(results.of(RoundPoint))),
-            ]
-        ),
+        finding=found,
+        explained=explained,
+        summary=" ".join([_summary(results), connectivity.barrier_sentence(points), grown]),
         accuracies={
             k: [accuracy_table(outcomes, k), *columns(results, k, corrected=corrected)]
             for k in outcomes.rewinds or (None,)

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from math import log
 
-from permask.report.numbers import format_difference, percent
+from permask.report.numbers import format_difference, format_interval, percent, signed
 from permask.report.panels import draw_lines
 from permask.report.plot import Plot
 from permask.report.statistics import Difference, Summary, error_barrier, summarise_known, t_interval
@@ -71,18 +71,40 @@ def growth(barriers: Barriers, name: str) -> dict[int, float]:
 
 def growth_sentence(barriers: Barriers) -> str:
     """How much more the barrier grows with the BatchNorm reset than with REPAIR; empty where that was not measured."""
-    sparsities = sparsities_of(barriers)
-    if len(sparsities) < 2:
+    if (more := _growing_more(barriers)) is None:
         return ""
-    more = paired(growth(barriers, RESET), growth(barriers, REPAIRED))
-    if more is None:
-        return ""
-    first, last = percent(sparsities[0]), percent(sparsities[-1])
+    first, last = _ends(barriers)
     over = f"n = {more.n} pairs, Student's 95% interval" if more.n > 1 else "one pair"
     return (
         f"From sparsity {first} to {last}, growth of the barrier with {RESET} − growth with {REPAIRED}, in points: "
         f"{format_difference(more)} ({over})."
     )
+
+
+def growth_finding(barriers: Barriers) -> str:
+    """That in one line, the title of a study that compares nothing else; empty likewise.
+
+    A difference whose interval holds 0 is told as none, with its interval.
+    """
+    if (more := _growing_more(barriers)) is None:
+        return ""
+    up_to, n = f"up to {_ends(barriers)[1]}", f"n = {more.n}"
+    if more.low is not None and not more.excludes_zero:
+        told = f"{signed(more.mean)} points {format_interval(more)}"
+        return f"No difference between {RESET} and {REPAIRED} in the barrier's growth can be told {up_to}: {told}, {n}"
+    how = "more" if more.mean > 0 else "less"
+    return f"The barrier grows {abs(more.mean):.2f} points {how} with {RESET} than with {REPAIRED} {up_to}, {n}"
+
+
+def _growing_more(barriers: Barriers) -> Difference | None:
+    if len(sparsities_of(barriers)) < 2:
+        return None
+    return paired(growth(barriers, RESET), growth(barriers, REPAIRED))
+
+
+def _ends(barriers: Barriers) -> tuple[str, str]:
+    sparsities = sparsities_of(barriers)
+    return percent(sparsities[0]), percent(sparsities[-1])
 
 
 def plot(points: Sequence[RoundPoint]) -> Plot:
