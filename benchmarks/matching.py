@@ -143,6 +143,7 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
     ways = {
         "two bare forward passes": lambda: forward(networks, batches),
         "match_activations, tracing included": lambda: match_activations(symmetry, *networks, batches),
+        "its pass alone, tracing included": lambda: observe(symmetry, networks, batches),
         "tracing alone": lambda: capture(networks[0], Inputs.of(networks[0], (batches[0],))),
         "layer by layer, stopping at each": lambda: layer_by_layer(networks, batches, layers, stop=True),
         "layer by layer": lambda: layer_by_layer(networks, batches, layers),
@@ -167,8 +168,9 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
     print("| | CPU time | of two bare forward passes | of match_activations |\n|---|--:|--:|--:|")
     median = {way: float(np.median(s)) for way, s in taken.items()}
     bare, ours = (median[way] for way in list(ways)[:2])
-    rest = median["match_activations, tracing included"] - median["tracing alone"]
-    print(f"  match_activations without tracing: {rest / bare:.2f} of two bare forward passes")
+    for way, without in (("match_activations", "tracing"), ("its pass alone", "tracing and assignments")):
+        rest = median[f"{way}, tracing included"] - median["tracing alone"]
+        print(f"  match_activations without {without}: {rest / bare:.2f} of two bare forward passes")
     for way, value in median.items():
         print(f"| {way} | {value:.2f} s | {value / bare:.2f} | {value / ours:.2f} |", flush=True)
 
