@@ -117,7 +117,7 @@ def test_a_method_can_be_left_out(report: Path, browser: Chromium) -> None:
     }};
     """
     shown = Tab(browser, report).run(script)
-    assert shown["rows"] == ["all weights", "dense (0%)", "lth", "permuted", "naive", "permuted − naive"]
+    assert shown["rows"] == ["all weights", "dense (0%)", "lth", "permuted", "naive", "permuted −\u00a0naive"]
     assert sorted(shown["lines"]) == ["dense", "lth", "naive", "permuted"]
     assert "random" not in shown["said"]
 
