@@ -126,7 +126,9 @@ def _steps_behind(keys: set[str], stores: Sequence[Path]) -> list[dict[str, Any]
     found: dict[str, dict[str, Any]] = {}
     while keys:
         for key in keys:
-            file = next(file for store in stores if (file := store / key[:2] / key / "manifest.json").exists())
-            found[key] = json.loads(file.read_text())
+            files = [store / key[:2] / key / "manifest.json" for store in stores]
+            if not (there := [file for file in files if file.exists()]):
+                raise SystemExit(f"expected step {key} in one of the stores, got none in {', '.join(map(str, stores))}")
+            found[key] = json.loads(there[0].read_text())
         keys = {parent for manifest in found.values() for parent in manifest["parents"].values()} - found.keys()
     return list(found.values())
