@@ -16,10 +16,17 @@ def finding(outcomes: Outcomes, rewind: int | None) -> str:
     if (found := _found(outcomes, rewind)) is None:
         return ""
     (first, second), at = outcomes.compared[0], f"at {percent(outcomes.sparsities[-1])}"
-    n, points = f"n = {found.n}", f"{signed(found.mean)} points"
-    if found.low is not None and not found.excludes_zero:
-        return f"No difference between {first} and {second} can be told {at}: {points} {format_interval(found)}, {n}"
-    return f"{first} {points} {'over' if found.mean > 0 else 'against'} {second} {at}, {n}"
+    over = "over" if found.mean > 0 else "against"
+    told = f"{first} {signed(found.mean)} points {over} {second} {at}, n = {found.n}"
+    return not_told(found, f"between {first} and {second}", at) or told
+
+
+def not_told(difference: Difference, between: str, at: str) -> str:
+    """That a difference in points cannot be told from none, with its interval; empty where it can."""
+    if difference.low is None or difference.excludes_zero:
+        return ""
+    interval = f"{signed(difference.mean)} points {format_interval(difference)}, n = {difference.n}"
+    return f"No difference {between} can be told {at}: {interval}"
 
 
 def finding_explained(outcomes: Outcomes, rewind: int | None) -> str:

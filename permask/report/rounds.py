@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from math import log
 
-from permask.report.numbers import format_difference, format_interval, percent, signed
+from permask.report.finding import not_told
+from permask.report.numbers import format_difference, percent
 from permask.report.panels import draw_lines
 from permask.report.plot import Plot
 from permask.report.statistics import Difference, Summary, error_barrier, summarise_known, t_interval
@@ -88,12 +89,9 @@ def growth_finding(barriers: Barriers) -> str:
     """
     if (more := _growing_more(barriers)) is None:
         return ""
-    up_to, n = f"up to {_ends(barriers)[1]}", f"n = {more.n}"
-    if more.low is not None and not more.excludes_zero:
-        told = f"{signed(more.mean)} points {format_interval(more)}"
-        return f"No difference between {RESET} and {REPAIRED} in the barrier's growth can be told {up_to}: {told}, {n}"
-    how = "more" if more.mean > 0 else "less"
-    return f"The barrier grows {abs(more.mean):.2f} points {how} with {RESET} than with {REPAIRED} {up_to}, {n}"
+    up_to, points = f"up to {_ends(barriers)[1]}", f"{abs(more.mean):.2f} points {'more' if more.mean > 0 else 'less'}"
+    told = f"The barrier grows {points} with {RESET} than with {REPAIRED} {up_to}, n = {more.n}"
+    return not_told(more, f"between {RESET} and {REPAIRED} in the barrier's growth", up_to) or told
 
 
 def _growing_more(barriers: Barriers) -> Difference | None:
