@@ -199,6 +199,16 @@ def test_batches_of_different_sizes_are_pooled_sample_by_sample():
     assert apart.objective == pytest.approx(together.objective, abs=1e-5)
 
 
+def test_what_batches_of_few_samples_add_is_kept_to_the_last():
+    source, target = perceptron(0), perceptron(1)
+    whole = torch.cat(data((6,)))
+    together = match_activations(PERCEPTRON, source, target, [whole])
+    for size in (1, 3, 7):
+        apart = match_activations(PERCEPTRON, source, target, whole.split(size))
+        expected = [group.correlation for group in together.groups]
+        assert [group.correlation for group in apart.groups] == pytest.approx(expected, abs=1e-5)
+
+
 def test_half_precision_networks_are_matched():
     source = perceptron(0).bfloat16()
     planted = PERCEPTRON.random(2)

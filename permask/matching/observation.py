@@ -36,7 +36,7 @@ def observe(
 
     A group that holds an observed one is judged by that, and not observed itself.
 
-    All networks run once per batch, in lockstep, in evaluation mode and without gradients. What is kept is
+    All networks run once per batch, in turn, in evaluation mode and without gradients. What is kept is
     U² numbers per group and pair, however much data there is.
 
     Args:
