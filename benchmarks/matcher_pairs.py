@@ -116,7 +116,7 @@ def cifar10(archive: Path | None) -> Data:
 CASES = {
     case.network: case
     for case in (
-        Case("MLP, digits", digits, "mlp", 30, 0.05, pairs=10, matched=1200, arguments={"widths": (64, 64, 64)}),
+        Case("MLP, digits", digits, "mlp", 30, 0.05, pairs=20, matched=1200, arguments={"widths": (64, 64, 64)}),
         Case("CNN with BatchNorm", cifar10, "cnn", 10, 0.1, pairs=3, matched=500, arguments={"widths": (32, 64, 128)}),
         Case("ResNet8×2", cifar10, "resnet8", 6, 0.1, pairs=3, matched=500, arguments={"width": 2}),
     )

@@ -48,11 +48,11 @@ Networks are trained in pairs on scikit-learn's digits{images}. Barriers are mea
 line between the networks; the tables give the mean over pairs with Student's 95% interval. Seconds are of the
 processor, with one thread.
 
-Number of training images that matchers see: {seen}. All learned matchers use the same learning rate and the same
-largest number of passes over these images. Ours hold out two batches, by which they judge their permutations. Two
-settings of our matchers were chosen by the barriers of other pairs of these networks: how strongly a matcher keeps to
-the starting permutation in the beginning, and how many batches it holds out. Other implementations run with their
-authors' settings.
+Number of training images that matchers see: {seen}. All learned matchers make the same largest number of passes over
+these images. Ours hold out two batches, by which they judge their permutations until what is learned carries over to
+them. These settings of our matchers were chosen by the barriers of other pairs of these networks: how strongly a
+matcher keeps to the starting permutation in the beginning, how many batches it holds out and until when, and Sinkhorn's
+noise and learning rate. Other implementations run with their authors' settings.
 
 {machine}. The results file is [`results/measured/matchers.json`](results/measured/matchers.json).
 """

@@ -11,6 +11,7 @@ from test_match_weights import equal
 from permask.batches import Batch, cross_entropy
 from permask.connectivity.interpolate import connect
 from permask.errors import PermaskError
+from permask.matching import learned
 from permask.matching.activations import match_activations
 from permask.matching.alignment import Alignment
 from permask.matching.learned import match_learned
@@ -162,6 +163,41 @@ def test_what_judges_is_not_what_is_learned_from():
     judged = match_learned(PERCEPTRON, source, target, loss, batches[:3], epochs=1, judge=batches[3:])
     path = connect(judged.permutation.apply(source), target, lambda net, _: loss(net, batches[3]).item(), 3)
     assert path.values[1] == pytest.approx(-judged.objective, rel=1e-4)
+
+
+def test_once_a_gain_carries_over_what_judged_is_learned_from_too():
+    """Labels that a network gave hold for other samples; labels drawn at random are only fitted."""
+    source, planted = sharp(perceptron(3)), PERCEPTRON.random(1)
+    target, batches = planted.apply(source), labelled((6,), source)
+    start = Alignment(PERCEPTRON, PERCEPTRON.identity(), "none", 0.0, ())
+
+    def judged_by(held_out, release):
+        return match_learned(
+            PERCEPTRON, source, target, loss, batches[:3], start=start, by="sinkhorn", judge=held_out, release=release
+        )
+
+    def at_the_middle(permutation, seen):
+        path = connect(permutation.apply(source), target, lambda net, _: sum(loss(net, b) for b in seen) / len(seen), 3)
+        return -path.values[1]
+
+    drawn = torch.randint(3, (64,), generator=torch.Generator().manual_seed(1))
+    true, false, unmoved = batches[3:], [(batches[3][0], drawn)], PERCEPTRON.identity()
+    released, kept = judged_by(true, release=True), judged_by(true, release=False)
+    assert released.objective == pytest.approx(at_the_middle(released.permutation, batches), rel=1e-4)
+    assert released.history[0] == pytest.approx(at_the_middle(unmoved, batches), rel=1e-4)
+    assert kept.history[0] == pytest.approx(at_the_middle(unmoved, true), rel=1e-4)
+    assert judged_by(false, release=True).history == judged_by(false, release=False).history
+
+
+def test_a_gain_carries_over_where_two_epochs_in_a_row_show_half_of_it_on_other_samples():
+    def carries(*gained):  # by epoch: on samples learned from, on others
+        return learned._carries_over([-3.0, *(-3 + other for _, other in gained)], [-2.0, *(-2 + x for x, _ in gained)])
+
+    assert carries((1, 0), (1, 0.5), (2, 1))
+    assert not carries((2, 2))  # a single epoch
+    assert not carries((1, 1), (2, 0.9))
+    assert not carries((1, 0.4), (2, 2))
+    assert not carries((1, 1), (-0.5, 0.1))  # nothing was learned that could carry over
 
 
 def test_batches_that_come_class_by_class_are_mixed():

@@ -48,7 +48,7 @@ def test_sharp_logits_permute_weights_as_the_permutation_does(name):
     network = NETWORKS[name].make()
     symmetry = discover(network, NETWORKS[name].inputs())
     weights, permutation = weights_of(network), symmetry.random(3)
-    learner = SinkhornLearner(permutation, weights, 0.1)
+    learner = SinkhornLearner(permutation, weights, 0.1, seed=0, noise=0.0)
     for logits in learner.optimizer.param_groups[0]["params"]:
         logits.data = 60 * (logits.data > 0) + logits.data
     expected = permutation.apply(weights)
@@ -58,7 +58,19 @@ def test_sharp_logits_permute_weights_as_the_permutation_does(name):
     assert all(np.array_equal(index[group.name], permutation.index[group.name]) for group in symmetry.groups)
 
 
+def test_noise_is_drawn_anew_by_the_seed_as_a_share_of_the_spread_of_matrices():
+    network = NETWORKS["group_norm"].make()
+    weights, symmetry = weights_of(network), discover(network, NETWORKS["group_norm"].inputs())
+    one, same, none = (SinkhornLearner(symmetry.identity(), weights, 0.1, 7, noise) for noise in (0.3, 0.3, 0.0))
+    first, second, clean = one.weights(), one.weights(), none.weights()
+    assert all(torch.equal(x, y) for x, y in zip(first.values(), same.weights().values(), strict=True))
+    for name, x in clean.items():
+        noise = (first[name] - x).detach()
+        assert x.ndim < 2 or not torch.equal(first[name], second[name])
+        assert noise.std().item() == pytest.approx(0.3 * x.std().item() if x.ndim > 1 else 0.0, rel=0.5)
+
+
 def test_channels_inside_the_groups_of_a_grouped_convolution_are_refused():
     network, symmetry = grouped_convolution()
     with pytest.raises(NetworkError, match=r"1\.weight: Sinkhorn matching does not mix input channels"):
-        SinkhornLearner(symmetry.identity(), weights_of(network), 0.1)
+        SinkhornLearner(symmetry.identity(), weights_of(network), 0.1, seed=0)

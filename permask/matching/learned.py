@@ -32,6 +32,10 @@ from permask.wrapped import readable
 By = Literal["straight-through", "sinkhorn"]
 # of batches that a matcher is given, one in so many judges and is not learned from; two at least where a fifth are two
 HELD_OUT, AT_LEAST, OF_FEW = 10, 2, 5
+# share of what is gained on samples learned from that has to be gained on others, two epochs in a row, before these are
+# learned from, too
+CARRIED_OVER = 0.5
+LEARNING_RATES: dict[By, float] = {"straight-through": 0.1, "sinkhorn": 0.2}
 
 
 def match_learned(
@@ -43,11 +47,12 @@ def match_learned(
     *,
     by: By = "straight-through",
     epochs: int = 10,
-    learning_rate: float = 0.1,
+    learning_rate: float | None = None,
     start: Alignment | None = None,
     seed: int = 0,
     inputs: Iterable[Example] | None = None,
     judge: Iterable[Any] | None = None,
+    release: bool = False,
     patience: int = 10,
     through: By | None = None,
 ) -> Alignment:
@@ -68,13 +73,17 @@ def match_learned(
             `sinkhorn` (Peña et al. 2023) mixes units softly, and an exact assignment makes a permutation of the result.
         epochs: The largest number of passes over the batches.
         learning_rate: The learning rate of Adam. With `straight-through`, its unit is a fixed share of the root mean
-            square of each tensor (`permask.matching.straight_through.LEAN`). With `sinkhorn`, it is that of logits.
+            square of each tensor (`permask.matching.straight_through.LEAN`), and 0.1 is the default. With `sinkhorn`,
+            it is that of logits, and 0.2 is the default.
         start: The alignment to start from. By default, the start is the result of matching by weights; if `inputs` are
             given and matching by activations has a lower loss, the start is the result of that.
         seed: The seed of the order of the groups.
         inputs: Inputs of the networks, to match by activations. They are read once.
         judge: The batches for `loss` that decide which permutation is best, by default `batches`. A permutation of many
             units can fit a few samples although it does not match the networks. Other samples show this.
+        release: Whether the batches of `judge` are learned from, too, as soon as at least half of what is gained on
+            `batches` is gained on them, at the end of two epochs in a row: there are samples enough, then. From there
+            on, all batches judge.
         patience: The number of epochs in a row without a lower loss after which learning stops.
         through: The earlier name of `by`, which the next release removes.
 
@@ -114,6 +123,8 @@ def match_learned(
         raise PermaskError(f"by: expected one of {', '.join(get_args(By))}, got {by}")
     batches = batches if isinstance(batches, Sequence) else list(batches)
     judges = batches if judge is None else list(judge)
+    learning_rate = LEARNING_RATES[by] if learning_rate is None else learning_rate
+    release = release and judge is not None
     if not batches or not judges:
         raise PermaskError("there is no data to learn from: expected at least one batch, got none")
     source, target = readable(source), readable(target)
@@ -124,21 +135,22 @@ def match_learned(
     weights_A = beside(weights_A, weights_B)  # half-way, the target's buffers are in use
     halfway = Halfway(target, loss, weights_B)
 
-    def objective(permutation: Permutation) -> float:
+    def objective(permutation: Permutation, judges: Sequence[Any]) -> float:
         return -halfway.mean_loss(permutation.apply(weights_A), judges)
 
     starts = [start] if start else [match_weights(symmetry, source, target, seed)]
     if start is None and inputs is not None:
         starts.append(match_activations(symmetry, source, target, inputs))
-    found = [objective(each.permutation) for each in starts]
+    found = [objective(each.permutation, judges) for each in starts]
     history = [max(found)]
     start = starts[found.index(history[0])]
     learner = (
-        SinkhornLearner(start.permutation, weights_A, learning_rate)
+        SinkhornLearner(start.permutation, weights_A, learning_rate, seed)
         if by == "sinkhorn"
         else StraightThroughLearner(start.permutation, weights_A, weights_B, learning_rate, np.random.default_rng(seed))
     )
-    best, best_epoch, moved = start.permutation, 0, 0
+    tried = [start.permutation]
+    learned_from = [objective(start.permutation, batches)] if release else []
     with progress("learn to match: epochs") as each_epoch, progress("  batches") as each_batch:
         for epoch in each_epoch(range(1, epochs + 1)):
             for batch in each_batch(batches):
@@ -146,13 +158,19 @@ def match_learned(
                 halfway.loss(learner.weights(), batch).backward()
                 learner.optimizer.step()
                 learner.update()
-            permutation = learner.permutation
-            moved += not _equal(permutation, start.permutation)
-            history.append(objective(permutation))
-            if history[-1] > max(history[:-1]):
-                best, best_epoch = permutation, epoch
-            if epoch - best_epoch >= patience:
+            tried.append(learner.permutation)
+            history.append(objective(tried[-1], judges))
+            if release:
+                learned_from.append(objective(tried[-1], batches))
+                if _carries_over(history, learned_from):
+                    shares = np.array([len(judges), len(batches)]) / (len(judges) + len(batches))
+                    history = (shares @ [history, learned_from]).tolist()
+                    batches, release = [*batches, *judges], False
+                    judges = batches
+            if epoch - history.index(max(history)) >= patience:
                 break
+    best = tried[history.index(max(history))]
+    moved = sum(not _equal(each, start.permutation) for each in tried)
     settings = {"epochs": epochs, "learning_rate": learning_rate, "seed": seed, "patience": patience}
     used = {"start": start.method, **settings, "moved": moved}
     groups = weight_matches(best, weights_A, weights_B)
@@ -181,7 +199,7 @@ def _by_labels(
     batches: Sequence[Batch],
     options: MatchOptions,
 ) -> Alignment:
-    """Follow the cross-entropy of most of the batches, and judge by that of the others."""
+    """Follow the cross-entropy of most of the batches, and judge by that of the others while samples are few."""
     batches = mixed(batches, options.seed)
     held_out = batches[: max(len(batches) // HELD_OUT, min(AT_LEAST, len(batches) // OF_FEW))]
     return match_learned(
@@ -194,8 +212,15 @@ def _by_labels(
         seed=options.seed,
         inputs=(batch.given for batch in batches),
         judge=held_out or None,
+        release=True,
         patience=options.patience,
     )
+
+
+def _carries_over(judged: Sequence[float], learned_from: Sequence[float]) -> bool:
+    """Whether the last two epochs gained about as much on samples that judge as on those that they learned from."""
+    seen, others = (np.array(values[1:][-2:]) - values[0] for values in (learned_from, judged))
+    return len(seen) == 2 and bool((seen > 0).all() and (others >= CARRIED_OVER * seen).all())
 
 
 def _equal(one: Permutation, other: Permutation) -> bool:

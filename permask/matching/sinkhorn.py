@@ -25,6 +25,8 @@ ITERATIONS = 100
 CONVERGED = 1e-6
 # iterations after which that is looked at, as looking makes the host wait for a GPU
 LOOK_EVERY = 10
+# on mixed weights while they are learned from
+NOISE = 0.3
 # keeps the backward solve regular where a matrix is a permutation already, whose gradient is zero
 RIDGE = 1e-10
 
@@ -34,17 +36,22 @@ Weights = Mapping[str, Tensor]
 class SinkhornLearner:
     """Logits for every group, and the weights of the source mixed as their doubly stochastic matrices say.
 
+    Noise on the weights keeps the loss from being low only where they are mixed, or only on the samples at hand (An
+    1996: it favours minima that are flat).
+
     Args:
         start: Begins with logits that give a unit √N times as much of the place where this puts it as of any other of
             the N. That is little, so that a few steps of the learning rate can move it elsewhere.
         source: Parameter name to weights.
         learning_rate: Of Adam, in units of logits.
+        seed: Of the noise.
+        noise: On mixed weights, as a share of the standard deviation of each tensor.
 
     Raises:
         NetworkError: A symmetry that permutes the input channels inside the groups of a grouped convolution.
     """
 
-    def __init__(self, start: Permutation, source: Weights, learning_rate: float):
+    def __init__(self, start: Permutation, source: Weights, learning_rate: float, seed: int, noise: float = NOISE):
         self._groups = start.groups
         self._source = source
         self._axes = {g.name: [a for a in g.axes if a.parameter in source and not _carried(a)] for g in start.groups}
@@ -54,16 +61,21 @@ class SinkhornLearner:
             index = torch.tensor(start.index[group.name]).reshape(group.blocks, group.size)
             here = torch.nn.functional.one_hot(index, group.size).to(device, torch.float32)
             self._logits[group.name] = (here * np.log(group.size) / 2).requires_grad_()
+        self._noise, self._generator = noise, torch.Generator(device).manual_seed(seed)
         self.optimizer = torch.optim.Adam(self._logits.values(), learning_rate)
 
     def weights(self) -> dict[str, Tensor]:
-        """The source's weights, mixed; gradients reach the logits."""
+        """The source's weights, mixed, and noise; gradients reach the logits."""
         mixed = dict(self._source)
         shares = _together(DoublyStochastic.apply, self._logits)
         for group in reversed(self._groups):  # inside the units of a parent first, then the units themselves
             for axis in self._axes[group.name]:
                 mixed[axis.parameter] = _mix(mixed[axis.parameter], axis, shares[group.name])
-        return mixed
+        return {name: self._noisy(x) if x.ndim > 1 else x for name, x in mixed.items()}
+
+    def _noisy(self, weight: Tensor) -> Tensor:
+        noise = torch.randn(weight.shape, generator=self._generator, dtype=weight.dtype, device=weight.device)
+        return weight + self._noise * weight.detach().std(correction=0) * noise
 
     def update(self) -> None:
         """Nothing but the logits is kept."""
