@@ -1,6 +1,7 @@
 """Methods are compositions: where the weights start, where the mask comes from, how it is carried."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +14,7 @@ from permask.mask import Mask
 from permask.masks import sources
 from permask.masks.layerwise import erk_mask
 from permask.masks.scores import magnitude_mask
+from permask.matching.matchers import MATCHERS
 from permask.study.collect import collect
 from permask.study.load import Prepared, load_study
 from permask.study.messages import Computed
@@ -73,6 +75,18 @@ def test_every_method_has_a_row_with_its_exact_sparsity(computed):
     for method in set(rows) - {"dense", "pruned"}:
         assert mask_in(store, step_of(plan, method)).count == round(0.2 * size)
     assert {method for method, row in rows.items() if row.trained == "A"} == {"lth", "snip-a", "dense"} - {"dense"}
+
+
+def test_results_of_an_earlier_version_of_a_matcher_are_not_taken(monkeypatch):
+    def keys():
+        plan = plan_of({"name": "learned", "mask": {"by": "imp", "of": "A"}, "carry": {"by": "sinkhorn"}}, BY_WEIGHTS)
+        return {step.specification["by"]: step.key for step in plan.steps.values() if step.kind == "match"}
+
+    now = keys()
+    monkeypatch.setitem(MATCHERS, "sinkhorn", replace(MATCHERS["sinkhorn"], version=MATCHERS["sinkhorn"].version + 1))
+    then = keys()
+    assert then["weights"] == now["weights"]
+    assert then["sinkhorn"] != now["sinkhorn"]
 
 
 def test_masks_come_from_where_they_say(computed):

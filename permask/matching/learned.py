@@ -77,7 +77,7 @@ def match_learned(
             it is that of logits, and 0.2 is the default.
         start: The alignment to start from. By default, the start is the result of matching by weights; if `inputs` are
             given and matching by activations has a lower loss, the start is the result of that.
-        seed: The seed of the order of the groups.
+        seed: The seed of the order of the groups and, with `sinkhorn`, of noise.
         inputs: Inputs of the networks, to match by activations. They are read once.
         judge: The batches for `loss` that decide which permutation is best, by default `batches`. A permutation of many
             units can fit a few samples although it does not match the networks. Other samples show this.

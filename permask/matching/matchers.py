@@ -51,8 +51,8 @@ class MatchOptions:
     seed: int = field(
         default=0,
         metadata={
-            "help": "Seed of the order of the groups (weights, straight-through) and of the batches (straight-through, "
-            "sinkhorn).",
+            "help": "Seed of the order of the groups (weights, straight-through), of the batches (straight-through, "
+            "sinkhorn) and of noise (sinkhorn).",
             "metavar": "N",
             "min": 0,
             "max": 2**63 - 1,
@@ -70,11 +70,13 @@ class Matcher:
         function: `module:name` of a function with the arguments of a call of this.
         needs: What it reads besides the weights of the two networks.
         masked: Whether it looks at the masks among the options.
+        version: Raised when it comes to find other permutations, so that those in stores of studies are not taken.
     """
 
     function: str
     needs: "Needs" = "inputs"
     masked: bool = False
+    version: int = 1
 
     def __call__(
         self,
@@ -92,6 +94,6 @@ class Matcher:
 MATCHERS: Mapping[str, Matcher] = {
     "activations": Matcher("permask.matching.activations:by_activations"),
     "weights": Matcher("permask.matching.weights:by_weights", needs="nothing", masked=True),
-    "straight-through": Matcher("permask.matching.learned:by_straight_through", needs="labels"),
-    "sinkhorn": Matcher("permask.matching.learned:by_sinkhorn", needs="labels"),
+    "straight-through": Matcher("permask.matching.learned:by_straight_through", needs="labels", version=2),
+    "sinkhorn": Matcher("permask.matching.learned:by_sinkhorn", needs="labels", version=2),
 }

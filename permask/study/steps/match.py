@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from permask.matching.matchers import MATCHERS
 from permask.study.composition import Carry, Network, is_own
 from permask.study.rows import Number, PairRow
 from permask.study.step import Reported, Step
@@ -71,6 +72,8 @@ def match(planner: "Planner", a: "Ticket", b: "Ticket", carry: Carry = USUAL, ta
         how |= {"by": carry.by, "seed": b.seeds[target]}
     if is_own(carry.by):
         how["source"] = planner.files[carry.by].content
+    elif MATCHERS[carry.by].version > 1:  # version 1 was not said
+        how["matcher_version"] = MATCHERS[carry.by].version
     return planner.step("match", how, networks | {"symmetry": find_symmetry(planner)})
 
 
@@ -103,7 +106,7 @@ def plan(planner: "Planner") -> Iterator[Reported]:
 def compute(run: "Run") -> Outcome:
     """Match on training inputs, by activations in one pass unless another matcher is asked for."""
     from permask.matching.activations import match_activations
-    from permask.matching.matchers import MATCHERS, MatchOptions
+    from permask.matching.matchers import MatchOptions
     from permask.study.steps.own import own_alignment
 
     source, target, symmetry = run.network_of("source"), run.network_of("target"), run.symmetry_of("symmetry")
