@@ -144,17 +144,28 @@ def _whole(rows: Sequence[Row]) -> list[Row]:
 
 
 def _lowest(title: str, rows: Sequence[Row]) -> str:
-    """Which matcher leaves the lowest mean barrier in error, and how far permask's best is from another's."""
+    """Which matcher leaves the lowest mean barrier in error, and how far permask's best is from the others' best."""
     errors = {method: [row.measured.error for row in rows if row.method == method] for method in ORDER}
-    best, ours = (
-        min((method for method in methods if errors[method]), key=lambda method: t_interval(errors[method]).mean)
-        for methods in (ORDER, [method for method in ORDER if method not in PEERS])
+    ours, theirs = (
+        min(
+            (method for method in methods if errors[method]),
+            key=lambda method: t_interval(errors[method]).mean,
+            default="",
+        )
+        for methods in ([method for method in ORDER if method not in PEERS], PEERS)
     )
-    line = f"- {title}: `{best}`, {_stated(errors[best], 2)} points (n = {len(errors[best])} pairs)."
-    if best == ours:
-        return line
-    further = _stated([a - b for a, b in zip(errors[ours], errors[best], strict=True)], 2)
-    return f"{line} That is another implementation. permask's best is `{ours}`, {further} points higher."
+    of_ours = f"- {title}: `{ours}`, {_stated(errors[ours], 2)} points (n = {len(errors[ours])} pairs)."
+    if not theirs:
+        return of_ours
+    more = [b - a for a, b in zip(errors[ours], errors[theirs], strict=True)]
+    if t_interval(more).mean >= 0:
+        return (
+            f"{of_ours} The lowest of another implementation is that of `{theirs}`, {_stated(more, 2)} points higher."
+        )
+    return (
+        f"- {title}: `{theirs}`, {_stated(errors[theirs], 2)} points (n = {len(more)} pairs). That is another "
+        f"implementation. permask's best is `{ours}`, {_stated([-x for x in more], 2)} points higher."
+    )
 
 
 def _section(name: str, rows: Sequence[Row]) -> Iterator[str]:

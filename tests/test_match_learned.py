@@ -157,6 +157,32 @@ def test_the_straight_through_estimator_moves():
     assert match_learned(PERCEPTRON, source, target, loss, labelled((6,), source)).used["moved"] > 0
 
 
+def test_the_start_is_chosen_on_all_batches_as_none_was_learned_from():
+    source, target = sharp(perceptron(3)), sharp(perceptron(4))
+    batches = given((6,), source)
+    inputs = [batch.given for batch in batches]
+    found = [match_weights(PERCEPTRON, source, target), match_activations(PERCEPTRON, source, target, inputs)]
+
+    def lost(alignment, seen):
+        path = connect(
+            alignment.permutation.apply(source),
+            target,
+            lambda net, _: sum(cross_entropy(net, b).item() for b in seen),
+            3,
+        )
+        return path.values[1]
+
+    best = min(found, key=lambda each: lost(each, batches))
+    misled = [batch for batch in batches if min(found, key=lambda each: lost(each, [batch])) is not best]
+    assert misled, "no batch alone would choose another start"
+    others = [batch for batch in batches if batch is not misled[0]]
+    begun = match_learned(
+        PERCEPTRON, source, target, cross_entropy, others, epochs=1, learning_rate=0.0, inputs=inputs, judge=misled[:1]
+    )
+    assert begun.used["start"] == best.method
+    assert -begun.history[0] == pytest.approx(lost(best, misled[:1]), rel=1e-4)
+
+
 def test_what_judges_is_not_what_is_learned_from():
     source, target = sharp(perceptron(3)), sharp(perceptron(4))
     batches = labelled((6,), source)

@@ -76,7 +76,7 @@ def match_learned(
             square of each tensor (`permask.matching.straight_through.LEAN`), and 0.1 is the default. With `sinkhorn`,
             it is that of logits, and 0.2 is the default.
         start: The alignment to start from. By default, the start is the result of matching by weights; if `inputs` are
-            given and matching by activations has a lower loss, the start is the result of that.
+            given and matching by activations has a lower loss on all batches, the start is the result of that.
         seed: The seed of the order of the groups and, with `sinkhorn`, of noise.
         inputs: Inputs of the networks, to match by activations. They are read once.
         judge: The batches for `loss` that decide which permutation is best, by default `batches`. A permutation of many
@@ -141,9 +141,9 @@ def match_learned(
     starts = [start] if start else [match_weights(symmetry, source, target, seed)]
     if start is None and inputs is not None:
         starts.append(match_activations(symmetry, source, target, inputs))
-    found = [objective(each.permutation, judges) for each in starts]
-    history = [max(found)]
-    start = starts[found.index(history[0])]
+    everything = batches if judge is None else [*batches, *judges]  # no start was learned from any of it
+    start = max(starts, key=lambda each: objective(each.permutation, everything))
+    history = [objective(start.permutation, judges)]
     learner = (
         SinkhornLearner(start.permutation, weights_A, learning_rate, seed)
         if by == "sinkhorn"
@@ -165,8 +165,8 @@ def match_learned(
                 if _carries_over(history, learned_from):
                     shares = np.array([len(judges), len(batches)]) / (len(judges) + len(batches))
                     history = (shares @ [history, learned_from]).tolist()
-                    batches, release = [*batches, *judges], False
-                    judges = batches
+                    batches = judges = everything
+                    release = False
             if epoch - history.index(max(history)) >= patience:
                 break
     best = tried[history.index(max(history))]
