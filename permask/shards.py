@@ -116,7 +116,9 @@ class Shards(Mapping[str, Tensor]):
             taken = out.is_symlink() or (out.exists() and not (out.is_dir() and not any(out.iterdir())))
         except (OSError, ValueError) as error:
             raise PermaskError(f"{out}: cannot write there: {error}") from error
-        if taken or not out.name:
+        if not out.name:
+            raise PermaskError(f"{out}: expected the name of a new folder for a checkpoint in shards, such as merged")
+        if taken:
             raise PermaskError(f"{out}: expected a new or empty folder for a checkpoint in shards, there is something")
         if not out.parent.is_dir():
             raise PermaskError(f"{out}: cannot write there: {out.parent} is not a folder")

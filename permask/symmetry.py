@@ -106,7 +106,9 @@ class Symmetry:
         for name in [*self.shapes, *state]:
             if state.get(name) != self.shapes.get(name):
                 expected, got = _shape(self.shapes.get(name)), _shape(state.get(name))
-                raise NetworkError(f"{name}: the symmetry expects {expected}, the network has {got}")
+                raise NetworkError(
+                    f"{name}: the symmetry expects {expected}, the network has {got}; find the symmetry of this network"
+                )
 
     def check_shapes(self, shapes: Mapping[str, tuple[int, ...]]) -> None:
         """Check that the tensors of a checkpoint fit the symmetry.

@@ -304,3 +304,10 @@ def test_folders_of_transformers_are_merged_and_load_again(permask, folder, tied
         names = [{path.name for path in place.iterdir()} for place in (folder / name, folder / "aligned" / name)]
         assert names[0] == names[1]
     assert logits("merged").isfinite().all()
+
+    config.num_key_value_heads, config.num_attention_heads = 1, 2  # of tensors that have the same shapes
+    transformers.LlamaForCausalLM(config).save_pretrained(folder / "other")
+    code, out, err = permask("merge l0 other --input input_ids=8:int64:20 --aligned apart")
+    assert (code, out) == (2, "")
+    assert "other: config.json: num_attention_heads: expected 4 as in l0, got 2; give networks" in err
+    assert not (folder / "apart").exists()

@@ -20,6 +20,8 @@ from permask.training.execution import find_device
 from permask.training.imported import summary
 
 HALF = (torch.float16, torch.bfloat16)
+# in a configuration of transformers, what changes nothing that a network computes from token ids or inputs
+ASIDE = {"architectures", "dtype", "id2label", "label2id", "torch_dtype", "transformers_version", "use_cache"}
 
 
 @dataclass(frozen=True)
@@ -59,9 +61,11 @@ class Given:
 
         Raises:
             PermaskError: A reference that leads nowhere, or a file that holds no weights.
-            NetworkError: Weights of another network.
+            NetworkError: Weights of another network, or a folder whose configuration is another than the first one's.
         """
         networks = []
+        if not self.model:
+            _check_alike(self.checkpoints)
         for path in self.checkpoints:
             network = load_network(self.model, self.arguments) if self.model else _described(self.checkpoints[0])
             if any(x.dtype in HALF for x in network.parameters()):
@@ -135,23 +139,55 @@ def rewrite(source: Path, out: Path, change: Change) -> None:
         write_whole(out, lambda path: save_pickled(state, path))
 
 
+def _check_alike(checkpoints: Sequence[Path]) -> None:
+    """Raise a `NetworkError` if configurations differ in what networks compute, which shapes of tensors may not show."""
+    expected = _configuration(first := checkpoints[0]).to_dict()
+    for path in checkpoints[1:]:
+        if not (_folder_of(path) / "config.json").is_file():
+            continue
+        got = _configuration(path).to_dict()
+        for name in sorted(expected.keys() | got.keys()):
+            aside = name in ASIDE or name.startswith("_") or name.endswith("_token_id")
+            if not aside and expected.get(name) != got.get(name):
+                raise NetworkError(
+                    f"{path}: config.json: {name}: expected {expected.get(name)} as in {first}, got {got.get(name)}; give "
+                    "networks that compute the same but for their weights"
+                )
+
+
+def _folder_of(path: Path) -> Path:
+    return path.parent if in_its_folder(path) else path
+
+
 def _described(folder: Path) -> nn.Module:
     """The network that a folder's `config.json` describes, made by transformers without running code of the folder."""
-    folder = folder.parent if in_its_folder(folder) else folder
+    config = _configuration(folder)
+    try:
+        return getattr(_transformers(folder), config.architectures[0])(config)
+    except Exception as error:  # it is not our code that runs
+        raise NetworkError(f"{folder}: transformers cannot make the network: {summary(error)}") from error
+
+
+def _configuration(path: Path) -> Any:
+    """What a folder's `config.json` says, as transformers understands it."""
+    folder = _folder_of(path)
     if not (folder / "config.json").is_file():
         raise PermaskError(
             f"{folder}: expected MODEL before the checkpoints, such as net.py:make_net, or a folder of Hugging Face's "
             "with a config.json"
         )
+    transformers = _transformers(folder)
     try:
-        transformers: Any = import_module("transformers")
+        return transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+    except Exception as error:  # it is not our code that runs
+        raise NetworkError(f"{folder}: transformers cannot make the network: {summary(error)}") from error
+
+
+def _transformers(folder: Path) -> Any:
+    try:
+        return import_module("transformers")
     except ImportError as error:
         raise PermaskError(
             f"{folder}: transformers makes the network from its config.json, and is not installed: install it, or name "
             "MODEL before the checkpoints"
         ) from error
-    try:
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
-        return getattr(transformers, config.architectures[0])(config)
-    except Exception as error:  # it is not our code that runs
-        raise NetworkError(f"{folder}: transformers cannot make the network: {summary(error)}") from error

@@ -74,7 +74,10 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     for name in [*own, *state]:
         if name not in state or name not in own or state[name].shape != own[name].shape:
             shapes = (list(x[name].shape) if name in x else "nothing" for x in (own, state))
-            raise NetworkError(f"{path}: {name}: the network has {next(shapes)}, the file {next(shapes)}")
+            raise NetworkError(
+                f"{path}: {name}: the network has {next(shapes)}, the file {next(shapes)}; give weights of the same "
+                "network"
+            )
         if _sort(own[name]) != _sort(state[name]):
             raise NetworkError(
                 f"{path}: {name}: expected {_sort(own[name])} as in the network, got {state[name].dtype}; give the "
