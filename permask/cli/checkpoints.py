@@ -140,7 +140,7 @@ def rewrite(source: Path, out: Path, change: Change) -> None:
 
 
 def _check_alike(checkpoints: Sequence[Path]) -> None:
-    """Raise a `NetworkError` if configurations differ in what networks compute, which shapes of tensors may not show."""
+    """Raise a `NetworkError` if configurations differ in what networks compute; shapes of tensors may not show it."""
     expected = _configuration(first := checkpoints[0]).to_dict()
     for path in checkpoints[1:]:
         if not (_folder_of(path) / "config.json").is_file():
@@ -148,10 +148,11 @@ def _check_alike(checkpoints: Sequence[Path]) -> None:
         got = _configuration(path).to_dict()
         for name in sorted(expected.keys() | got.keys()):
             aside = name in ASIDE or name.startswith("_") or name.endswith("_token_id")
-            if not aside and expected.get(name) != got.get(name):
+            ours, theirs = expected.get(name), got.get(name)
+            if not aside and ours != theirs:
                 raise NetworkError(
-                    f"{path}: config.json: {name}: expected {expected.get(name)} as in {first}, got {got.get(name)}; give "
-                    "networks that compute the same but for their weights"
+                    f"{path}: config.json: {name}: expected {ours} as in {first}, got {theirs}; give networks that "
+                    "compute the same but for their weights"
                 )
 
 
