@@ -51,7 +51,7 @@ def batches_for(matcher, target, inputs):
     if MATCHERS[matcher].needs != "labels":
         return [Batch(sample(inputs, seed)) for seed in range(32)]
     with torch.no_grad():
-        return [Batch(example, target.eval()(*example).softmax(1))]
+        return [Batch(example, target.eval()(*example).softmax(-1))]
 
 
 def recovers(matcher, pair, inputs):

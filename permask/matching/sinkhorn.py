@@ -19,6 +19,7 @@ from permask.errors import NetworkError
 from permask.groups import Axis
 from permask.matching.assignment import assign
 from permask.permutation import Permutation
+from permask.tensors import packed_to
 
 ITERATIONS = 100
 # rows have to sum to one as closely as this
@@ -61,7 +62,7 @@ class SinkhornLearner:
             index = torch.tensor(start.index[group.name]).reshape(group.blocks, group.size)
             here = torch.nn.functional.one_hot(index, group.size).to(device, torch.float32)
             self._logits[group.name] = (here * np.log(group.size) / 2).requires_grad_()
-        self._noise, self._generator = noise, torch.Generator(device).manual_seed(seed)
+        self._noise, self._rng = noise, torch.Generator().manual_seed(seed)
         self.optimizer = torch.optim.Adam(self._logits.values(), learning_rate)
 
     def weights(self) -> dict[str, Tensor]:
@@ -71,11 +72,13 @@ class SinkhornLearner:
         for group in reversed(self._groups):  # inside the units of a parent first, then the units themselves
             for axis in self._axes[group.name]:
                 mixed[axis.parameter] = _mix(mixed[axis.parameter], axis, shares[group.name])
-        return {name: self._noisy(x) if x.ndim > 1 else x for name, x in mixed.items()}
+        return mixed | self._noisy({name: x for name, x in mixed.items() if x.ndim > 1})
 
-    def _noisy(self, weight: Tensor) -> Tensor:
-        noise = torch.randn(weight.shape, generator=self._generator, dtype=weight.dtype, device=weight.device)
-        return weight + self._noise * weight.detach().std(correction=0) * noise
+    def _noisy(self, weights: Weights) -> dict[str, Tensor]:
+        """The host draws the noise, so that it is the same on every device."""
+        drawn = {name: torch.randn(x.shape, generator=self._rng, dtype=x.dtype) for name, x in weights.items()}
+        noise = packed_to(next(iter(self._source.values())).device, drawn)
+        return {name: x + self._noise * x.detach().std(correction=0) * noise[name] for name, x in weights.items()}
 
     def update(self) -> None:
         """Nothing but the logits is kept."""
