@@ -6,13 +6,16 @@ import numpy as np
 import pytest
 import torch
 from support.example import Net
+from support.zoo import ZOO
 from torch import nn
 
 import permask
 from permask.discovery.capture import capture
+from permask.discovery.discover import discover
 from permask.discovery.lineage import lineages
 from permask.discovery.sites import located
 from permask.errors import NetworkError
+from permask.inputs import Inputs
 
 FEW, MANY = torch.randn(3, 8), torch.randn(64, 8)
 
@@ -84,3 +87,14 @@ def test_lineages_are_those_of_any_batch_size():
     program, other = capture(network, torch.randn(2, 5, 8)), capture(network, torch.randn(7, 6, 8))
     assert list(lineages(program.nodes).values()) == list(lineages(other.nodes).values())
     assert len(set(lineages(program.nodes).values())) > 10
+
+
+def test_every_site_is_found_again_where_it_was_also_beside_one_of_the_same_lineage():
+    """Keys and values of cross-attention are two parts of one product."""
+    network, inputs = ZOO["transformer"].make().eval(), ZOO["transformer"].inputs()
+    symmetry = discover(network, inputs)
+    program = capture(network, Inputs.of(network, inputs))
+    lineage = lineages(program.nodes)
+    sites = [group.site for group in symmetry.groups if group.site]
+    assert len({site.lineage for site in sites}) < len(sites)
+    assert all(located(site, program.nodes, lineage).name == site.node for site in sites)

@@ -60,6 +60,8 @@ class Candidate:
 def located(site: Site, nodes: Sequence[Node], lineage: Mapping[str, str]) -> Node | None:
     """The node of another capture at which a site is, or None if nothing there is computed as it was.
 
+    The keys and the values of cross-attention have one lineage. Among such nodes, that of the site's name is meant.
+
     Args:
         site: The site.
         nodes: Those of the capture, of a network of the same architecture.
@@ -67,7 +69,7 @@ def located(site: Site, nodes: Sequence[Node], lineage: Mapping[str, str]) -> No
     """
     by_name = {node.name: node for node in nodes}
     named = [by_name[site.node]] if site.node in by_name else []
-    for node in nodes if site.lineage else named:
+    for node in [*named, *nodes] if site.lineage else named:
         alike = not site.lineage or lineage[node.name] == site.lineage
         called = not site.function or (node.function, node.module) == (site.function, site.module)
         fits = site.dim < len(node.shape) and site.length in (None, node.shape[site.dim])
