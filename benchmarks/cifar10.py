@@ -241,21 +241,21 @@ def _epochs(rows: Iterable[Trained], method: str) -> str:
 
 def _spread(outcomes: Outcomes) -> str:
     """The spread that the number of pairs was planned with, and the one that was found."""
-    (rewind,) = outcomes.rewinds
+    (rewind,), whole = outcomes.rewinds, planned()
     found = {s: outcomes.differences(*GAIN, s, rewind) for s in outcomes.sparsities}
     first = {s: summarise(differences[:PLANNED_FIRST]).std or 0.0 for s, differences in found.items()}
     spreads = {s: summarise(differences).std or 0.0 for s, differences in found.items()}
     needed = [f"{pairs_for(spread, WANTED)} pairs at {percent(s)}" for s, spread in first.items()]
     narrowest = min(first, key=first.__getitem__)
-    half = [f"±{half_width(spread, planned()):.2f} at {percent(s)}" for s, spread in spreads.items()]
+    half = [f"±{half_width(spread, whole):.2f} at {percent(s)}" for s, spread in spreads.items()]
     n = len(next(iter(found.values())))
     return _wrapped(
         f"The number of pairs was planned for intervals of ±{WANTED} points. At first, there were to be "
         f"{NUMBERS[PLANNED_FIRST]} pairs, with a standard deviation of permuted − naive of 0.42 points, that of three "
         f"earlier pairs from other seeds. In these {NUMBERS[PLANNED_FIRST]} pairs it was {_points(first)}, with which "
-        f"±{WANTED} take {listed(needed)}. Then {NUMBERS[planned()]} pairs were planned, which is what the interval at "
+        f"±{WANTED} take {listed(needed)}. Then {NUMBERS[whole]} pairs were planned, which is what the interval at "
         f"{percent(narrowest)} takes; more would take longer than the 16 core hours of the study. In the {NUMBERS[n]} "
-        f"pairs of this page, the standard deviation is {_points(spreads)}. With that spread, {NUMBERS[planned()]} "
+        f"pairs of this page, the standard deviation is {_points(spreads)}. With that spread, {NUMBERS[whole]} "
         f"pairs give intervals of {listed(half)}."
     )
 

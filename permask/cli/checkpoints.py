@@ -162,9 +162,9 @@ def _folder_of(path: Path) -> Path:
 
 def _described(folder: Path) -> nn.Module:
     """The network that a folder's `config.json` describes, made by transformers without running code of the folder."""
-    config = _configuration(folder)
+    config, transformers = _configuration(folder), _transformers(folder)
     try:
-        return getattr(_transformers(folder), config.architectures[0])(config)
+        return getattr(transformers, config.architectures[0])(config)
     except Exception as error:  # it is not our code that runs
         raise NetworkError(f"{folder}: transformers cannot make the network: {summary(error)}") from error
 

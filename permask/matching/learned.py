@@ -142,7 +142,9 @@ def match_learned(
     if start is None and inputs is not None:
         starts.append(match_activations(symmetry, source, target, inputs))
     everything = batches if judge is None else [*batches, *judges]  # no start was learned from any of it
-    start = max(starts, key=lambda each: objective(each.permutation, everything))
+    if len(starts) > 1:
+        starts.sort(key=lambda each: -objective(each.permutation, everything))
+    start = starts[0]
     history = [objective(start.permutation, judges)]
     learner = (
         SinkhornLearner(start.permutation, weights_A, learning_rate, seed)
