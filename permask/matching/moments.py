@@ -16,7 +16,7 @@ from permask.groups import Site
 # a standard deviation below 1e-5 of the root mean square is float32 rounding, not a signal
 DEAD = 1e-10
 # values of a part that is summed at once: small enough to stay in a core's cache from its first use to its last
-PART = 2**15
+PART = 2**17
 # but so many values of a unit for each unit that there are, or else a product would spend its time on storing results
 LONG = 2
 
@@ -56,18 +56,18 @@ class Moments:
         if self._product is None:
             self._product = torch.zeros(self.units, self.units, dtype=values[0].dtype, device=target.device)
         sums: tuple[list[Tensor], list[Tensor]] = [], []
-        norms: tuple[list[Tensor], list[Tensor]] = [], []
+        squares: tuple[list[Tensor], list[Tensor]] = [], []
         for parts in zip(*(z.split(self._samples_of_a_part(z), 2) for z in values), strict=True):
             z_US = [_centred(z, pivot) for z, pivot in zip(parts, self._pivot, strict=True)]
             for k, z in enumerate(z_US):
                 sums[k].append(z.sum(1))
-                norms[k].append(torch.linalg.vector_norm(z, dim=1))
+                squares[k].append(z.square().sum(1))
             self._product.addmm_(z_US[1], z_US[0].T)
             self._multiplied += z_US[0].shape[1]
             self.count += z_US[0].shape[1]
         for k in (0, 1):
             self._sum[k] += torch.stack(sums[k]).double().sum(0)
-            self._square[k] += torch.stack(norms[k]).double().square().sum(0)
+            self._square[k] += torch.stack(squares[k]).double().sum(0)
         if self._multiplied >= self.units:
             self._end_product()
 

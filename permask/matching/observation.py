@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from permask.discovery.capture import capture
+from permask.discovery.channels_last import channels_last, with_channels_last
 from permask.discovery.lineage import lineages
 from permask.discovery.program import Program
 from permask.discovery.sites import located
@@ -79,7 +80,7 @@ def observe(
             form = inputs.form
             if form not in captures:
                 captures[form] = _Observed.of(capture(networks[0], inputs), where, inputs)
-            captures[form].run(states, inputs.tensors, moments)
+            captures[form].run(states, inputs, moments)
             used["batches"] += 1
             used["samples"] += len(inputs.tensors[0])
     if not used["batches"]:
@@ -89,9 +90,16 @@ def observe(
 
 @dataclass(frozen=True)
 class _Observed:
-    """A network captured with inputs of one form, and the groups that each of its nodes shows."""
+    """A network captured with inputs of one form.
+
+    Attributes:
+        program: What it computes.
+        channels_last: Whether it takes images with their channels last in memory.
+        groups: Which groups each of its nodes shows.
+    """
 
     program: Program
+    channels_last: bool
     groups: Mapping[str, Sequence[str]]
 
     @classmethod
@@ -109,12 +117,13 @@ class _Observed:
                     "symmetry with inputs of that shape, or leave such inputs out"
                 )
             groups.setdefault(node.name, []).append(name)
-        return cls(program, groups)
+        faster = with_channels_last(program) if program.device.type == "cpu" else None
+        return cls(faster or program, faster is not None, groups)
 
     def run(
         self,
         states: Sequence[Mapping[str, Tensor]],
-        inputs: Sequence[Tensor],
+        inputs: Inputs,
         moments: Mapping[Pair, Mapping[str, Moments]],
     ) -> None:
         """Add what the units of some networks do on some inputs to the moments of all pairs."""
@@ -124,4 +133,5 @@ class _Observed:
                 for name in self.groups[node]:
                     by_group[name].add(values[source], values[target])
 
-        self.program.run(states, inputs, visit, frozenset(self.groups))
+        given = channels_last(inputs) if self.channels_last else inputs
+        self.program.run(states, given.tensors, visit, frozenset(self.groups))
