@@ -5,8 +5,9 @@
 The reference is the published procedure in plain form: for each layer anew, both networks run over all the data with
 a hook on that layer, per-batch sums of activations are pooled, and the assignment is solved; once to the end of the
 network and once stopping at the layer. In the same process follow two bare forward passes (one per network, nothing
-watched) and `match_activations`. Rounds alternate; printed are medians of CPU seconds, which other work on the machine
-disturbs less than it does the clock, and their ratios, as they stand in docs/benchmarks.md.
+watched) and `match_activations`. Images come as a DataLoader gives them, one channel after the other; bare passes also
+run on images with their channels last in memory. Rounds alternate; printed are medians of CPU seconds, which other work
+on the machine disturbs less than it does the clock, and their ratios, as they stand in docs/benchmarks.md.
 
 `--layers K` runs the reference for K layers, evenly spaced, and multiplies its time; then the permutations of the other
 layers are compared with those of hooks on all layers in one pass, which see the same activations.
@@ -127,24 +128,28 @@ def read_images(folder: Path | None, case: Case) -> Tensor:
     if folder is None:
         return torch.randn(case.samples, *case.image, generator=torch.Generator().manual_seed(2))
     images = scaled(read_folder(folder, case.samples)["inputs"], str(folder))
-    images = F.interpolate(images, case.image[1:], mode="bilinear")
+    images = F.interpolate(images, case.image[1:], mode="bilinear").contiguous()
     return (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
 
 
-def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int | None) -> None:
+def compare(case: Case, name: str, rounds: int, reference_rounds: int, folder: Path | None, count: int | None) -> None:
     """Time the ways of matching on one case, and compare what they find."""
     images = read_images(folder, case)
     batches = list(images.split(case.batch_size))
     networks = [calibrate(case.make(seed), images[:: max(1, len(images) // case.batch_size)]) for seed in (0, 1)]
     symmetry = discover(networks[0], (batches[0][:2],))
+    channels_last = [batch.contiguous(memory_format=torch.channels_last) for batch in batches]
     every = max(1, len(case.layers) // (count or len(case.layers)))
     layers = dict(list(case.layers.items())[::every])
     factor = len(case.layers) / len(layers)
     ways = {
         "two bare forward passes": lambda: forward(networks, batches),
+        "two bare forward passes, channels last": lambda: forward(networks, channels_last),
         "match_activations, tracing included": lambda: match_activations(symmetry, *networks, batches),
         "its pass alone, tracing included": lambda: observe(symmetry, networks, batches),
         "tracing alone": lambda: capture(networks[0], Inputs.of(networks[0], (batches[0],))),
+    }
+    references = {
         "layer by layer, stopping at each": lambda: layer_by_layer(networks, batches, layers, stop=True),
         "layer by layer": lambda: layer_by_layer(networks, batches, layers),
     }
@@ -152,13 +157,16 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
 
     def seconds(way: str) -> float:
         started = time.process_time()
-        results[way] = ways[way]()
-        return (time.process_time() - started) * (factor if way.startswith("layer") else 1)
+        results[way] = (ways | references)[way]()
+        return (time.process_time() - started) * (factor if way in references else 1)
 
     taken = take_turns({way: partial(seconds, way) for way in ways}, rounds, warm_up=0)
+    taken |= take_turns({way: partial(seconds, way) for way in references}, reference_rounds, warm_up=0)
     shape, what = "×".join(map(str, case.image)), "CIFAR-10 images" if folder else "noise"
     print(
-        f"{name}: {case.samples} inputs of {shape} ({what}) in batches of {case.batch_size}, n = {rounds}", flush=True
+        f"{name}: {case.samples} inputs of {shape} ({what}) in batches of {case.batch_size}, n = {rounds}, "
+        f"of the reference {reference_rounds}",
+        flush=True,
     )
     if factor > 1:
         print(f"  layer by layer for {len(layers)} of {len(case.layers)} layers, its time multiplied by {factor:.3g}")
@@ -167,7 +175,7 @@ def compare(case: Case, name: str, rounds: int, folder: Path | None, count: int 
     tell_agreement(results["match_activations, tracing included"].permutation, seen, results["layer by layer"])
     print("| | CPU time | of two bare forward passes | of match_activations |\n|---|--:|--:|--:|")
     median = {way: float(np.median(s)) for way, s in taken.items()}
-    bare, ours = (median[way] for way in list(ways)[:2])
+    bare, ours = median["two bare forward passes"], median["match_activations, tracing included"]
     for way, without in (("match_activations", "tracing"), ("its pass alone", "tracing and assignments")):
         rest = median[f"{way}, tracing included"] - median["tracing alone"]
         print(f"  match_activations without {without}: {rest / bare:.2f} of two bare forward passes")
@@ -229,6 +237,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("cases", nargs="*", choices=[*CASES, []], help="all by default")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reference-rounds", type=int, default=1, help="of the reference, which takes minutes")
     parser.add_argument("--samples", type=int, help="fewer or more than the case has")
     parser.add_argument("--images", type=Path, metavar="DIR", help="CLASS/IMAGE to match on; noise unless given")
     parser.add_argument("--layers", type=int, metavar="K", help="layers that the reference runs for; all by default")
@@ -241,7 +250,7 @@ def main() -> None:
         for name in arguments.cases or CASES:
             case = CASES[name]
             case = replace(case, samples=arguments.samples or case.samples)
-            compare(case, name, arguments.rounds, arguments.images, arguments.layers)
+            compare(case, name, arguments.rounds, arguments.reference_rounds, arguments.images, arguments.layers)
 
 
 if __name__ == "__main__":

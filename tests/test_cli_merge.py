@@ -179,6 +179,8 @@ BAD = {
     "an unknown matcher": (f"merge net.py:mlp a.pt b.pt {USUAL} --by magic", "'magic' is not one of"),
     "activations without data": ("merge net.py:mlp a.pt b.pt --by activations --input 6", "needs --data"),
     "repair without data": ("merge net.py:mlp a.pt b.pt --statistics repair --input 6", "needs --data"),
+    "NaN in the data": ("merge net.py:mlp a.pt b.pt --data nan.npy", "nan.npy: expected numbers, got NaN in batch 1 of 1"),
+    "a symmetry for nothing": ("merge net.py:mlp a.pt b.pt --by none --symmetry symmetry.json", "leave --symmetry out"),
     "nothing to trace with": ("merge net.py:mlp a.pt b.pt", "give --data, --input or --symmetry"),
     "no network": ("merge a.pt b.pt --input 6", "expected MODEL before the checkpoints"),
     "no network for a folder": ("merge nowhere c --input 6", "nowhere: expected MODEL"),
@@ -206,6 +208,7 @@ def test_bad_input_is_one_clear_error_and_nothing_is_written(permask, folder, of
     write_shards(folder / "broken", read_state(folder / "b.pt"))
     (folder / "broken" / "model-00002-of-00003.safetensors").unlink()
     of_another.save(folder / "other.json")
+    np.save(folder / "nan.npy", np.full((4, 6), np.nan, dtype=np.float32))
     (folder / "taken").mkdir()
     (folder / "taken" / "file").write_text("mine")
     before = contents(folder)
@@ -227,7 +230,7 @@ def test_a_disk_that_is_full_leaves_nothing(permask, folder, line):
         code, _, error = permask(f"merge net.py:mlp {line} --symmetry symmetry.json --by weights")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    assert code == 2 and "cannot write" in error and "too large" in error
+    assert code == 2 and "cannot write" in error and "too large" in error and "partial" not in error
     assert contents(folder) == before
 
 

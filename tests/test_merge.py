@@ -144,6 +144,17 @@ def test_weights_that_are_not_finite_are_refused(value):
         permask.merge([perceptron(3), spoilt], X[0], match="none", statistics="keep")
 
 
+def test_infinite_statistics_of_batchnorm_are_refused_and_infinite_constants_are_not():
+    spoilt, other = batchnorm(4), batchnorm(3)
+    for network in (spoilt, other):
+        network.register_buffer("shut_out", torch.tensor([0.0, -torch.inf]))
+    permask.merge([other, spoilt], X[0], match="none", statistics="keep")
+    name, norm = next((n, m) for n, m in spoilt.named_modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d))
+    norm.running_var[0] = torch.inf
+    with pytest.raises(NetworkError, match=f"network 2: {name}.running_var holds infinite values"):
+        permask.merge([other, spoilt], X[0], match="none", statistics="keep")
+
+
 def test_shares_may_be_rounded():
     networks = [perceptron(seed) for seed in (3, 4, 8)]
     rounded = permask.merge(networks, match="none", statistics="keep", weights=[0.33, 0.33, 0.33])

@@ -80,6 +80,9 @@ def load_batches(reference: str, batch_size: int, limit: int | None = None, *, n
     found = list(islice(batches, limit))
     if not found or any(0 in batch.given.tensors[0].shape[:1] for batch in found):
         raise DataError(f"{reference}: expected at least one batch with samples in it, found none")
+    for number, batch in enumerate(found, start=1):
+        if any(x.isnan().any() for x in batch.given.tensors):
+            raise DataError(f"{reference}: expected numbers, got NaN in batch {number} of {len(found)}")
     return found
 
 

@@ -123,6 +123,8 @@ def merge(
     statistics = statistics or ("repair" if examples.data else "keep")
     if by == "activations" and examples.data is None:
         raise PermaskError("--by activations needs --data")
+    if by == "none" and symmetry is not None:
+        raise PermaskError("--by none moves no units: leave --symmetry out, or match --by activations or weights")
     given = Given.of(words)
     shares = shares_of(_numbers(weights), len(given.checkpoints))
     if out is None and aligned is None:

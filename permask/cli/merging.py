@@ -64,6 +64,8 @@ def write_all(
             partial.replace(aligned)
     except OSError as error:
         raise PermaskError(f"{aligned}: cannot write: {error}") from error
+    except PermaskError as error:
+        raise PermaskError(str(error).replace(str(partial), str(aligned))) from error
     finally:
         if partial is not None:
             shutil.rmtree(partial, ignore_errors=True)

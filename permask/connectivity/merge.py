@@ -228,13 +228,19 @@ def check_mergeable(networks: Sequence[nn.Module], origins: Sequence[str]) -> No
         for name, x in tensors_of(network)[0].items():
             if x.isnan().any():
                 raise NetworkError(f"{origin}: {name} holds NaN, so it cannot be merged")
-        for name, x in network.named_parameters():
+        learned = [*network.named_parameters(), *_running_statistics(network)]  # other buffers may be masks, with -inf
+        for name, x in learned:
             if x.isinf().any():
                 raise NetworkError(f"{origin}: {name} holds infinite values, so it cannot be merged")
     states = [list(network.parameters()) for network in networks]
     for i, j in combinations(range(len(networks)), 2):
         if len(states[i]) == len(states[j]) and all(map(_same, states[i], states[j])):
             raise PermaskError(f"{origins[j]} has the same weights as {origins[i]}: give every network once")
+
+
+def _running_statistics(network: nn.Module) -> list[tuple[str, Tensor]]:
+    norms = [(name, module) for name, module in network.named_modules() if isinstance(module, _BatchNorm)]
+    return [(f"{name}.{key}".lstrip("."), x) for name, norm in norms for key, x in norm.named_buffers()]
 
 
 def _same(a: Tensor, b: Tensor) -> bool:
