@@ -179,7 +179,7 @@ BAD = {
     "an unknown matcher": (f"merge net.py:mlp a.pt b.pt {USUAL} --by magic", "'magic' is not one of"),
     "activations without data": ("merge net.py:mlp a.pt b.pt --by activations --input 6", "needs --data"),
     "repair without data": ("merge net.py:mlp a.pt b.pt --statistics repair --input 6", "needs --data"),
-    "NaN in the data": ("merge net.py:mlp a.pt b.pt --data nan.npy", "nan.npy: expected numbers, got NaN in batch 1 of 1"),
+    "NaN in the data": ("merge net.py:mlp a.pt b.pt --data nan.npy", "nan.npy: expected numbers, got NaN in batch 1"),
     "a symmetry for nothing": ("merge net.py:mlp a.pt b.pt --by none --symmetry symmetry.json", "leave --symmetry out"),
     "nothing to trace with": ("merge net.py:mlp a.pt b.pt", "give --data, --input or --symmetry"),
     "no network": ("merge a.pt b.pt --input 6", "expected MODEL before the checkpoints"),

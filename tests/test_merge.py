@@ -155,6 +155,13 @@ def test_infinite_statistics_of_batchnorm_are_refused_and_infinite_constants_are
         permask.merge([other, spoilt], X[0], match="none", statistics="keep")
 
 
+@pytest.mark.parametrize("statistics", ["reset", "repair"])
+def test_one_sample_has_no_variance_under_batchnorm(statistics):
+    networks = [batchnorm(seed).append(nn.BatchNorm1d(3)) for seed in (0, 1)]
+    with pytest.raises(PermaskError, match="one value per channel, which has no variance"):
+        permask.merge(networks, torch.randn(1, 3, 5, 5), match="none", statistics=statistics)
+
+
 def test_shares_may_be_rounded():
     networks = [perceptron(seed) for seed in (3, 4, 8)]
     rounded = permask.merge(networks, match="none", statistics="keep", weights=[0.33, 0.33, 0.33])

@@ -76,8 +76,6 @@ def reset_batchnorm(model: nn.Module, batches: Iterable[Example]) -> nn.Module:
     pooled: dict[nn.Module, Pooled] = {norm: Pooled() for norm in norms}
 
     def observe(norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        if inputs[0].numel() == inputs[0].shape[1]:
-            raise PermaskError("a batch has one value per channel, which has no variance: expected larger batches")
         pooled[norm].add_values(inputs[0], dim=1)
 
     with by_batch_statistics(network, norms):
@@ -102,18 +100,29 @@ def set_statistics(norm: _BatchNorm, seen: Pooled) -> None:
 
 @contextmanager
 def by_batch_statistics(model: nn.Module, norms: Iterable[_BatchNorm]) -> Iterator[None]:
-    """Evaluation mode but for some BatchNorm layers, which normalise by each batch and record nothing."""
+    """Evaluation mode but for some BatchNorm layers, which normalise by each batch and record nothing.
+
+    A network that runs meanwhile raises a `PermaskError` where a batch has a single value per channel.
+    """
     norms = list(norms)
     recorded = [(norm.running_mean, norm.running_var, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
         # without running statistics a BatchNorm uses those of the batch
         norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+    checks = [norm.register_forward_pre_hook(_check_variance) for norm in norms]
     try:
         with in_mode(model, training=False):
             yield
     finally:
+        for check in checks:
+            check.remove()
         for norm, statistics in zip(norms, recorded, strict=True):
             norm.running_mean, norm.running_var, norm.num_batches_tracked = statistics
+
+
+def _check_variance(_norm: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+    if inputs[0].numel() == inputs[0].shape[1]:
+        raise PermaskError("a batch has one value per channel, which has no variance: expected larger batches")
 
 
 def run(model: nn.Module, batches: Iterable[Example]) -> None:

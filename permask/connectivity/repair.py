@@ -83,7 +83,8 @@ def repair_many(
 
     Raises:
         NetworkError: For the same reasons as in `repair`.
-        PermaskError: If there are no batches, or the number of weights is not that of the networks.
+        PermaskError: If there are no batches, a batch has a single value per channel of a BatchNorm, or the number of
+            weights is not that of the networks.
     """
     shares = [1 / len(networks)] * len(networks) if weights is None else list(weights)
     if len(shares) != len(networks):
