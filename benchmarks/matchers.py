@@ -6,8 +6,8 @@
 
 Networks are trained in pairs (`matcher_pairs.py`) and kept in the folder of `--networks`. What is in the results file
 is not measured again, so that a run can be stopped and resumed, and a peer added later. All matchers see the same
-training images in the same batches; learned ones go through them equally often at the same learning rate, and ours hold
-some of them out to judge by. The barrier is the largest excess over the line between the ends at 5 points, on test
+training images in the same batches; learned ones go through them equally often, each at its own learning rate, and ours
+hold some of them out to judge by. The barrier is the largest excess over the line between the ends at 5 points, on test
 images. Seconds are of the processor, on one thread, with everything that a call does.
 """
 

@@ -35,7 +35,12 @@ class Pooled:
     def add_values(self, x: Tensor, dim: int) -> None:
         """Add all values of a tensor whose channels lie along a dim."""
         others = [d for d in range(x.ndim) if d != dim % x.ndim]
-        variance, mean = torch.var_mean(x.float(), others, correction=0)
+        x = x.float()
+        if x.device.type == "cpu":  # where `torch.var_mean` takes as long as a network
+            mean = x.mean(others, keepdim=True)
+            variance, mean = (x - mean).square_().mean(others), mean.flatten()
+        else:
+            variance, mean = torch.var_mean(x, others, correction=0)
         self.add(mean, variance, x.numel() // x.shape[dim])
 
     @property
