@@ -2,8 +2,8 @@
 
     python benchmarks/mend_statistics.py [resnet20] [vgg11] [resnet50]
 
-`reset_batchnorm` takes one pass at least, where there is a BatchNorm, and `repair` one for each of both ends and one for
-the network between them. Rounds alternate; printed are medians of the processor's seconds on one thread.
+`reset_batchnorm` takes one pass at least, where there is a BatchNorm, and `repair` one for each end and one for the
+network between them. Rounds alternate; printed are medians of the processor's seconds on one thread.
 """
 
 import argparse

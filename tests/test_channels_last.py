@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 import torchvision
 from hypothesis import given
 from support.random_networks import networks
@@ -64,6 +65,17 @@ def copied_then_written(x):
     return x.sum((2, 3)), y
 
 
+def moved_then_written(x):
+    y = x.to(memory_format=torch.channels_last)
+    y.mul_(2)
+    return x.sum((2, 3)), y.sum((2, 3))
+
+
+def written_from_beside(x):
+    x[:, 1:, :-1] = x[:, :-1, 1:]
+    return x
+
+
 def source_written_after(x):
     y = x.permute(0, 2, 3, 1).reshape(len(x), -1)
     x.mul_(2)
@@ -77,6 +89,7 @@ def source_written_after(x):
         lambda x: x.view_as(torch.zeros(2, 4, 36)),
         lambda x: x.view(2, 2, 2, 6, 6).sum(2),
         lambda x: x.contiguous().view(-1),
+        lambda x: F.dropout(x, 0.5, training=False, inplace=True).flatten(1),
         written_before,
     ],
 )
@@ -93,6 +106,9 @@ def test_a_view_of_an_activation_is_no_obstacle(then):
         lambda x: x.view(torch.int32),
         written_after,
         copied_then_written,
+        moved_then_written,
+        written_from_beside,
+        lambda x: torch.take_along_dim(x, torch.arange(4)),
         source_written_after,
     ],
 )
@@ -108,6 +124,19 @@ def test_an_op_of_another_library_keeps_its_order_in_memory():
 
     first_in_memory.register_fake(lambda x: x.new_empty(4))
     assert both(Convolution(first_in_memory), IMAGES)[1] is None
+
+
+def test_inputs_that_a_network_writes_into_are_kept():
+    class Normalising(Convolution):
+        def forward(self, x):
+            return super().forward(x.to(memory_format=torch.channels_last).sub_(0.5).div_(0.2))
+
+    network = Normalising(nn.Sequential(nn.ReLU(), nn.Conv2d(4, 2, 3), nn.Flatten()))
+    for images in (IMAGES.clone(), IMAGES.contiguous(memory_format=torch.channels_last)):
+        before = images.clone()
+        alignment = match_activations(discover(network, IMAGES), network, network, [images])
+        assert alignment.groups[0].correlation == pytest.approx(1, abs=1e-3)
+        assert torch.equal(images, before)
 
 
 def test_networks_without_convolutions_and_in_float64_are_left_alone():

@@ -106,7 +106,8 @@ def _call(given: fx.Node, name: str, args: Any, kwargs: Any) -> Node:
             **kwargs,
         }
         written = [x.name for x in schema.arguments if x.alias_info is not None and x.alias_info.is_write]
-        written = [] if called == "detach_" else written  # which changes no entry
+        idle = called == "detach_" or (called.endswith("dropout_") and not arguments["train"])
+        written = [] if idle else written  # as no entry changes
         if arguments.get(UPDATES_STATISTICS.get(called, "")):
             written += ["running_mean", "running_var"]
         writes = []
