@@ -52,8 +52,7 @@ Number of training images that matchers see: {seen}. All learned matchers make t
 these images. Ours hold out two batches, by which they judge their permutations until what is learned carries over to
 them. These settings of our matchers were chosen by the barriers of other pairs of these networks: how strongly a
 matcher keeps to the starting permutation in the beginning, how many batches it holds out and until when, and Sinkhorn's
-noise and learning rate. Other implementations run with their authors' settings. Our learned matchers ran when the
-machine had less other work than for all else, so their seconds compare only roughly with the others.
+noise and learning rate. Other implementations run with their authors' settings.
 
 {machine}. The results file is [`results/measured/matchers.json`](results/measured/matchers.json).
 """
