@@ -391,6 +391,7 @@ def damage(folder, stock):
     torch.save({**state, "9.weight": torch.ones(2)}, folder / "more.pt")
     torch.save({"state": {"2.weight": {"mask": Harmful()}}}, folder / "sparsifier.pt")
     torch.save([x.half() for x in state.values()], folder / "list.pt")
+    np.savez(folder / "infinite.npz", inputs=np.full((8, 6), np.inf), labels=np.zeros(8, dtype=int))
     np.savez(folder / "nan.npz", inputs=np.full((8, 6), np.nan), labels=np.zeros(8, dtype=int))
     np.save(folder / "integers.npy", np.zeros((8, 6), dtype=int))
     np.save(folder / "bytes.npy", np.zeros((8, 6), dtype=np.uint8))
@@ -460,6 +461,8 @@ BAD = {
     "images of two sizes": (f"{MATCH} --data splits/train", "5×4 pixels"),
     "a mask in no known format": ("mask show @alignment.json", "this is neither"),
     "NaN data": (f"{MATCH} --data nan.npz", "nan.npz: expected numbers, got NaN in batch 1 of 1"),
+    "infinite data": (f"{MATCH} --data infinite.npz", "of the source network is not finite"),
+    "infinite data on a path": (f"{CONNECT} infinite.npz", "output is not a number"),
     "an unknown way to match": (f"{MATCH} --by magic --input 6", "magic"),
     "NaN weights on a path": ("connect @net.py:mlp @a.pt nan.pt --data @data.npz", "output is not a number"),
     "NaN data on a path": (f"{CONNECT} nan.npz", "nan.npz: expected numbers, got NaN in batch 1 of 1"),
