@@ -461,7 +461,6 @@ BAD = {
     "images of two sizes": (f"{MATCH} --data splits/train", "5×4 pixels"),
     "a mask in no known format": ("mask show @alignment.json", "this is neither"),
     "NaN data": (f"{MATCH} --data nan.npz", "nan.npz: expected numbers, got NaN in batch 1 of 1"),
-    "infinite data": (f"{MATCH} --data infinite.npz", "of the source network is not finite"),
     "infinite data on a path": (f"{CONNECT} infinite.npz", "output is not a number"),
     "an unknown way to match": (f"{MATCH} --by magic --input 6", "magic"),
     "NaN weights on a path": ("connect @net.py:mlp @a.pt nan.pt --data @data.npz", "output is not a number"),

@@ -282,3 +282,9 @@ def test_a_batch_that_is_summed_in_parts_gives_what_it_gives_at_once(monkeypatch
     monkeypatch.setattr(moments, "LONG", 0)
     parts = match_activations(CONVOLUTIONS, source, target, data)
     assert [group.correlation for group in parts.groups] == pytest.approx([group.correlation for group in whole.groups])
+
+
+def test_activations_that_are_not_finite_are_an_error_that_names_where():
+    batches = [torch.full((4, 6), torch.inf)]
+    with pytest.raises(NetworkError, match="activation relu of the source network is not finite"):
+        match_activations(PERCEPTRON, perceptron(0), perceptron(1), batches)
