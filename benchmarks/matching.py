@@ -128,7 +128,7 @@ def read_images(folder: Path | None, case: Case) -> Tensor:
     if folder is None:
         return torch.randn(case.samples, *case.image, generator=torch.Generator().manual_seed(2))
     images = scaled(read_folder(folder, case.samples)["inputs"], str(folder))
-    images = F.interpolate(images, case.image[1:], mode="bilinear").contiguous()
+    images = F.interpolate(images, case.image[1:], mode="bilinear")
     return (images - images.mean((0, 2, 3), keepdim=True)) / images.std((0, 2, 3), keepdim=True)
 
 

@@ -12,6 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn.utils import prune
 
+from permask.cli.images import scaled
 from permask.cli.main import main
 from permask.discovery.discover import discover
 from permask.mask import Mask
@@ -160,12 +161,9 @@ def test_data_are_pixels_in_either_order_or_a_folder_of_classes(permask, tmp_pat
     line = (
         "connect @net.py:convolutions c.safetensors d.safetensors --batch-size 6 --batches 1 --alphas 3 --json --data "
     )
-    files = ("scaled.npz", "last.npz", "first.npz", "folder")
-    scaled, *others = [json.loads(permask(line + data)[1]) for data in files]
-    for path in others:
-        # images in another order in memory are summed in another order
-        assert path["values"]["loss"] == pytest.approx(scaled["values"]["loss"], rel=1e-6)
-        assert path["values"]["error"] == scaled["values"]["error"]
+    paths = [json.loads(permask(line + data)[1]) for data in ("scaled.npz", "last.npz", "first.npz", "folder")]
+    assert paths[1:] == paths[:1] * 3
+    assert scaled(torch.from_numpy(pixels), "pixels").is_contiguous()  # for networks that view their inputs
 
 
 def test_match_prints_json_alone(permask):

@@ -42,7 +42,7 @@ def scaled(pixels: Tensor, origin: str) -> Tensor:
         DataError: A shape that is not that of images.
     """
     if pixels.ndim == 4 and pixels.shape[1] not in CHANNELS and pixels.shape[3] in CHANNELS:
-        pixels = pixels.permute(0, 3, 1, 2)
+        pixels = pixels.permute(0, 3, 1, 2).contiguous()  # as networks expect that view them, and to the same bits
     if pixels.ndim != 4 or pixels.shape[1] not in CHANNELS:
         raise DataError(
             f"{origin}: inputs of uint8 are images [N, H, W, C] or [N, C, H, W] of 1, 3 or 4 channels, got "
