@@ -10,6 +10,7 @@ from dataclasses import replace
 import torch
 
 from permask.discovery.program import Node, Program
+from permask.discovery.rules.registry import names
 from permask.inputs import Inputs
 
 Memory = Mapping[str, set[int]]  # name of a node to the storages that its tensors lie in
@@ -23,20 +24,22 @@ ONLY_VIEWS = {
     "view_as": torch.ops.aten.reshape_as.default,
 }
 # ops whose result is another one when memory is in another order, or that fail then
-LOOK_AT_MEMORY = {"as_strided", "as_strided_", "as_strided_copy", "as_strided_scatter", "_reshape_alias", "set_"}
-LOOK_AT_MEMORY |= {"resize", "resize_", "resize_as", "resize_as_", "view_as_complex", "view_as_complex_copy"}
-LOOK_AT_MEMORY |= {"isin", "kron", "linalg_matrix_exp", "matrix_exp", "take_along_dim"}
-LOOK_AT_MEMORY |= {"_scaled_dot_product_flash_attention_for_cpu"}
+LOOK_AT_MEMORY = names("""
+_reshape_alias as_strided as_strided_ as_strided_copy as_strided_scatter resize resize_ resize_as resize_as_ set_
+view_as_complex view_as_complex_copy isin kron linalg_matrix_exp matrix_exp take_along_dim
+_scaled_dot_product_flash_attention_for_cpu
+""")
 
 
 def with_channels_last(program: Program) -> Program | None:
     """A program that computes the same, but takes inputs that `channels_last` gives; None if it cannot be had.
 
     It cannot where a network looks at memory, writes into what may be a view, or has an op that is not torch's own. It
-    is not worth its while for a network without convolutions of images, or in float64.
+    is not worth its while for a network without convolutions of images, in float64, or away from the CPU.
     """
     calls = [node for node in program.nodes if node.kind == "call"]
-    if program.dtype is torch.float64 or all(node.function != "conv2d" for node in calls):
+    convolves = any(node.function == "conv2d" for node in calls)
+    if not convolves or program.dtype is torch.float64 or program.device.type != "cpu":
         return None
     if any("::" in node.function or node.function in LOOK_AT_MEMORY for node in calls):
         return None

@@ -117,7 +117,7 @@ class _Observed:
                     "symmetry with inputs of that shape, or leave such inputs out"
                 )
             groups.setdefault(node.name, []).append(name)
-        faster = with_channels_last(program) if program.device.type == "cpu" else None
+        faster = with_channels_last(program)
         return cls(faster or program, faster is not None, groups)
 
     def run(
